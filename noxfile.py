@@ -1,0 +1,144 @@
+"""What must hold before a commit: `nox` runs it all, `nox -s tests` the tests and the coverage gate, `nox -l` lists."""
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from itertools import chain
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2026.4.10"
+nox.options.sessions = ["lint", "types", "build", "core", "tests", "tests_lowest", "coverage", "docs"]
+# On CI too: a machine need not have every Python, only one of them (see `_find_pythons`).
+nox.options.error_on_missing_interpreters = False
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+PYTHONS = nox.project.python_versions(PROJECT)
+DIST = Path("dist")
+# The wheel must not be shadowed by the tree beside it, and what Python's development mode finds is an error.
+TEST_ENV = {"PYTHONSAFEPATH": "1", "PYTHONDEVMODE": "1"}
+FROM_WHEEL = "import pathlib, sys, jogg_async as j; sys.exit(not pathlib.Path(j.__file__).is_relative_to(sys.prefix))"
+
+
+def _find_pythons() -> None:
+    """Show nox every Python that pyenv keeps, not the active ones alone; stop where none is of use."""
+    if "PYENV_VERSION" not in os.environ and (pyenv := shutil.which("pyenv")):
+        kept = subprocess.run([pyenv, "versions", "--bare"], capture_output=True, text=True, check=False).stdout
+        os.environ["PYENV_VERSION"] = ":".join(reversed(kept.split()))
+    running = f"{sys.version_info.major}.{sys.version_info.minor}"
+    if running not in PYTHONS and not any(shutil.which(f"python{version}") for version in PYTHONS):
+        sys.exit(f"None of Python {', '.join(PYTHONS)} is on this machine.")
+
+
+_find_pythons()
+
+
+def _group(name: str) -> tuple[str, ...]:
+    return nox.project.dependency_groups(PROJECT, name)
+
+
+def _lowest() -> list[str]:
+    """Pin every bound that a user's installation may meet to the version it names."""
+    bounds = [*PROJECT["project"]["dependencies"], *chain(*PROJECT["project"]["optional-dependencies"].values())]
+    return [bound.replace(">=", "==") for bound in bounds if ">=" in bound]
+
+
+def _wheel() -> Path:
+    (wheel,) = DIST.glob("*.whl")
+    return wheel.resolve()
+
+
+def _install(session: nox.Session, *requirements: str, extras: str = "[all]") -> None:
+    """Install the wheel with `requirements`; anew, since in a reused environment pip would keep the last one."""
+    session.install(f"{_wheel()}{extras}", *requirements)
+    session.install("--force-reinstall", "--no-deps", str(_wheel()))
+
+
+def _coverage_file(session: nox.Session, name: str = "") -> Path:
+    return session.cache_dir.resolve() / "coverage" / f".coverage{name}"
+
+
+def _pytest(session: nox.Session) -> None:
+    """Test the installed wheel: plainly with arguments of one's own, else for the coverage gate too."""
+    session.run("python", "-c", FROM_WHEEL, env=TEST_ENV)
+    if session.posargs:
+        session.run("python", "-m", "pytest", *session.posargs, env=TEST_ENV)
+        return
+    env = {**TEST_ENV, "COVERAGE_FILE": str(_coverage_file(session, f".{session.name}"))}
+    session.run("python", "-m", "coverage", "erase", env=env)
+    session.run("python", "-m", "coverage", "run", "-m", "pytest", env=env)
+    session.notify("coverage")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Rules and format."""
+    session.install(*_group("lint"))
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Build sdist and wheel, and look into them. The other sessions install this wheel."""
+    session.install(*_group("build"))
+    shutil.rmtree(DIST, ignore_errors=True)
+    session.run("python", "-m", "build", "--outdir", str(DIST))
+    session.run("twine", "check", "--strict", *map(str, DIST.iterdir()))
+    packed = {name for name in zipfile.ZipFile(_wheel()).namelist() if ".dist-info/" not in name}
+    tree = {path.as_posix() for pattern in ("*.py", "py.typed") for path in Path("jogg_async").rglob(pattern)}
+    if packed != tree:
+        session.error(f"The wheel and the tree differ: {sorted(packed ^ tree)}")
+
+
+@nox.session(requires=["build"])
+def core(session: nox.Session) -> None:
+    """Import the package as it is without its extras."""
+    _install(session, extras="")
+    session.run("python", "-W", "error", "-c", "import jogg_async", env=TEST_ENV)
+    session.run("python", "-c", FROM_WHEEL, env=TEST_ENV)
+
+
+@nox.session(requires=["build"])
+def types(session: nox.Session) -> None:
+    """Types of the package, its tests and this file; and of every public name, as a user's checker sees them."""
+    _install(session, *_group("types"))
+    session.run("mypy")
+    session.run("pyright")
+    session.chdir(session.create_tmp())
+    session.run("pyright", "--verifytypes", "jogg_async", "--ignoreexternal")
+
+
+@nox.session(python=PYTHONS, requires=["build"])
+def tests(session: nox.Session) -> None:
+    """The whole suite on the newest dependencies; then on the lowest ones, and the coverage gate."""
+    if session.python == PYTHONS[0] and not session.posargs:
+        session.notify("tests_lowest")
+    _install(session, *_group("tests"))
+    _pytest(session)
+
+
+@nox.session(python=PYTHONS[0], requires=["build"])
+def tests_lowest(session: nox.Session) -> None:
+    """The whole suite on the oldest Python and the lowest dependencies that pyproject.toml allows."""
+    _install(session, *_lowest(), *_group("tests"))
+    _pytest(session)
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Add up what the test sessions covered, and hold it against the gate."""
+    session.install(*(name for name in _group("tests") if name.startswith("coverage")))
+    env = {"COVERAGE_FILE": str(_coverage_file(session))}
+    session.run("coverage", "combine", env=env)
+    session.run("coverage", "report", env=env)
+
+
+@nox.session(requires=["build"])
+def docs(session: nox.Session) -> None:
+    """The documentation, where a warning or a dead reference is an error."""
+    _install(session, *_group("docs"))
+    session.run("sphinx-build", "-W", "--keep-going", "-n", "docs", "docs/_build/html", *session.posargs)
