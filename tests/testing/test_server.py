@@ -1,0 +1,284 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from typing import TYPE_CHECKING
+
+import aiohttp
+import pytest
+
+import jogg_async.testing
+from jogg_async.testing import FakeJogg, Fault, SeenRequest
+
+if TYPE_CHECKING:
+    from .conftest import Asker
+
+
+async def arrived(fake: FakeJogg, count: int) -> None:
+    async with asyncio.timeout(5):
+        while len(fake.requests) < count:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+
+
+async def test_requests_are_recorded(ask: Asker) -> None:
+    async with FakeJogg() as fake:
+        before = time.monotonic()
+        await ask(fake, page=2, page_size=5, mood="Très calme", headers={"User-Agent": "probe/1"})
+        await ask(fake, page="x")
+        await ask(fake, "/elsewhere", method="POST")
+        first, second, third = fake.requests
+        assert before <= first.at <= second.at <= time.monotonic()
+        assert (first.method, first.path) == ("GET", "/v2/musics")
+        assert first.query == {"page": "2", "page_size": "5", "mood": "Très calme"}
+        assert first.headers["user-agent"] == "probe/1"
+        assert (first.page, first.page_size, first.status, first.code) == (2, 5, 200, 0)
+        assert (second.page, second.page_size, second.status, second.code) == (None, 10, 400, 40000)
+        assert (third.method, third.page, third.code) == ("POST", None, 10104)
+        assert fake.pages == [2, None]
+        assert fake.api_key not in repr(fake.requests)
+
+
+async def test_nothing_is_recorded_on_request(ask: Asker) -> None:
+    async with FakeJogg(record=False) as fake:
+        await ask(fake)
+        assert fake.requests == []
+        assert fake.max_in_flight == 1
+
+
+async def test_open_requests_and_connections_are_counted(ask: Asker) -> None:
+    release = asyncio.Event()
+    async with FakeJogg() as fake:
+        fake.on_request = lambda _: release.wait()
+        tasks = [asyncio.create_task(ask(fake)) for _ in range(3)]
+        await arrived(fake, 3)
+        assert (fake.in_flight, fake.max_in_flight) == (3, 3)
+        assert (fake.connections, fake.open_connections) == (3, 3)
+        assert fake.requests[0].status is None
+        release.set()
+        await asyncio.gather(*tasks)
+        await ask(fake)
+        assert (fake.in_flight, fake.max_in_flight, fake.connections) == (0, 3, 3)
+        fake.clear()
+        assert (fake.requests, fake.max_in_flight, fake.refused) == ([], 0, 0)
+    assert (fake.connections, fake.open_connections) == (3, 0)
+
+
+async def test_a_hook_sees_requests_and_may_change_the_catalogue(ask: Asker) -> None:
+    seen: list[SeenRequest] = []
+
+    async def change(request: SeenRequest) -> None:
+        seen.append(request)
+        if request.page == 2:
+            fake.catalogue.remove(0)
+
+    async with FakeJogg(6) as fake:
+        fake.on_request = change
+        pages = [(await ask(fake, page=page, page_size=2)).json["data"]["music"] for page in (1, 2)]
+        assert [row["id"] for page in pages for row in page] == [1, 2, 4, 5]
+        fake.on_request = seen.append
+        await ask(fake)
+        assert seen == fake.requests
+
+
+async def test_a_failing_hook_is_told_at_the_end(ask: Asker) -> None:
+    def fail(_: SeenRequest) -> None:
+        raise LookupError("seat taken")
+
+    fake = await FakeJogg().start()
+    fake.on_request = fail
+    reply = await ask(fake)
+    assert (reply.status, reply.json["code"]) == (500, 50000)
+    assert "seat taken" in reply.json["msg"]
+    with pytest.raises(LookupError, match="seat taken"):
+        await fake.close()
+    await fake.close()
+
+
+async def test_a_failing_test_goes_before_a_failing_hook(ask: Asker) -> None:
+    async def test() -> None:
+        async with FakeJogg() as fake:
+            fake.fail(Fault.patch(lambda envelope: envelope["nothing"]))
+            await ask(fake)
+            raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine") as caught:
+        await test()
+    assert "nothing" in caught.value.__notes__[0]
+
+
+async def test_it_has_no_address_before_it_starts() -> None:
+    with pytest.raises(RuntimeError, match="async with"):
+        _ = FakeJogg().url
+
+
+async def test_starting_and_closing_twice_is_once(ask: Asker) -> None:
+    fake = FakeJogg()
+    assert await fake.start() is fake
+    url = fake.url
+    await fake.start()
+    assert fake.url == url
+    assert (await ask(fake)).status == 200
+    await fake.close()
+    await fake.close()
+    with pytest.raises(aiohttp.ClientConnectorError):
+        await ask(fake)
+
+
+async def test_it_comes_back_on_the_same_port(ask: Asker) -> None:
+    async with FakeJogg() as fake:
+        await ask(fake)
+        await fake.close()
+        await fake.start()
+        assert (await ask(fake)).status == 200
+        assert len(fake.requests) == 2
+        assert fake.connections == 2
+
+
+async def test_a_port_that_is_taken_is_an_error() -> None:
+    async with FakeJogg() as fake:
+        with pytest.raises(OSError, match="in use"):
+            await FakeJogg(port=int(fake.url.rsplit(":", 1)[1])).start()
+
+
+async def test_it_listens_on_ipv6(ask: Asker) -> None:
+    try:
+        async with FakeJogg(host="::1") as fake:
+            assert fake.url.startswith("http://[::1]:")
+            assert (await ask(fake)).status == 200
+    except OSError:
+        pytest.skip("no IPv6 here")
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [Fault.stall(), Fault.stall_body(), Fault.slow(3600), Fault.drip(3600)],
+    ids=lambda value: getattr(value, "name", None),
+)
+async def test_closing_waits_for_nobody(ask: Asker, fault: Fault) -> None:
+    async with FakeJogg() as fake:
+        await asyncio.gather(ask(fake), ask(fake))  # two connections, kept alive
+        fake.fail(fault)
+        pending = asyncio.create_task(ask(fake))
+        await arrived(fake, 3)
+        started = time.perf_counter()
+        await fake.close()
+        assert time.perf_counter() - started < 2.0
+        assert (fake.in_flight, fake.open_connections) == (0, 0)
+        with pytest.raises(aiohttp.ClientError):
+            await pending
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    assert not left
+
+
+async def test_closing_does_not_wait_for_a_client_that_does_not_read() -> None:
+    async with FakeJogg() as fake:
+        fake.fail(Fault.raw(b" " * 30_000_000))
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(fake.url.rsplit(":", 1)[1]), limit=1000)
+        writer.write(b"GET /v2/musics HTTP/1.1\r\nHost: x\r\n\r\n")
+        await reader.readline()
+        started = time.perf_counter()
+        await fake.close()
+        assert time.perf_counter() - started < 2.0
+        writer.transport.abort()
+        await asyncio.sleep(0)
+
+
+async def test_a_client_that_leaves_ends_its_request(ask: Asker) -> None:
+    async with FakeJogg(latency=3600) as fake:
+        task = asyncio.create_task(ask(fake))
+        await arrived(fake, 1)
+        task.cancel()
+        async with asyncio.timeout(5):
+            while fake.in_flight:  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+
+
+def test_a_million_tracks_start_at_once() -> None:
+    started = time.process_time()
+    with FakeJogg(1_000_000) as fake:
+        elapsed = time.process_time() - started
+        assert len(fake.catalogue) == 1_000_000
+    assert elapsed < 0.2
+
+
+def test_it_serves_from_a_thread_of_its_own() -> None:
+    threads = threading.active_count()
+    names: list[str] = []
+    with FakeJogg(3) as fake:
+        fake.on_request = lambda _: names.append(threading.current_thread().name)
+        request = urllib.request.Request(f"{fake.url}/v2/musics", headers={"x-api-key": fake.api_key})
+        with urllib.request.urlopen(request) as response:
+            assert response.status == 200
+        assert names == ["FakeJogg"]
+        assert fake.requests[0].code == 0
+        with pytest.raises(RuntimeError, match="runs already"):
+            fake.__enter__()
+    assert threading.active_count() == threads
+    with fake:
+        assert threading.active_count() == threads + 1
+
+
+async def test_a_fake_in_a_thread_can_be_closed_early(ask: Asker) -> None:
+    with FakeJogg() as fake:
+        await ask(fake)
+        await fake.close()
+        await fake.close()
+        with pytest.raises(aiohttp.ClientConnectorError):
+            await ask(fake)
+
+
+def test_errors_of_the_thread_are_raised_here() -> None:
+    with FakeJogg() as fake, pytest.raises(OSError, match="in use"):
+        FakeJogg(port=int(fake.url.rsplit(":", 1)[1])).__enter__()
+
+
+def test_hooks_that_failed_in_the_thread_are_told_too() -> None:
+    def test(*, fail: bool) -> None:
+        with FakeJogg() as fake:
+            fake.on_request = lambda _: 1 / 0
+            with pytest.raises(urllib.error.HTTPError) as caught:
+                urllib.request.urlopen(fake.url)
+            caught.value.close()
+            if fail:
+                raise KeyError("mine")
+
+    with pytest.raises(ZeroDivisionError):
+        test(fail=False)
+    with pytest.raises(KeyError, match="mine") as caught:
+        test(fail=True)
+    assert "ZeroDivisionError" in caught.value.__notes__[0]
+
+
+@pytest.mark.parametrize("name", jogg_async.testing.__all__)
+def test_every_name_is_there(name: str) -> None:
+    assert getattr(jogg_async.testing, name) is not None
+    assert name in dir(jogg_async.testing)
+
+
+def test_other_names_are_not() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        _ = jogg_async.testing.Nothing
+
+
+PROBE = """
+import sys
+import pytest
+before = set(sys.modules)
+import jogg_async.testing.plugin
+new = {name for name in set(sys.modules) - before if not name.startswith("jogg_async")}
+print(sorted(name for name in new if name.partition(".")[0] not in sys.stdlib_module_names))
+print(sorted(name for name in sys.modules if name.startswith("jogg_async.testing")))
+"""
+
+
+def test_the_plugin_imports_nothing_but_pytest() -> None:
+    probe = subprocess.run([sys.executable, "-c", PROBE], capture_output=True, text=True, check=True, env=os.environ)
+    outside, inside = probe.stdout.splitlines()
+    assert outside == "[]"
+    assert inside == "['jogg_async.testing', 'jogg_async.testing.plugin']"
