@@ -1,0 +1,42 @@
+"""Tracks as an Arrow table, through pyarrow (extra ``arrow``)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from .models import Track
+
+try:
+    import pyarrow as pa
+except ImportError as fault:
+    raise ImportError("Reading tracks as Arrow needs pyarrow: pip install 'jogg-async[arrow]'.") from fault
+
+
+def schema() -> Any:
+    return pa.schema(
+        [
+            pa.field("id", pa.int64(), nullable=False),
+            ("name", pa.string()),
+            ("music_url", pa.string()),
+            ("duration", pa.int64()),
+            ("extra", pa.string()),
+        ]
+    )
+
+
+def table(tracks: Sequence[Track]) -> Any:
+    columns = {
+        "id": [track.id for track in tracks],
+        "name": [track.name for track in tracks],
+        "music_url": [track.music_url for track in tracks],
+        "duration": [track.duration for track in tracks],
+        "extra": [_json(track) for track in tracks],
+    }
+    return pa.table(columns, schema=schema())
+
+
+def _json(track: Track) -> str | None:
+    return msgspec.json.encode(dict(track.extra)).decode() if track.extra else None

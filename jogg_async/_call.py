@@ -1,0 +1,208 @@
+"""One request of the service, sent until it succeeds or fails for good."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import random
+import time
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+from urllib.parse import quote
+
+import attrs
+from yarl import URL
+
+from ._convert import Decoded, decode_page
+from ._gate import Gate, Lane
+from ._settings import Secret
+from ._transport import Transport
+from ._wire import is_retried, read_envelope
+from .errors import APIError, JoggError, RateLimitError, ServerError
+from .retry import RetryPolicy
+
+logger = logging.getLogger("jogg_async")
+
+
+@attrs.frozen
+class Listing:
+    """What is listed: the address of each page, built once but for its number."""
+
+    prefix: str
+
+    @classmethod
+    def of(cls, base_url: URL, page_size: int, filters: Mapping[str, str]) -> Listing:
+        query = {"page_size": str(page_size), **filters}
+        pairs = "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in query.items())
+        return cls(f"{str(base_url).rstrip('/')}/v2/musics?{pairs}&page=")
+
+    def address(self, page: int) -> URL:
+        return URL(f"{self.prefix}{page}", encoded=True)
+
+
+@attrs.define
+class Tally:
+    """What has been sent for one customer.
+
+    Attributes:
+        requests: attempts sent, repetitions included.
+        retries: the repetitions.
+    """
+
+    requests: int = 0
+    retries: int = 0
+
+
+@attrs.frozen(eq=False)
+class Caller:
+    """Sends requests in turn, with the session's key, policy and limiter."""
+
+    api_key: Secret
+    transport: Transport
+    gate: Gate
+    policy: RetryPolicy
+    limiter: AbstractAsyncContextManager[Any] | None
+
+    async def page(self, listing: Listing, number: int, lane: Lane, tally: Tally, *, skip_invalid: bool) -> Decoded:
+        """One page of a listing.
+
+        Raises:
+            JoggError: the request failed for good; the error says what was asked, and how often.
+        """
+        call = _Call(self, listing.address(number), number, lane, tally)
+        try:
+            decoded = decode_page(await call.run(), number, skip_invalid=skip_invalid)
+        except JoggError as error:
+            error.page, error.attempts, error.asked = number, call.attempts, f"GET {call.url}"
+            self._clean(error)
+            raise
+        for record in decoded.invalid:
+            logger.warning("page %d: record passed over: %s", number, self._redacted(record.message))
+        return decoded
+
+    def _clean(self, error: JoggError) -> None:
+        """Take the key out of an error: the service may echo it, and the frames below hold the whole answer."""
+        error.__traceback__ = error.__context__ = None
+        error.args = tuple(self._redacted(each) if isinstance(each, str) else each for each in error.args)
+        for name, value in vars(error).items():
+            if isinstance(value, str):
+                setattr(error, name, self._redacted(value))
+
+    def _redacted(self, text: str) -> str:
+        return text.replace(self.api_key, "***")
+
+
+class _Call:
+    """One request, with what is known of its attempts."""
+
+    __slots__ = ("_caller", "_lane", "_number", "_tally", "attempts", "sent_at", "url")
+
+    def __init__(self, caller: Caller, url: URL, number: int, lane: Lane, tally: Tally) -> None:
+        self.url = url
+        self.attempts = 0
+        self.sent_at = 0.0
+        self._caller = caller
+        self._number = number
+        self._lane = lane
+        self._tally = tally
+
+    async def run(self) -> dict[str, Any]:
+        try:
+            return await self._attempt()
+        except JoggError as error:
+            failure = error
+        if not is_retried(failure) or not self._caller.policy.leaves_time(self._elapsed()):
+            raise failure
+        return await self._again(failure)
+
+    async def _again(self, failure: JoggError) -> dict[str, Any]:
+        first: JoggError | None = failure
+        async for attempt in _stamina().retry_context(on=self._verdict, **self._limits()):
+            with attempt:
+                if first is not None:  # the attempt made already, before stamina was needed
+                    error, first = first, None
+                    raise error
+                self._tally.retries += 1
+                return await self._attempt()
+        raise AssertionError("stamina ends with a result or an error")  # pragma: no cover
+
+    def _limits(self) -> dict[str, Any]:
+        policy = self._caller.policy
+        return {
+            "attempts": policy.attempts,
+            "timeout": None if policy.timeout is None else policy.timeout - self._elapsed(),
+            "wait_initial": policy.wait_initial,
+            "wait_max": policy.wait_max,
+            "wait_jitter": policy.wait_jitter,
+        }
+
+    def _verdict(self, error: Exception) -> bool | float:
+        """What stamina asks after a failure: give up, wait as it sees fit, or wait so many seconds."""
+        if not isinstance(error, JoggError) or not is_retried(error):
+            return False
+        logger.debug("GET %s failed (attempt %d): %s", self.url, self.attempts, type(error).__name__)
+        policy = self._caller.policy
+        wait = named_wait(error)
+        if wait is None:
+            return True
+        if not policy.accepts(wait, self._elapsed()):
+            return False
+        if isinstance(error, RateLimitError):
+            return wait  # the gate spreads what waits for the same moment
+        return wait + random.uniform(0, policy.wait_jitter)
+
+    async def _attempt(self) -> dict[str, Any]:
+        limiter = self._caller.limiter
+        if limiter is None:
+            return await self._in_turn()
+        async with limiter:
+            return await self._in_turn()
+
+    async def _in_turn(self) -> dict[str, Any]:
+        gate = self._caller.gate
+        turn = await gate.turn(self._lane, self._number)
+        self._tally.requests += 1
+        self.attempts += 1
+        if self.attempts == 1:
+            self.sent_at = turn.sent_at
+        try:
+            answer = await self._caller.transport.get(self.url)
+            logger.debug("GET %s: HTTP %d, %d bytes", self.url, answer.status, len(answer.body))
+            envelope = read_envelope(answer, time.time())
+        except RateLimitError as error:
+            gate.refused(turn, self._pause(error))
+            raise
+        except APIError:
+            gate.accepted()
+            raise
+        finally:
+            gate.done(turn)
+        gate.accepted()
+        return envelope
+
+    def _pause(self, error: RateLimitError) -> float:
+        """Seconds for which a refusal stops the whole session."""
+        policy = self._caller.policy
+        if error.retry_after is None:
+            return policy.backoff(self.attempts)
+        return error.retry_after if error.retry_after <= policy.max_retry_after else 0.0
+
+    def _elapsed(self) -> float:
+        return asyncio.get_running_loop().time() - self.sent_at
+
+
+@functools.cache
+def _stamina() -> ModuleType:
+    """The retry library, loaded where something fails first: nothing else pays for it."""
+    # stamina warns of each retry, and without any logging set up those warnings would land on standard error.
+    logging.getLogger("stamina").addHandler(logging.NullHandler())
+    return import_module("stamina")
+
+
+def named_wait(error: JoggError) -> float | None:
+    """The wait in seconds that the service named with an error."""
+    return error.retry_after if isinstance(error, RateLimitError | ServerError) else None

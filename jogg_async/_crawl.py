@@ -1,0 +1,304 @@
+"""A crawl: pages to tracks, each id once, over as many passes as it takes; what stands behind a `TrackPager`.
+
+The crawl holds no reference to its pager, and its tasks hold the crawl alone: dropping the pager ends the crawl.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import warnings
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final, Literal
+
+import attrs
+
+from ._call import Caller, Listing, Tally
+from ._checkpoint import Checkpoint, Standing
+from ._convert import Decoded
+from ._extent import Extent
+from ._gate import Lane
+from ._ids import SeenIds
+from ._prefetch import Prefetch
+from .errors import CatalogueChangedError, CatalogueChangedWarning, JoggError
+from .models import InvalidRecord, Page, Track
+
+OnInvalid = Literal["raise", "skip"]
+OnDrift = Literal["ignore", "warn", "raise", "recrawl"]
+
+_RECRAWLS: Final = 5
+"""How often `on_drift="recrawl"` goes over the pages again at the most."""
+
+_AHEAD: Final = 16
+"""Pages held ahead of the consumer, per request in flight: fewer, and one slow page stalls the rest (see
+docs/performance.md); more gains nothing."""
+
+_INVALID_KEPT: Final = 1000
+
+_CONSUMER: Final = 5
+"""Frames from the warning up to the consumer's line: `_load`, `next_track` and the pager's step lie between."""
+
+_CHANGED: Final = "the catalogue changed during the crawl (totals, an id met twice, or a page's number)"
+
+
+@attrs.frozen
+class Plan:
+    """What to crawl, and how.
+
+    Attributes:
+        listing: the address of each page.
+        start: where the consumer begins, with the page size and the filters.
+        end_page: the last page wanted; infinity for no bound.
+        limit: the most tracks wanted; infinity for no bound.
+        concurrency: requests in flight at once, 1 or more.
+    """
+
+    listing: Listing
+    start: Checkpoint
+    end_page: float
+    limit: float
+    concurrency: int
+    ordered: bool
+    on_invalid: OnInvalid
+    on_drift: OnDrift
+
+    def pages_wanted(self) -> float:
+        """How many pages the bounds leave at the most, were all of them full."""
+        by_limit = (self.limit + self.start.place) / self.start.page_size
+        return min(self.end_page - self.start.page + 1, math.ceil(by_limit) if by_limit < math.inf else math.inf)
+
+
+class Crawl:
+    """The state of one crawl.
+
+    Args:
+        plan: what to crawl.
+        caller: makes the session's caller, in the loop that runs at the first step.
+    """
+
+    def __init__(self, plan: Plan, caller: Callable[[], Caller]) -> None:
+        self.plan = plan
+        self.ready: deque[Track] = deque()
+        """The tracks of the current page that are not yielded yet."""
+        self.extent = Extent(plan.start.page_size, plan.start.page, plan.end_page)
+        self.tally = Tally()
+        self.invalid_records: list[InvalidRecord] = []
+        self.invalid = self.duplicates = self.pages_done = self.admitted = 0
+        self._drifted_before = self._met_twice = False
+        self._make_caller = caller
+        self._caller: Caller | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._window: Prefetch[Decoded] | None = None
+        self._lock = asyncio.Lock()
+        self._seen = self._seen_in_pass = SeenIds()
+        self._passes = 0
+        self._standing = Standing(plan.start)
+        self._current = Page(())
+        self._ended = not self._wanted() or plan.end_page < plan.start.page
+        self._closed: type[JoggError] | None = None
+        self._closed_at: Checkpoint | None = None
+
+    @property
+    def drifted(self) -> bool:
+        """Whether a change of the catalogue showed so far."""
+        return self._drifted_before or self._met_twice or self.extent.drifted
+
+    @property
+    def paused(self) -> float:
+        """Seconds of a rate-limit pause still to wait."""
+        return self._caller.gate.paused if self._caller is not None else 0.0
+
+    async def next_track(self) -> Track:
+        """The next track. Cancelling a call loses nothing.
+
+        Raises:
+            StopAsyncIteration: all were yielded, or the pager was closed.
+        """
+        async with self._lock:
+            while not self.ready:
+                await self._load()
+            return self.ready.popleft()
+
+    async def next_page(self) -> Page:
+        """The next page, or what is left of the current one; otherwise as `next_track`."""
+        async with self._lock:
+            while not self.ready:
+                page = await self._load()
+                if not page.tracks and self._passes == 0:
+                    return page
+            rest = tuple(self.ready)
+            self.ready.clear()
+        return self._current if len(rest) == len(self._current.tracks) else attrs.evolve(self._current, tracks=rest)
+
+    def position(self) -> Checkpoint:
+        """Where the consumer stands: the next track's page, and its place there."""
+        if self._closed_at is not None:
+            return self._closed_at
+        lowest = self._window.lowest if self._window is not None else self.plan.start.page
+        return self._standing.position(lowest, len(self.ready))
+
+    def close(self, reason: type[JoggError]) -> None:
+        """End the crawl at once: a step that waits raises `reason`."""
+        if self._closed is None and not self._ended:
+            self._closed, self._closed_at = reason, self.position()
+        self.admitted -= len(self.ready)
+        self.ready.clear()
+        if self._window is not None:
+            self._window.close()
+
+    async def aclose(self, reason: type[JoggError]) -> None:
+        """`close`, and wait until no task of the crawl is left."""
+        self.close(reason)
+        if self._window is not None:
+            await self._window.aclose()
+
+    def abandon(self) -> None:
+        """Close, from a finalizer: in whatever thread, and perhaps after the loop."""
+        if self._loop is None or self._loop.is_closed():
+            return
+        try:
+            here = asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            here = False
+        if here:
+            self.close(JoggError)
+        else:
+            self._loop.call_soon_threadsafe(self.close, JoggError)
+
+    async def _load(self) -> Page:
+        while True:
+            self._check_open()
+            window = self._window or self._begin()
+            taken = await window.take()
+            if self._closed is not None:
+                raise self._closed("the crawl was cut short: its pager or session was closed while a step waited")
+            if taken is not None:
+                return self._admit(window, *taken)
+            if self._wants_pass():
+                self._begin_pass(window)
+            else:
+                self._ended = True
+                await window.aclose()
+                self._report_drift()
+
+    def _check_open(self) -> None:
+        if self._ended or self._closed is JoggError:
+            raise StopAsyncIteration
+        if self._closed is not None:
+            raise self._closed("the crawl was cut short: its session is closed")
+
+    def _begin(self) -> Prefetch[Decoded]:
+        plan = self.plan
+        caller = self._caller = self._make_caller()
+        self._loop = asyncio.get_running_loop()
+        lane = Lane(plan.concurrency)
+        skip_invalid = plan.on_invalid == "skip"
+        self._window = window = Prefetch(
+            lambda number: caller.page(plan.listing, number, lane, self.tally, skip_invalid=skip_invalid),
+            self._arrived,
+            partial(caller.gate.bar, lane),
+            ahead=_AHEAD * plan.concurrency + _AHEAD,
+            ordered=plan.ordered,
+        )
+        window.start(plan.start.page, self.extent.last)
+        caller.transport.open_connections(int(min(plan.concurrency, plan.pages_wanted())) - 1)
+        return window
+
+    def _arrived(self, number: int, decoded: Decoded) -> None:
+        self.extent.note(number, decoded.page.pagination, empty=decoded.records == 0)
+        self._bound()
+
+    def _bound(self) -> None:
+        """Hand on to the window what is known of the end."""
+        window = self._window
+        assert window is not None
+        window.budget = self._pages_missing(window.lowest)
+        window.move_last(self.extent.last, discard=self.extent.ended)
+
+    def _pages_missing(self, lowest: int) -> float:
+        """How many pages may be outstanding: those that the limit needs, and few where nothing tells the end."""
+        start = self.plan.start
+        most = math.inf if self.extent.known else self.plan.concurrency
+        if self.plan.limit == math.inf:
+            return most
+        skipped = start.place if lowest == start.page else 0
+        return min(most, max(1, math.ceil((self._wanted() + skipped) / self.extent.page_size)))
+
+    def _wanted(self) -> float:
+        """How many more tracks the limit leaves."""
+        return self.plan.limit - self.admitted
+
+    def _admit(self, window: Prefetch[Decoded], number: int, decoded: Decoded) -> Page:
+        """Take a page in: leave out what was yielded before, and what the limit cuts off."""
+        page = decoded.page
+        places: Sequence[int] = decoded.places or range(len(page.tracks))
+        fresh = self._fresh([track.id for track in page.tracks])
+        if number == self.plan.start.page and self.plan.start.place and self._passes == 0:
+            chosen = range(len(places)) if fresh is None else fresh
+            fresh = [index for index in chosen if places[index] >= self.plan.start.place]
+        if fresh is not None:
+            page = attrs.evolve(page, tracks=tuple(page.tracks[index] for index in fresh))
+            places = [places[index] for index in fresh]
+        after = None
+        if len(page.tracks) > self._wanted():
+            cut = int(self._wanted())
+            page, after, places = attrs.evolve(page, tracks=page.tracks[:cut]), places[cut], places[:cut]
+        self._standing.enter(number, places, after)
+        self._count(page, decoded)
+        self._go_on(window, number, exhausted=decoded.records > 0 and fresh == [])
+        return page
+
+    def _fresh(self, ids: list[int]) -> list[int] | None:
+        """The indexes of the ids not yielded yet; `None` for all of them."""
+        fresh = self._seen_in_pass.add_all(ids)
+        if fresh is not None:
+            self.duplicates += len(ids) - len(fresh)
+            self._met_twice = True
+        if self._seen is not self._seen_in_pass:
+            fresh = self._seen.add_all(ids)
+        return fresh
+
+    def _count(self, page: Page, decoded: Decoded) -> None:
+        self._current = page
+        self.ready.extend(page.tracks)
+        self.admitted += len(page.tracks)
+        self.pages_done += 1
+        if decoded.invalid and self._passes == 0:
+            self.invalid += len(decoded.invalid)
+            self.invalid_records += decoded.invalid[: _INVALID_KEPT - len(self.invalid_records)]
+
+    def _go_on(self, window: Prefetch[Decoded], number: int, *, exhausted: bool) -> None:
+        """Ask for more, or for no more."""
+        self.extent.forget_below(window.lowest)
+        if self._wanted() <= 0:
+            window.close()
+            return
+        if exhausted and not self.extent.known:
+            self.extent.stop_at(number)
+        self._bound()
+        window.fill()
+
+    def _wants_pass(self) -> bool:
+        changed = self._met_twice or self.extent.drifted
+        self._drifted_before = self._drifted_before or changed
+        return changed and self.plan.on_drift == "recrawl" and self._passes < _RECRAWLS and self._wanted() > 0
+
+    def _begin_pass(self, window: Prefetch[Decoded]) -> None:
+        self._passes += 1
+        self._met_twice = False
+        self.pages_done = 0
+        self._seen_in_pass = SeenIds()
+        self.extent.begin_pass()
+        window.start(self.plan.start.page, self.extent.last)
+        self._bound()
+
+    def _report_drift(self) -> None:
+        policy = self.plan.on_drift
+        if policy == "ignore" or not (self._met_twice or self.extent.drifted):
+            return
+        if policy == "raise":
+            raise CatalogueChangedError(_CHANGED)
+        text = f"{_CHANGED}: tracks may have slid past it"
+        warnings.warn(text, CatalogueChangedWarning, stacklevel=_CONSUMER)

@@ -1,0 +1,203 @@
+"""Whose turn it is: requests in flight over the whole session, fair between lanes, and the pause after a rate limit.
+
+A lane is one customer of the gate: a pager, or a single page. Lanes take turns, one request each; within a lane the
+lowest page goes first, so that a page that is sent again does not queue behind those that come after it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import math
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from ._pace import Pace
+
+_REGAIN: Final = 0.25
+"""What an accepted request adds to the number in flight, after a refusal halved it."""
+
+
+class Lane:
+    """One customer's queue at the gate.
+
+    Args:
+        limit: requests of this lane in flight at once, 1 or more.
+    """
+
+    __slots__ = ("_waiting", "barrier", "in_flight", "limit", "queued")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.barrier: float = math.inf
+        """The highest priority that may go: nothing beyond a page that failed for good."""
+        self.in_flight = 0
+        self.queued = False
+        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+
+    def push(self, priority: int, order: int, waiter: asyncio.Future[None]) -> None:
+        heapq.heappush(self._waiting, (priority, order, waiter))
+
+    def ready(self) -> bool:
+        """Whether a request waits here and may go as far as this lane is concerned."""
+        waiting = self._waiting
+        while waiting and waiting[0][2].done():  # cancelled while it waited
+            heapq.heappop(waiting)
+        return bool(waiting) and waiting[0][0] <= self.barrier and self.in_flight < self.limit
+
+    def pop(self) -> asyncio.Future[None]:
+        return heapq.heappop(self._waiting)[2]
+
+
+class Turn:
+    """The right to have one request in flight; `Gate.done` ends it."""
+
+    __slots__ = ("lane", "sent_at")
+
+    def __init__(self, lane: Lane, sent_at: float) -> None:
+        self.lane = lane
+        self.sent_at = sent_at
+
+
+class Gate:
+    """Lets requests through.
+
+    Args:
+        concurrency: requests in flight at once, 1 or more.
+    """
+
+    def __init__(self, concurrency: int) -> None:
+        self._concurrency = concurrency
+        self._allowed = float(concurrency)
+        self._loop = asyncio.get_running_loop()
+        self._now: Callable[[], float] = self._loop.time
+        self._pace = Pace(self._now())
+        self._refused_at = float("-inf")
+        self._in_flight = 0
+        self._order = 0
+        self._lanes: deque[Lane] = deque()
+        self._dispatching: asyncio.Handle | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def paused(self) -> float:
+        """Seconds of a rate-limit pause still to wait."""
+        return self._pace.paused(self._now())
+
+    async def turn(self, lane: Lane, priority: int) -> Turn:
+        """Wait for a turn. Cancelling gives it up.
+
+        Args:
+            lane: whose turn.
+            priority: lower goes first within the lane.
+        """
+        now = self._now()
+        if not self._lanes and self._free(lane, priority) and self._pace.delay(now) <= 0:
+            self._take(lane, now)
+            return Turn(lane, now)
+        return await self._queue(lane, priority)
+
+    async def _queue(self, lane: Lane, priority: int) -> Turn:
+        while True:
+            waiter: asyncio.Future[None] = self._loop.create_future()
+            self._order += 1
+            lane.push(priority, self._order, waiter)
+            self._enlist(lane)
+            if self._dispatching is None:
+                self._dispatch()
+            try:
+                await waiter
+            except asyncio.CancelledError:
+                if waiter.done() and not waiter.cancelled():
+                    self._leave(lane)
+                raise
+            if not self._pace.paused(now := self._now()):
+                return Turn(lane, now)
+            self._leave(lane)  # a pause began between the grant and now
+
+    def done(self, turn: Turn) -> None:
+        """The request of this turn is over, however it ended."""
+        self._leave(turn.lane)
+
+    def accepted(self) -> None:
+        """The service took a request: raise what a refusal lowered."""
+        if self._pace.limited:
+            self._allowed = min(self._concurrency, self._allowed + _REGAIN)
+        self._pace.accepted(self._now())
+
+    def refused(self, turn: Turn, wait: float) -> None:
+        """The service refused a request of this session: pause all of them for `wait` seconds, and go on slower."""
+        now = self._now()
+        first = turn.sent_at > self._refused_at
+        if first:
+            self._allowed = max(1.0, self._allowed / 2)
+            self._refused_at = now
+        self._pace.refused(now, wait, first=first)
+
+    def bar(self, lane: Lane, barrier: float) -> None:
+        """Let no request of the lane go whose priority is beyond `barrier`; infinity lets all go."""
+        lane.barrier = barrier
+        self._enlist(lane)
+        self._dispatch_soon()
+
+    def close(self) -> None:
+        """Stop the clockwork; nobody waits here any more."""
+        for handle in (self._dispatching, self._timer):
+            if handle is not None:
+                handle.cancel()
+        self._lanes.clear()
+
+    def _free(self, lane: Lane, priority: int) -> bool:
+        return priority <= lane.barrier and lane.in_flight < lane.limit and self._in_flight < int(self._allowed)
+
+    def _take(self, lane: Lane, now: float) -> None:
+        self._pace.sent(now)
+        lane.in_flight += 1
+        self._in_flight += 1
+
+    def _leave(self, lane: Lane) -> None:
+        lane.in_flight -= 1
+        self._in_flight -= 1
+        self._enlist(lane)
+        self._dispatch_soon()
+
+    def _enlist(self, lane: Lane) -> None:
+        if not lane.queued and lane.ready():
+            lane.queued = True
+            self._lanes.append(lane)
+
+    def _dispatch_soon(self) -> None:
+        # Not at once: answers that came together are then all seen before the next request goes out, so that a
+        # refusal among them still holds it back.
+        if self._dispatching is None and self._lanes:
+            self._dispatching = self._loop.call_soon(self._dispatch)
+
+    def _dispatch(self) -> None:
+        self._dispatching = None
+        while self._lanes and self._in_flight < int(self._allowed):
+            lane = self._lanes[0]
+            if not lane.ready():
+                self._lanes.popleft()
+                lane.queued = False
+                continue
+            now = self._now()
+            delay = self._pace.delay(now)
+            if delay > 0:
+                self._wake_at(now + delay)
+                return
+            self._grant(lane, now)
+
+    def _grant(self, lane: Lane, now: float) -> None:
+        self._lanes.popleft()
+        lane.queued = False
+        self._take(lane, now)
+        lane.pop().set_result(None)
+        self._enlist(lane)  # behind the other lanes
+
+    def _wake_at(self, when: float) -> None:
+        if self._timer is not None:
+            if not self._timer.cancelled() and self._now() < self._timer.when() <= when:
+                return
+            self._timer.cancel()
+        self._timer = self._loop.call_at(when, self._dispatch)

@@ -1,0 +1,123 @@
+"""What a session is made from, checked before any request: the key, the address, the numbers."""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import os
+import re
+from typing import Final
+
+from yarl import URL
+
+from .errors import ConfigurationError
+
+API_KEY_VARIABLE: Final = "JOGG_API_KEY"
+BASE_URL_VARIABLE: Final = "JOGG_BASE_URL"
+DEFAULT_BASE_URL: Final = "https://api.jogg.ai"
+
+_VISIBLE_ASCII = re.compile(r"[!-~]+")
+
+
+class Secret(str):
+    """The key: it goes over the wire as it is, and shows as ``***`` wherever a value is rendered with `repr`.
+
+    A string, because that is what survives in a request's headers down to the socket, so that a traceback with
+    local variables, a request's `repr` and a debug log show the mask.
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+
+def masked(key: object) -> Secret | None:
+    """`key` as a `Secret`, so that no frame of ours holds it in the clear; what is no string becomes a blank one."""
+    if key is None:
+        return None
+    return Secret(key) if isinstance(key, str) else Secret()
+
+
+def api_key_from(given: Secret | None) -> Secret:
+    """The key given, else the environment's.
+
+    Raises:
+        ConfigurationError: there is none, or it is blank, or has anything but visible ASCII (0x21 to 0x7E).
+    """
+    key = given if given is not None else masked(os.environ.get(API_KEY_VARIABLE))
+    if key is None:
+        raise ConfigurationError(
+            f"No API key: set the environment variable {API_KEY_VARIABLE}, or pass api_key to JoggSession."
+        )
+    if not _VISIBLE_ASCII.fullmatch(key):
+        raise ConfigurationError(
+            f"The API key (api_key, else {API_KEY_VARIABLE}) is blank or has characters other than visible ASCII."
+            " Look for a line break or a space copied along with it."
+        )
+    return key
+
+
+def base_url_from(given: str | URL | None) -> URL:
+    """The address given, else the environment's, else the service's own; without a trailing slash.
+
+    Raises:
+        ConfigurationError: it is no absolute http(s) address; it has userinfo, a query, a fragment or white space; or it
+            is plain http to anything but a loopback host, where the key would travel in the clear.
+    """
+    text = str(given) if given is not None else os.environ.get(BASE_URL_VARIABLE, DEFAULT_BASE_URL)
+    origin = "base_url" if given is not None else BASE_URL_VARIABLE
+    fault, url = _examined(text)
+    if fault or url is None:
+        # The address itself stays out of the text: it may hold a password.
+        raise ConfigurationError(f"{origin} {fault}. Give it as https://host, with a path prefix if there is one.")
+    return url.with_path(url.raw_path.rstrip("/"), encoded=True)
+
+
+def _examined(text: str) -> tuple[str, URL | None]:
+    if not text or any(c.isspace() or not c.isprintable() for c in text):
+        return "is blank or has white space or control characters in it", None
+    if "?" in text or "#" in text:
+        return "has a query or a fragment", None
+    if "\\" in text:
+        return "has a backslash in it", None
+    try:
+        url = URL(text)
+        host, port = url.host, url.port
+    except ValueError:
+        return "is no valid address", None
+    if url.scheme not in ("https", "http") or not host or not port:
+        return "is no absolute https address", None
+    if "@" in url.raw_authority or url.raw_user is not None or url.raw_password is not None:
+        return "has a user name or password in it", None
+    if url.scheme == "http" and not is_loopback(host):
+        return "is plain http to another machine, which would send the key in the clear", None
+    return "", url
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` is this machine: ``localhost``, a name below it, or a loopback address."""
+    name = host.rstrip(".").lower()
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def checked_timeout(value: object) -> float:
+    """`value`, where it is a finite number of seconds above 0; else `ConfigurationError`."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise ConfigurationError(f"timeout must be a number of seconds above 0, not {value!r}.")
+    return float(value)
+
+
+def checked_int(
+    name: str, value: object, low: int, high: int | None = None, error: type[ValueError] = ValueError
+) -> int:
+    """`value`, where it is a whole number from `low` to `high` (no limit for `None`); else `error`."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < low or (high is not None and value > high):
+        bounds = f"from {low} to {high}" if high is not None else f"of at least {low}"
+        raise error(f"{name} must be a whole number {bounds}, not {value!r}.")
+    return value

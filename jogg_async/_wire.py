@@ -1,0 +1,256 @@
+"""The rules of the service, without I/O: bytes and status in, an envelope or an error out.
+
+The rules are those of the service's reference (https://docs.jogg.ai): the envelope, its codes, and where a rate limit
+may name its wait. Where the reference leaves two readings, both are accepted.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
+
+import attrs
+import msgspec
+
+from .errors import (
+    APIError,
+    AuthenticationError,
+    DecodeError,
+    InsufficientCreditError,
+    JoggError,
+    NotFoundError,
+    ParameterError,
+    PermissionDeniedError,
+    RateLimitError,
+    ServerError,
+    TransportError,
+)
+
+MAX_BODY: Final = 32 * 1024 * 1024
+"""The most bytes that a body may have once decompressed: a page of 100 tracks has about 15 KB."""
+
+ACCEPT_ENCODING: Final = "gzip, deflate"
+
+_BY_CODE: Final[Mapping[int, type[APIError]]] = {
+    429: RateLimitError,
+    10104: NotFoundError,
+    10105: AuthenticationError,
+    18020: InsufficientCreditError,
+    18025: PermissionDeniedError,
+    40000: ParameterError,
+    50000: ServerError,
+}
+_BY_STATUS: Final[Mapping[int, type[APIError]]] = {
+    400: ParameterError,
+    401: AuthenticationError,
+    402: InsufficientCreditError,
+    403: PermissionDeniedError,
+    404: NotFoundError,
+    422: ParameterError,
+    429: RateLimitError,
+}
+_RETRIED_STATUS: Final = 408
+_WINDOW_BITS: Final = {"gzip": 31, "x-gzip": 31, "deflate": 15}
+
+
+@attrs.frozen
+class Answer:
+    """One answer as it came: the body still compressed, nothing judged."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def read_envelope(answer: Answer, now: float) -> dict[str, Any]:
+    """The envelope of a success: an object whose ``code`` is 0 and whose ``data`` is an object.
+
+    Args:
+        answer: what came.
+        now: the wall clock, in seconds since 1970, for a ``Retry-After`` that names a date without the answer's own.
+
+    Raises:
+        APIError: the code, else the status, says that the request failed.
+        DecodeError: the status says success, but the body is no envelope.
+        TransportError: the body is larger than `MAX_BODY` once decompressed.
+    """
+    ok = 200 <= answer.status < 300
+    envelope = _envelope(answer) if ok else _envelope_or_none(answer)
+    code = _code(envelope)
+    if not ok or code != 0:
+        if ok and code is None:
+            raise _malformed(envelope)
+        raise _refusal(answer, envelope, code, now)
+    assert isinstance(envelope, dict)
+    if not isinstance(envelope.get("data"), dict):
+        raise _wrong("$.data", envelope.get("data"), "an object", envelope)
+    _check_text(envelope, "msg")
+    _check_text(envelope, "rid")
+    return envelope
+
+
+def is_retried(error: JoggError) -> bool:
+    """Whether sending again may help: codes 429 and 50000, HTTP 408, 429 and 5xx, a broken connection or a time-out."""
+    if isinstance(error, TransportError):
+        return error.passing
+    return isinstance(error, RateLimitError | ServerError) or (
+        isinstance(error, APIError) and error.http_status == _RETRIED_STATUS and error.code not in _BY_CODE
+    )
+
+
+def shown(value: object) -> str:
+    """A short rendering of a value for an error's text."""
+    try:
+        text = repr(value)
+    except RecursionError:
+        return f"a deeply nested {type(value).__name__}"
+    return text if len(text) <= 80 else f"{text[:60]}… ({len(text)} characters)"
+
+
+def _envelope(answer: Answer) -> Any:
+    try:
+        return msgspec.json.decode(_plain(answer))
+    except RecursionError:
+        raise DecodeError("the answer's JSON is nested too deep") from None
+    except (msgspec.DecodeError, ValueError) as fault:
+        raise DecodeError(f"the answer is not JSON ({fault}): {shown(answer.body[:200])}") from None
+
+
+def _envelope_or_none(answer: Answer) -> Any:
+    try:
+        return _envelope(answer)
+    except (DecodeError, TransportError):
+        return None  # a proxy's HTML page, say: the status decides
+
+
+def _plain(answer: Answer) -> bytes:
+    """The body, decompressed by no more than `MAX_BODY` bytes, so that a small body cannot fill the memory."""
+    coding = answer.headers.get("Content-Encoding", "").strip().lower()
+    if not coding or coding == "identity":
+        return answer.body
+    if coding not in _WINDOW_BITS:
+        raise DecodeError(f"the answer has the Content-Encoding {shown(coding)}, which was not asked for")
+    bits = _WINDOW_BITS[coding]
+    if coding == "deflate" and not _has_zlib_header(answer.body):
+        bits = -bits  # some servers send a raw stream under this name
+    return _inflated(answer.body, bits)
+
+
+def _has_zlib_header(body: bytes) -> bool:
+    return len(body) >= 2 and body[0] & 0x0F == 8 and (body[0] << 8 | body[1]) % 31 == 0
+
+
+def _inflated(body: bytes, bits: int) -> bytes:
+    whole = bytearray()
+    while body:  # gzip allows several members, one behind the other
+        stream = zlib.decompressobj(bits)
+        try:
+            whole += stream.decompress(body, MAX_BODY + 1 - len(whole))
+        except zlib.error as fault:
+            raise DecodeError(f"the answer's compressed body is damaged ({fault})") from None
+        if len(whole) > MAX_BODY:
+            raise too_large()
+        if not stream.eof:
+            raise DecodeError("the answer's compressed body ends too early")
+        body = stream.unused_data
+    return bytes(whole)
+
+
+def too_large() -> TransportError:
+    """The error for a body over the cap; sending again would not make it smaller."""
+    return TransportError(f"the answer's body has more than {MAX_BODY // 2**20} MiB")
+
+
+def _code(envelope: Any) -> int | None:
+    code = envelope.get("code") if isinstance(envelope, dict) else None
+    if type(code) is float and code.is_integer() and abs(code) < 2**53:
+        return int(code)
+    return code if type(code) is int else None
+
+
+def _text(envelope: Any, name: str) -> str | None:
+    value = envelope.get(name) if isinstance(envelope, dict) else None
+    return value if isinstance(value, str) else None
+
+
+def _check_text(envelope: dict[str, Any], name: str) -> None:
+    if envelope.get(name) is not None and not isinstance(envelope[name], str):
+        raise _wrong(f"$.{name}", envelope[name], "a string", envelope)
+
+
+def _wrong(path: str, value: object, wanted: str, envelope: object) -> DecodeError:
+    return DecodeError(
+        f"{path} is {shown(value)}, not {wanted}", path=path, value=shown(value), rid=_text(envelope, "rid")
+    )
+
+
+def _malformed(envelope: Any) -> DecodeError:
+    if not isinstance(envelope, dict):
+        return DecodeError(f"the answer is {shown(envelope)}, not an envelope", path="$", value=shown(envelope))
+    return _wrong("$.code", envelope.get("code"), "a whole number", envelope)
+
+
+def _refusal(answer: Answer, envelope: Any, code: int | None, now: float) -> APIError:
+    kind = _BY_CODE.get(code) if code is not None else None
+    if kind is None:
+        kind = ServerError if answer.status >= 500 else _BY_STATUS.get(answer.status, APIError)
+    error = kind(
+        _text(envelope, "msg") or _phrase(answer), code=code, http_status=answer.status, rid=_text(envelope, "rid")
+    )
+    if isinstance(error, RateLimitError | ServerError):
+        error.retry_after = retry_after(answer.headers, envelope, now)
+    return error
+
+
+def _phrase(answer: Answer) -> str:
+    if 300 <= answer.status < 400:
+        location = answer.headers.get("Location", "nowhere")
+        return f"the service redirects to {shown(location)}, which is not followed: the key would go along"
+    return "the service answered with an error status and no message"
+
+
+def retry_after(headers: Mapping[str, str], envelope: Any, now: float) -> float | None:
+    """The wait in seconds that an answer names: the longest of its header's, its body's and its data's.
+
+    The service's rate-limit page says to wait ``retryAfter`` seconds without saying where it stands, so all three places
+    count. Zero, a past date and what makes no sense count as none.
+    """
+    body = envelope if isinstance(envelope, dict) else {}
+    data = body.get("data")
+    named = [_header_wait(headers, now), _seconds(body.get("retryAfter"))]
+    named.append(_seconds(data.get("retryAfter")) if isinstance(data, dict) else None)
+    return max((wait for wait in named if wait is not None), default=None)
+
+
+def _header_wait(headers: Mapping[str, str], now: float) -> float | None:
+    value = headers.get("Retry-After")
+    if value is None:
+        return None
+    seconds = _seconds(value)
+    if seconds is not None:
+        return seconds
+    then = _timestamp(value)
+    if then is None:
+        return None
+    # The answer's own date spares the wait from a clock that is wrong here.
+    return _seconds(then - (_timestamp(headers.get("Date", "")) or now))
+
+
+def _timestamp(date: str) -> float | None:
+    try:
+        return parsedate_to_datetime(date).timestamp()
+    except (ValueError, TypeError, OverflowError, OSError):
+        return None
+
+
+def _seconds(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        seconds = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return seconds if 0 < seconds < math.inf else None
