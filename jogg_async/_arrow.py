@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
 
 import msgspec
@@ -10,7 +11,7 @@ import msgspec
 from .models import Track
 
 try:
-    import pyarrow as pa
+    pa: Any = import_module("pyarrow")  # ships no types
 except ImportError as fault:
     raise ImportError("Reading tracks as Arrow needs pyarrow: pip install 'jogg-async[arrow]'.") from fault
 

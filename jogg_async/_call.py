@@ -120,12 +120,11 @@ class _Call:
         return await self._again(failure)
 
     async def _again(self, failure: JoggError) -> dict[str, Any]:
-        first: JoggError | None = failure
+        made = [failure]  # the attempt made already, before stamina was needed
         async for attempt in _stamina().retry_context(on=self._verdict, **self._limits()):
             with attempt:
-                if first is not None:  # the attempt made already, before stamina was needed
-                    error, first = first, None
-                    raise error
+                if made:
+                    raise made.pop()
                 self._tally.retries += 1
                 return await self._attempt()
         raise AssertionError("stamina ends with a result or an error")  # pragma: no cover
@@ -153,7 +152,7 @@ class _Call:
             return False
         if isinstance(error, RateLimitError):
             return wait  # the gate spreads what waits for the same moment
-        return wait + random.uniform(0, policy.wait_jitter)
+        return wait + random.uniform(0, policy.wait_jitter)  # noqa: S311 (nothing to guess here)
 
     async def _attempt(self) -> dict[str, Any]:
         limiter = self._caller.limiter

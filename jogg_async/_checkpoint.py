@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import attrs
 
@@ -43,9 +43,7 @@ class Checkpoint:
             page, place, page_size, filters = (given[field.name] for field in attrs.fields(cls))
         except (KeyError, TypeError, IndexError):
             raise ValueError(f"resume must be what TrackPager.checkpoint() gave, not {given!r:.80}.") from None
-        if not isinstance(filters, Mapping) or not all(
-            isinstance(each, str) for pair in filters.items() for each in pair
-        ):
+        if not _is_text(filters):
             raise ValueError("resume must be what TrackPager.checkpoint() gave: its filters are no dict of strings.")
         return cls(
             checked_int("the page in resume", page, 1),
@@ -53,6 +51,13 @@ class Checkpoint:
             checked_int("the page_size in resume", page_size, 1, MAX_PAGE_SIZE),
             dict(filters),
         )
+
+
+def _is_text(filters: Any) -> TypeGuard[Mapping[str, str]]:
+    if not isinstance(filters, Mapping):
+        return False
+    known: Mapping[Any, Any] = filters
+    return all(isinstance(name, str) and isinstance(value, str) for name, value in known.items())
 
 
 class Standing:

@@ -8,7 +8,7 @@ validation, to say which value is wrong.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import attrs
 import cattrs
@@ -42,7 +42,7 @@ class Decoded:
     invalid: tuple[InvalidRecord, ...] = ()
 
 
-class _Stumble(Exception):
+class _StumbleError(Exception):
     """The fast loop met a value that it does not take."""
 
 
@@ -59,7 +59,7 @@ def decode_page(envelope: dict[str, Any], number: int, *, skip_invalid: bool) ->
     """
     try:
         page = _fast.structure(envelope, Page)
-    except _Stumble:
+    except _StumbleError:
         return _decode_exactly(envelope, number, skip_invalid)
     return Decoded(page, None, len(page.tracks))
 
@@ -70,18 +70,18 @@ def _structure_page(envelope: dict[str, Any], _: type[Page]) -> Page:
     if rows is None:
         tracks: tuple[Track, ...] = ()
     elif type(rows) is list:
-        tracks = _tracks(rows)
+        tracks = _tracks(cast("list[dict[str, Any]]", rows))
     else:
-        raise _Stumble
+        raise _StumbleError
     return Page(tracks, _pagination(data.get("pagination")), envelope.get("rid"))
 
 
-def _tracks(rows: list[Any]) -> tuple[Track, ...]:
+def _tracks(rows: list[dict[str, Any]]) -> tuple[Track, ...]:
     tracks: list[Track] = []
     add = tracks.append
     for row in rows:
         if type(row) is not dict:
-            raise _Stumble
+            raise _StumbleError
         get = row.get
         id, name, url, duration = get("id"), get("name"), get("music_url"), get("duration")
         if (
@@ -91,7 +91,7 @@ def _tracks(rows: list[Any]) -> tuple[Track, ...]:
             or (type(url) is not str and url is not None)
             or (duration is not None and (type(duration) is not int or not _LOW <= duration <= _HIGH))
         ):
-            raise _Stumble
+            raise _StumbleError
         add(Track(id, name, url, duration, NO_FIELDS if row.keys() <= _KNOWN else _extra(row)))
     return tuple(tracks)
 
@@ -100,7 +100,7 @@ def _extra(row: dict[str, Any]) -> Mapping[str, Any]:
     extra = {name: value for name, value in row.items() if name not in _KNOWN}
     for value in extra.values():
         if type(value) is not str and not _representable(value):
-            raise _Stumble
+            raise _StumbleError
     return Fields(extra)
 
 
@@ -108,22 +108,22 @@ def _representable(value: Any, depth: int = 0) -> bool:
     """Whether an unknown value holds no integer beyond 64 bits and is not nested too deep."""
     if type(value) is int:
         return _LOW <= value <= _HIGH
-    if type(value) is dict:
-        value = list(value.values())
-    if type(value) is list:
-        return depth < _DEPTH and all(_representable(each, depth + 1) for each in value)
-    return True
+    if type(value) is not list and type(value) is not dict:
+        return True
+    inner = cast("list[Any] | dict[str, Any]", value)
+    each = inner.values() if isinstance(inner, dict) else inner
+    return depth < _DEPTH and all(_representable(one, depth + 1) for one in each)
 
 
-def _pagination(data: Any) -> Pagination:
+def _pagination(data: dict[str, Any] | None) -> Pagination:
     if data is None:
         return _NO_PAGINATION
     if type(data) is not dict:
-        raise _Stumble
+        raise _StumbleError
     numbers = [data.get(name) for name in _PAGINATION]
     for number in numbers:
         if number is not None and (type(number) is not int or not _LOW <= number <= _HIGH):
-            raise _Stumble
+            raise _StumbleError
     return Pagination(*numbers)
 
 
@@ -158,7 +158,7 @@ def _exact_track(row: Any, _: type[Track]) -> Track:
     if type(row) is not dict:
         raise _unlike(row, "an object")
     track: Track = _known_fields(row, Track)
-    extra = {name: value for name, value in row.items() if name not in _KNOWN}
+    extra = {name: value for name, value in cast("dict[str, Any]", row).items() if name not in _KNOWN}
     for name, value in extra.items():
         if not _representable(value):
             error = _unlike(value, "a value of 64-bit numbers and moderate depth")
@@ -176,8 +176,8 @@ def _exact_pagination(data: Any, _: type[Pagination]) -> Pagination:
 
 def _decode_exactly(envelope: dict[str, Any], number: int, skip_invalid: bool) -> Decoded:
     data, rid = envelope["data"], envelope.get("rid")
-    rows = [] if data.get("music") is None else data["music"]
-    if type(rows) is not list:
+    rows: list[Any] = [] if data.get("music") is None else data["music"]
+    if not isinstance(rows, list):
         raise _located(_unlike(rows, "a list"), "$.data.music", rid)
     pagination = data.get("pagination")
     if pagination is not None:

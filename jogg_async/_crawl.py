@@ -208,12 +208,11 @@ class Crawl:
 
     def _arrived(self, number: int, decoded: Decoded) -> None:
         self.extent.note(number, decoded.page.pagination, empty=decoded.records == 0)
-        self._bound()
+        if self._window is not None:
+            self._bound(self._window)
 
-    def _bound(self) -> None:
+    def _bound(self, window: Prefetch[Decoded]) -> None:
         """Hand on to the window what is known of the end."""
-        window = self._window
-        assert window is not None
         window.budget = self._pages_missing(window.lowest)
         window.move_last(self.extent.last, discard=self.extent.ended)
 
@@ -277,7 +276,7 @@ class Crawl:
             return
         if exhausted and not self.extent.known:
             self.extent.stop_at(number)
-        self._bound()
+        self._bound(window)
         window.fill()
 
     def _wants_pass(self) -> bool:
@@ -292,7 +291,7 @@ class Crawl:
         self._seen_in_pass = SeenIds()
         self.extent.begin_pass()
         window.start(self.plan.start.page, self.extent.last)
-        self._bound()
+        self._bound(window)
 
     def _report_drift(self) -> None:
         policy = self.plan.on_drift

@@ -32,7 +32,7 @@ class SeenIds:
 
     def _new_places(self, ids: Sequence[int]) -> list[int]:
         met: set[int] = set()
-        places = []
+        places: list[int] = []
         for place, id in enumerate(ids):
             if id not in met and id not in self._ids:
                 met.add(id)

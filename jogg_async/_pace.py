@@ -30,6 +30,9 @@ _MEASURED: Final = 1.0
 _LEAST_CUT: Final = 0.5
 """The most that one refusal lowers the rate: too short a measurement says little."""
 
+_LATENESS: Final = 0.05
+"""Seconds that a late request is made up for: timers fire late, and each delay would lower the rate for good."""
+
 _MOST_DOUBLINGS: Final = 40.0
 
 
@@ -78,7 +81,7 @@ class Pace:
         """A request goes out."""
         rate = self.rate(now)
         if rate is not None:
-            self._next = max(now, self._next) + 1 / rate
+            self._next = max(now - _LATENESS, self._next) + 1 / rate
 
     def accepted(self, now: float) -> None:
         """The service took a request: its answer is no refusal."""

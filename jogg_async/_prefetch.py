@@ -1,8 +1,8 @@
 """A bounded window of numbered jobs, fetched ahead of whoever takes their results. Knows no HTTP and no tracks.
 
 Each job is a task of its own. The window is filled again the moment a result arrives, not when it is taken, so that a
-slow job stalls neither the others nor the consumer of what is in. Two numbers bound it: `ahead`, how far beyond the lowest
-result not taken, and `budget`, how many results in all may be outstanding.
+slow job stalls neither the others nor the consumer of what is in. Two numbers bound it: `ahead`, how far beyond the
+lowest result not taken, and `budget`, how many results in all may be outstanding.
 
 Tasks and their callbacks hold the window, never its consumer: so the consumer's finalizer can run, and close it.
 """
@@ -89,7 +89,7 @@ class Prefetch(Generic[T]):
     async def take(self) -> tuple[int, T] | None:
         """The next result with its number, or `None` where all are taken. Cancelling a call loses nothing.
 
-        The room that a result leaves is not filled before the next call, or `fill`: the bounds may depend on the result.
+        The room that a result leaves is not filled before the next call, or `fill`: the bounds may depend on it.
 
         Raises:
             Exception: what the job raised, once every result below it is taken. The next call tries that job again.

@@ -62,8 +62,8 @@ def base_url_from(given: str | URL | None) -> URL:
     """The address given, else the environment's, else the service's own; without a trailing slash.
 
     Raises:
-        ConfigurationError: it is no absolute http(s) address; it has userinfo, a query, a fragment or white space; or it
-            is plain http to anything but a loopback host, where the key would travel in the clear.
+        ConfigurationError: it is no absolute http(s) address; it has userinfo, a query, a fragment or white space; or
+            it is plain http to anything but a loopback host, where the key would travel in the clear.
     """
     text = str(given) if given is not None else os.environ.get(BASE_URL_VARIABLE, DEFAULT_BASE_URL)
     origin = "base_url" if given is not None else BASE_URL_VARIABLE
@@ -75,24 +75,26 @@ def base_url_from(given: str | URL | None) -> URL:
 
 
 def _examined(text: str) -> tuple[str, URL | None]:
+    """What is wrong with an address, and the address where nothing is."""
     if not text or any(c.isspace() or not c.isprintable() for c in text):
         return "is blank or has white space or control characters in it", None
-    if "?" in text or "#" in text:
-        return "has a query or a fragment", None
-    if "\\" in text:
-        return "has a backslash in it", None
+    if any(c in text for c in "?#\\"):
+        return "has a query, a fragment or a backslash in it", None
     try:
         url = URL(text)
-        host, port = url.host, url.port
+        return _unfit(url), url
     except ValueError:
         return "is no valid address", None
-    if url.scheme not in ("https", "http") or not host or not port:
-        return "is no absolute https address", None
-    if "@" in url.raw_authority or url.raw_user is not None or url.raw_password is not None:
-        return "has a user name or password in it", None
-    if url.scheme == "http" and not is_loopback(host):
-        return "is plain http to another machine, which would send the key in the clear", None
-    return "", url
+
+
+def _unfit(url: URL) -> str:
+    if url.scheme not in ("https", "http") or not url.host or not url.port:
+        return "is no absolute https address"
+    if "@" in url.raw_authority:
+        return "has a user name or password in it"
+    if url.scheme == "http" and not is_loopback(url.host):
+        return "is plain http to another machine, which would send the key in the clear"
+    return ""
 
 
 def is_loopback(host: str) -> bool:

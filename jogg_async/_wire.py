@@ -10,7 +10,7 @@ import math
 import zlib
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import attrs
 import msgspec
@@ -84,12 +84,12 @@ def read_envelope(answer: Answer, now: float) -> dict[str, Any]:
         if ok and code is None:
             raise _malformed(envelope)
         raise _refusal(answer, envelope, code, now)
-    assert isinstance(envelope, dict)
-    if not isinstance(envelope.get("data"), dict):
-        raise _wrong("$.data", envelope.get("data"), "an object", envelope)
-    _check_text(envelope, "msg")
-    _check_text(envelope, "rid")
-    return envelope
+    if not isinstance(_field(envelope, "data"), dict):
+        raise _wrong("$.data", _field(envelope, "data"), "an object", envelope)
+    for name in ("msg", "rid"):
+        if not isinstance(_field(envelope, name), str | None):
+            raise _wrong(f"$.{name}", _field(envelope, name), "a string", envelope)
+    return cast("dict[str, Any]", envelope)
 
 
 def is_retried(error: JoggError) -> bool:
@@ -164,21 +164,20 @@ def too_large() -> TransportError:
     return TransportError(f"the answer's body has more than {MAX_BODY // 2**20} MiB")
 
 
+def _field(envelope: Any, name: str) -> Any:
+    return cast("dict[str, Any]", envelope).get(name) if isinstance(envelope, dict) else None
+
+
 def _code(envelope: Any) -> int | None:
-    code = envelope.get("code") if isinstance(envelope, dict) else None
+    code = _field(envelope, "code")
     if type(code) is float and code.is_integer() and abs(code) < 2**53:
         return int(code)
     return code if type(code) is int else None
 
 
 def _text(envelope: Any, name: str) -> str | None:
-    value = envelope.get(name) if isinstance(envelope, dict) else None
+    value = _field(envelope, name)
     return value if isinstance(value, str) else None
-
-
-def _check_text(envelope: dict[str, Any], name: str) -> None:
-    if envelope.get(name) is not None and not isinstance(envelope[name], str):
-        raise _wrong(f"$.{name}", envelope[name], "a string", envelope)
 
 
 def _wrong(path: str, value: object, wanted: str, envelope: object) -> DecodeError:
@@ -190,7 +189,7 @@ def _wrong(path: str, value: object, wanted: str, envelope: object) -> DecodeErr
 def _malformed(envelope: Any) -> DecodeError:
     if not isinstance(envelope, dict):
         return DecodeError(f"the answer is {shown(envelope)}, not an envelope", path="$", value=shown(envelope))
-    return _wrong("$.code", envelope.get("code"), "a whole number", envelope)
+    return _wrong("$.code", _field(envelope, "code"), "a whole number", cast("Any", envelope))
 
 
 def _refusal(answer: Answer, envelope: Any, code: int | None, now: float) -> APIError:
@@ -215,13 +214,14 @@ def _phrase(answer: Answer) -> str:
 def retry_after(headers: Mapping[str, str], envelope: Any, now: float) -> float | None:
     """The wait in seconds that an answer names: the longest of its header's, its body's and its data's.
 
-    The service's rate-limit page says to wait ``retryAfter`` seconds without saying where it stands, so all three places
-    count. Zero, a past date and what makes no sense count as none.
+    The service's rate-limit page says to wait ``retryAfter`` seconds without saying where it stands, so all three
+    places count. Zero, a past date and what makes no sense count as none.
     """
-    body = envelope if isinstance(envelope, dict) else {}
-    data = body.get("data")
-    named = [_header_wait(headers, now), _seconds(body.get("retryAfter"))]
-    named.append(_seconds(data.get("retryAfter")) if isinstance(data, dict) else None)
+    named = (
+        _header_wait(headers, now),
+        _seconds(_field(envelope, "retryAfter")),
+        _seconds(_field(_field(envelope, "data"), "retryAfter")),
+    )
     return max((wait for wait in named if wait is not None), default=None)
 
 

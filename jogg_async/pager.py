@@ -53,7 +53,8 @@ class TrackPager:
 
     Made by `JoggSession.tracks`. It fetches ahead of its consumer, within bounds, from the first step on. Several tasks
     may step it at once; each track goes to one of them. Leaving ``async for`` over a pager that nothing else holds ends
-    its requests at once; a pager that is held ends them at `aclose`, at the end of its ``async with``, or with its session.
+    its requests at once; a pager that is held ends them at `aclose`, at the end of its ``async with``, or with its
+    session.
     """
 
     __slots__ = ("__weakref__", "_crawl", "_ready")
@@ -105,7 +106,7 @@ class TrackPager:
 
         It shares its place with the pager: what one yields the other does not.
         """
-        return PageIterator(self)
+        return PageIterator(self, self._crawl)
 
     async def collect(self, progress: bool = False) -> TrackList:
         """All the tracks that are left.
@@ -139,14 +140,14 @@ class TrackPager:
     def checkpoint(self) -> dict[str, Any]:
         """Where the consumer stands, as a dict that JSON can hold: ``tracks(resume=...)`` goes on with the next track.
 
-        It holds the page, the place among its records, the page size and the filters. Unordered, it stands at the lowest
-        page not wholly yielded, so that tracks of later pages may come again.
+        It holds the page, the place among its records, the page size and the filters. Unordered, it stands at the
+        lowest page not wholly yielded, so that tracks of later pages may come again.
         """
         return self._crawl.position().as_dict()
 
     @property
     def total_items(self) -> int | None:
-        """Tracks in all, by the newest answer; `None` until the first page is in, and where the service does not tell."""
+        """Tracks in all, by the newest answer; `None` until the first page is in, and where no answer tells."""
         return self._crawl.extent.total_items
 
     @property
@@ -180,17 +181,18 @@ class TrackPager:
 class PageIterator:
     """The pages of a crawl: what `TrackPager.pages` returns. It keeps its pager alive, and ends with it."""
 
-    __slots__ = ("_pager",)
+    __slots__ = ("_crawl", "_pager")
 
-    def __init__(self, pager: TrackPager) -> None:
+    def __init__(self, pager: TrackPager, crawl: Crawl) -> None:
         self._pager = pager
+        self._crawl = crawl
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Page:
         """The next page; raises as a step of the pager does."""
-        crawl = self._pager._crawl
+        crawl = self._crawl
         del self
         return await crawl.next_page()
 

@@ -10,19 +10,19 @@ import attrs
 __all__ = ["RetryPolicy"]
 
 
-def _seconds(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+def _seconds(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
         raise ValueError(f"{attribute.name} must be a number of seconds, 0 or more, not {value!r}.")
 
 
-def _attempts(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+def _attempts(_: object, __: attrs.Attribute[Any], value: Any) -> None:
     if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
         raise ValueError(f"attempts must be a whole number of at least 1, or None, not {value!r}.")
 
 
-def _seconds_or_none(instance: object, attribute: attrs.Attribute[Any], value: Any) -> None:
+def _seconds_or_none(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
     if value is not None:
-        _seconds(instance, attribute, value)
+        _seconds(_, attribute, value)
 
 
 @attrs.frozen
@@ -52,7 +52,7 @@ class RetryPolicy:
     max_retry_after: float = attrs.field(default=300.0, validator=_seconds)
 
     def accepts(self, wait: float, elapsed: float) -> bool:
-        """Whether a wait of `wait` seconds that the service names is waited, `elapsed` seconds after the first sending."""
+        """Whether a wait that the service names is waited, `elapsed` seconds after the first sending."""
         if wait > self.max_retry_after:
             return False
         return self.timeout is None or elapsed + wait <= self.timeout

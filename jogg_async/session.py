@@ -140,18 +140,19 @@ class JoggSession:
             genre: only this genre, such as ``"Corporate"``; `None` for all.
             mood: only this mood, such as ``"Calm"``; `None` for all.
             page_size: tracks per request, 1 to 100 (the service's limit).
-            concurrency: requests in flight at once for this pager, 1 or more; `None` for as many as the session's, which
-                bounds it in any case.
+            concurrency: requests in flight at once for this pager, 1 or more; `None` for as many as the session's,
+                which bounds it in any case.
             limit: the most tracks wanted, 0 or more; no page beyond them is asked for. `None` for all.
             start_page: the first page wanted, from 1.
             end_page: the last page wanted, not before `start_page`; `None` for the catalogue's last.
             ordered: yield in the catalogue's order; else as pages arrive.
             on_invalid: for a record that is no track: ``"raise"`` a `DecodeError`, or ``"skip"`` it, logged and kept in
                 `TrackPager.invalid_records`.
-            on_drift: where the catalogue changed during the crawl: ``"ignore"`` it; ``"warn"`` at the end; ``"raise"`` a
-                `CatalogueChangedError` at the end; ``"recrawl"``: go over the pages again, at most five times, until a
-                pass sees no change, for tracks that slid past.
-            resume: a dict from `TrackPager.checkpoint`: go on with the next track. What it holds need not be given again.
+            on_drift: where the catalogue changed during the crawl: ``"ignore"`` it; ``"warn"`` at the end; ``"raise"``
+                a `CatalogueChangedError` at the end; ``"recrawl"``: go over the pages again, at most five times, until
+                a pass sees no change, for tracks that slid past.
+            resume: a dict from `TrackPager.checkpoint`: go on with the next track. What it holds need not be given
+                again.
             params: further query parameters, by name: strings, numbers or bools. The service promises sorting, but
                 documents no parameter for it.
 

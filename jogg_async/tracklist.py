@@ -14,8 +14,8 @@ class TrackList:
     """Tracks in the order of the catalogue.
 
     It behaves as a sequence, read-only, but is not registered as `collections.abc.Sequence`: polars would then read it
-    item by item instead of asking for Arrow. pandas, polars, pyarrow and DuckDB read it through Arrow's stream interface
-    (extra ``arrow``); a notebook shows it as a table with players.
+    item by item instead of asking for Arrow. pandas, polars, pyarrow and DuckDB read it through Arrow's stream
+    interface (extra ``arrow``); a notebook shows it as a table with players.
 
     Args:
         tracks: what it holds.
@@ -57,7 +57,7 @@ class TrackList:
         return f"<TrackList of {len(self)} tracks>"
 
     def index(self, track: Track, start: int = 0, stop: int | None = None) -> int:
-        """The place of the first track equal to `track`, from `start` up to `stop`; `ValueError` where there is none."""
+        """The place of the first track equal to `track`, from `start` up to `stop`; else `ValueError`."""
         return self._tracks.index(track, start, len(self) if stop is None else stop)
 
     def count(self, track: Track) -> int:
