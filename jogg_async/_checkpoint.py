@@ -54,10 +54,9 @@ class Checkpoint:
 
 
 def _is_text(filters: Any) -> TypeGuard[Mapping[str, str]]:
-    if not isinstance(filters, Mapping):
+    if not issubclass(type(filters), Mapping):
         return False
-    known: Mapping[Any, Any] = filters
-    return all(isinstance(name, str) and isinstance(value, str) for name, value in known.items())
+    return all(isinstance(name, str) and isinstance(value, str) for name, value in filters.items())
 
 
 class Standing:

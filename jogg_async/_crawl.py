@@ -11,22 +11,20 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final, Literal
+from typing import Final
 
 import attrs
 
-from ._call import Caller, Listing, Tally
+from ._call import Caller, Tally
 from ._checkpoint import Checkpoint, Standing
 from ._convert import Decoded
 from ._extent import Extent
 from ._gate import Lane
 from ._ids import SeenIds
+from ._plan import Plan
 from ._prefetch import Prefetch
 from .errors import CatalogueChangedError, CatalogueChangedWarning, JoggError
 from .models import InvalidRecord, Page, Track
-
-OnInvalid = Literal["raise", "skip"]
-OnDrift = Literal["ignore", "warn", "raise", "recrawl"]
 
 _RECRAWLS: Final = 5
 """How often `on_drift="recrawl"` goes over the pages again at the most."""
@@ -41,33 +39,6 @@ _CONSUMER: Final = 5
 """Frames from the warning up to the consumer's line: `_load`, `next_track` and the pager's step lie between."""
 
 _CHANGED: Final = "the catalogue changed during the crawl (totals, an id met twice, or a page's number)"
-
-
-@attrs.frozen
-class Plan:
-    """What to crawl, and how.
-
-    Attributes:
-        listing: the address of each page.
-        start: where the consumer begins, with the page size and the filters.
-        end_page: the last page wanted; infinity for no bound.
-        limit: the most tracks wanted; infinity for no bound.
-        concurrency: requests in flight at once, 1 or more.
-    """
-
-    listing: Listing
-    start: Checkpoint
-    end_page: float
-    limit: float
-    concurrency: int
-    ordered: bool
-    on_invalid: OnInvalid
-    on_drift: OnDrift
-
-    def pages_wanted(self) -> float:
-        """How many pages the bounds leave at the most, were all of them full."""
-        by_limit = (self.limit + self.start.place) / self.start.page_size
-        return min(self.end_page - self.start.page + 1, math.ceil(by_limit) if by_limit < math.inf else math.inf)
 
 
 class Crawl:

@@ -10,9 +10,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ._call import Caller, Listing, Tally
-from ._crawl import Crawl, OnDrift, OnInvalid
+from ._crawl import Crawl
 from ._gate import Gate, Lane
-from ._query import PAGE_SIZE, START_PAGE, checked_policy, filters_of, listing_of, plan_of
+from ._plan import PAGE_SIZE, START_PAGE, OnDrift, OnInvalid, checked_policy, filters_of, listing_of, plan_of
 from ._settings import api_key_from, base_url_from, checked_int, checked_timeout, masked
 from ._transport import Transport
 from .errors import ConfigurationError, DecodeError, SessionClosedError

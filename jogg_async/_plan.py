@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Final, get_args
+from typing import Any, Final, Literal, get_args
 
+import attrs
 from yarl import URL
 
 from ._call import Listing
 from ._checkpoint import MAX_PAGE_SIZE, Checkpoint
-from ._crawl import OnDrift, OnInvalid, Plan
 from ._settings import checked_int
+
+OnInvalid = Literal["raise", "skip"]
+OnDrift = Literal["ignore", "warn", "raise", "recrawl"]
 
 _OWN_PARAMETERS: Final = ("page", "page_size", "genre", "mood")
 
@@ -22,6 +25,33 @@ class Default(int):
 
 PAGE_SIZE: Final = Default(100)
 START_PAGE: Final = Default(1)
+
+
+@attrs.frozen
+class Plan:
+    """What to crawl, and how.
+
+    Attributes:
+        listing: the address of each page.
+        start: where the consumer begins, with the page size and the filters.
+        end_page: the last page wanted; infinity for no bound.
+        limit: the most tracks wanted; infinity for no bound.
+        concurrency: requests in flight at once, 1 or more.
+    """
+
+    listing: Listing
+    start: Checkpoint
+    end_page: float
+    limit: float
+    concurrency: int
+    ordered: bool
+    on_invalid: OnInvalid
+    on_drift: OnDrift
+
+    def pages_wanted(self) -> float:
+        """How many pages the bounds leave at the most, were all of them full."""
+        by_limit = (self.limit + self.start.place) / self.start.page_size
+        return min(self.end_page - self.start.page + 1, math.ceil(by_limit) if by_limit < math.inf else math.inf)
 
 
 def filters_of(genre: object, mood: object, params: Mapping[Any, Any] | None) -> dict[str, str]:
