@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
 
 import jogg_async
 
@@ -27,7 +30,19 @@ BLOCKS = [
 def test_the_example_runs(block: str, fake_jogg: FakeJogg, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JOGG_API_KEY", fake_jogg.api_key)
     monkeypatch.setenv("JOGG_BASE_URL", fake_jogg.url)
-    exec(compile(block, "example", "exec"), {"__name__": "example"})
+    names: dict[str, Any] = {"__name__": "example"}
+    exec(compile(block, "example", "exec"), names)
+    for name, value in names.items():
+        if name.startswith("test_"):
+            asyncio.run(value(fake_jogg))
+    if "make_app" in names:
+        assert asyncio.run(first_title(names["make_app"]())) == fake_jogg.catalogue[20]["name"]
+
+
+async def first_title(app: web.Application) -> str:
+    """What the example's web app answers for its second page."""
+    async with TestClient(TestServer(app)) as client, client.get("/music?page=2") as response:
+        return str((await response.json())[0]["name"])
 
 
 def test_the_examples_were_found() -> None:
