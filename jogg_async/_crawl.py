@@ -10,7 +10,6 @@ import math
 import warnings
 from collections import deque
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Final
 
 import attrs
@@ -169,10 +168,11 @@ class Crawl:
         self._window = window = Prefetch(
             lambda number: caller.page(plan.listing, number, lane, self.tally, skip_invalid=skip_invalid),
             self._arrived,
-            partial(caller.gate.bar, lane),
+            lambda: lane.width,
             ahead=_AHEAD * plan.concurrency + _AHEAD,
             ordered=plan.ordered,
         )
+        lane.on_parked = window.fill
         window.start(plan.start.page, self.extent.last)
         caller.transport.open_connections(int(min(plan.concurrency, plan.pages_wanted())) - 1)
         return window

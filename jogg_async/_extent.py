@@ -31,14 +31,15 @@ class Extent:
         self._end_page = end_page
         self._stop = math.inf
         self._heard = False
-        self._totals: dict[str, int] = {}
+        self._first_items: int | None = None
+        self._first_pages: int | None = None
         self._empty: set[int] = set()
 
     def begin_pass(self) -> None:
         """Forget what one pass says about itself; the totals stay."""
         self.drifted = self.ended = self._heard = False
         self._stop = math.inf
-        self._totals.clear()
+        self._first_items = self._first_pages = None
         self._empty.clear()
 
     @property
@@ -76,10 +77,13 @@ class Extent:
     def _compare(self, number: int, pagination: Pagination) -> None:
         if pagination.page is not None and pagination.page != number:
             self.drifted = True
-        for name in ("total_items", "total_pages"):
-            total = getattr(pagination, name)
-            if total is not None and self._totals.setdefault(name, total) != total:
-                self.drifted = True
+        items, pages = pagination.total_items, pagination.total_pages
+        if self._first_items is None:
+            self._first_items = items
+        if self._first_pages is None:
+            self._first_pages = pages
+        if items not in (None, self._first_items) or pages not in (None, self._first_pages):
+            self.drifted = True
 
     def _update(self, pagination: Pagination) -> None:
         size, items, pages = pagination.page_size, pagination.total_items, pagination.total_pages

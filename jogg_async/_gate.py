@@ -1,14 +1,11 @@
 """Whose turn it is: requests in flight over the whole session, fair between lanes, and the pause after a rate limit.
 
-A lane is one customer of the gate: a pager, or a single page. Lanes take turns, one request each; within a lane the
-lowest page goes first, so that a page that is sent again does not queue behind those that come after it.
+A lane is one customer of the gate: a pager, or a single page. Lanes take turns, one request each.
 """
 
 from __future__ import annotations
 
 import asyncio
-import heapq
-import math
 from collections import deque
 from collections.abc import Callable
 from typing import Final
@@ -19,35 +16,57 @@ _REGAIN: Final = 0.25
 """What an accepted request adds to the number in flight, after a refusal halved it."""
 
 
+def _nothing() -> None:
+    return
+
+
 class Lane:
-    """One customer's queue at the gate.
+    """One customer of the gate, with its queue there.
 
     Args:
         limit: requests of this lane in flight at once, 1 or more.
     """
 
-    __slots__ = ("_waiting", "barrier", "in_flight", "limit", "queued")
+    __slots__ = ("_waiting", "in_flight", "limit", "on_parked", "parked", "queued")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self.barrier: float = math.inf
-        """The highest priority that may go: nothing beyond a page that failed for good."""
         self.in_flight = 0
+        self.parked = 0
+        """Requests that wait to be sent again: they need no turn meanwhile, and others may go in their place."""
+        self.on_parked: Callable[[], None] = _nothing
+        """Called when a request parks."""
         self.queued = False
-        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._waiting: deque[asyncio.Future[None]] = deque()
 
-    def push(self, priority: int, order: int, waiter: asyncio.Future[None]) -> None:
-        heapq.heappush(self._waiting, (priority, order, waiter))
+    @property
+    def width(self) -> int:
+        """How many requests of this lane are worth having under way, those that wait to be sent again included."""
+        return self.limit + self.parked
+
+    def park(self) -> None:
+        """A request waits to be sent again."""
+        self.parked += 1
+        self.on_parked()
+
+    def unpark(self) -> None:
+        """It waits no longer."""
+        self.parked -= 1
+
+    def push(self, waiter: asyncio.Future[None]) -> None:
+        """Queue up."""
+        self._waiting.append(waiter)
+
+    def pop(self) -> asyncio.Future[None]:
+        """The first in the queue; `ready` says that there is one."""
+        return self._waiting.popleft()
 
     def ready(self) -> bool:
         """Whether a request waits here and may go as far as this lane is concerned."""
         waiting = self._waiting
-        while waiting and waiting[0][2].done():  # cancelled while it waited
-            heapq.heappop(waiting)
-        return bool(waiting) and waiting[0][0] <= self.barrier and self.in_flight < self.limit
-
-    def pop(self) -> asyncio.Future[None]:
-        return heapq.heappop(self._waiting)[2]
+        while waiting and waiting[0].done():  # cancelled while it waited
+            waiting.popleft()
+        return bool(waiting) and self.in_flight < self.limit
 
 
 class Turn:
@@ -75,7 +94,6 @@ class Gate:
         self._pace = Pace(self._now())
         self._refused_at = float("-inf")
         self._in_flight = 0
-        self._order = 0
         self._lanes: deque[Lane] = deque()
         self._dispatching: asyncio.Handle | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -85,36 +103,30 @@ class Gate:
         """Seconds of a rate-limit pause still to wait."""
         return self._pace.paused(self._now())
 
-    async def turn(self, lane: Lane, priority: int) -> Turn:
-        """Wait for a turn. Cancelling gives it up.
-
-        Args:
-            lane: whose turn.
-            priority: lower goes first within the lane.
-        """
+    async def turn(self, lane: Lane) -> Turn:
+        """Wait for a turn. Cancelling gives it up."""
         now = self._now()
-        if not self._lanes and self._free(lane, priority) and self._pace.delay(now) <= 0:
+        if not self._lanes and self._free(lane) and self._pace.delay(now) <= 0:
             self._take(lane, now)
             return Turn(lane, now)
-        return await self._queue(lane, priority)
-
-    async def _queue(self, lane: Lane, priority: int) -> Turn:
         while True:
-            waiter: asyncio.Future[None] = self._loop.create_future()
-            self._order += 1
-            lane.push(priority, self._order, waiter)
-            self._enlist(lane)
-            if self._dispatching is None:
-                self._dispatch()
-            try:
-                await waiter
-            except asyncio.CancelledError:
-                if waiter.done() and not waiter.cancelled():
-                    self._leave(lane)
-                raise
+            await self._queue(lane)
             if not self._pace.paused(now := self._now()):
                 return Turn(lane, now)
             self._leave(lane)  # a pause began between the grant and now
+
+    async def _queue(self, lane: Lane) -> None:
+        waiter: asyncio.Future[None] = self._loop.create_future()
+        lane.push(waiter)
+        self._enlist(lane)
+        if self._dispatching is None:
+            self._dispatch()
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled():
+                self._leave(lane)
+            raise
 
     def done(self, turn: Turn) -> None:
         """The request of this turn is over, however it ended."""
@@ -122,7 +134,7 @@ class Gate:
 
     def accepted(self) -> None:
         """The service took a request: raise what a refusal lowered."""
-        if self._pace.limited:
+        if self._allowed < self._concurrency:
             self._allowed = min(self._concurrency, self._allowed + _REGAIN)
         self._pace.accepted(self._now())
 
@@ -135,12 +147,6 @@ class Gate:
             self._refused_at = now
         self._pace.refused(now, wait, first=first)
 
-    def bar(self, lane: Lane, barrier: float) -> None:
-        """Let no request of the lane go whose priority is beyond `barrier`; infinity lets all go."""
-        lane.barrier = barrier
-        self._enlist(lane)
-        self._dispatch_soon()
-
     def close(self) -> None:
         """Stop the clockwork; nobody waits here any more."""
         for handle in (self._dispatching, self._timer):
@@ -148,8 +154,8 @@ class Gate:
                 handle.cancel()
         self._lanes.clear()
 
-    def _free(self, lane: Lane, priority: int) -> bool:
-        return priority <= lane.barrier and lane.in_flight < lane.limit and self._in_flight < int(self._allowed)
+    def _free(self, lane: Lane) -> bool:
+        return lane.in_flight < lane.limit and self._in_flight < int(self._allowed)
 
     def _take(self, lane: Lane, now: float) -> None:
         self._pace.sent(now)

@@ -20,9 +20,11 @@ class SeenIds:
 
     def add_all(self, ids: Sequence[int]) -> list[int] | None:
         """Add ids; returns the places of those that were new, each once, or `None` where all were."""
-        if ids and min(ids) < 0:
+        try:
+            batch = BitMap64(ids)
+        except OverflowError:  # a negative one
             ids = [id & _UNSIGNED for id in ids]  # two's complement: distinct for all of 64 bits
-        batch = BitMap64(ids)
+            batch = BitMap64(ids)
         if len(batch) == len(ids) and self._ids.isdisjoint(batch):
             self._ids.update(ids)
             return None

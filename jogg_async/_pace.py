@@ -86,8 +86,9 @@ class Pace:
     def accepted(self, now: float) -> None:
         """The service took a request: its answer is no refusal."""
         self._accepted += 1
-        self._recent.append(now)
-        self._forget(now)
+        if self.limited:  # before that, the count alone is asked for
+            self._recent.append(now)
+            self._forget(now)
 
     def refused(self, now: float, wait: float, *, first: bool) -> None:
         """The service refused a request.

@@ -2,7 +2,8 @@
 
 Each job is a task of its own. The window is filled again the moment a result arrives, not when it is taken, so that a
 slow job stalls neither the others nor the consumer of what is in. Two numbers bound it: `ahead`, how far beyond the
-lowest result not taken, and `budget`, how many results in all may be outstanding.
+lowest result not taken, and `budget`, how many results in all may be outstanding. A third, `width`, is how many jobs
+are worth running at once.
 
 Tasks and their callbacks hold the window, never its consumer: so the consumer's finalizer can run, and close it.
 """
@@ -26,8 +27,7 @@ class Prefetch(Generic[T]):
     Args:
         job: makes the coroutine that fetches a number.
         arrived: called with each result the moment it arrives; may move `budget` and call `move_last`.
-        barred: called with the highest number that is worth asking for, whenever that changes: beyond a job that
-            failed nothing is, until the consumer tries it again.
+        width: says how many jobs may run at once, just then.
         ahead: how many numbers from the lowest one not taken may be under way or held, 1 or more.
         ordered: results are taken by number; else as they arrive.
     """
@@ -36,14 +36,14 @@ class Prefetch(Generic[T]):
         self,
         job: Callable[[int], Coroutine[Any, Any, T]],
         arrived: Callable[[int, T], None],
-        barred: Callable[[float], None],
+        width: Callable[[], int],
         *,
         ahead: int,
         ordered: bool,
     ) -> None:
         self._job = job
         self._arrived = arrived
-        self._barred = barred
+        self._width = width
         self._ahead = ahead
         self._ordered = ordered
         self._tasks: set[asyncio.Task[T]] = set()
@@ -69,7 +69,8 @@ class Prefetch(Generic[T]):
         if self._closed or self._errors or self._raised is not None:
             return
         end = min(self.lowest + self._ahead - 1, self.last)
-        while self._next <= end and len(self._running) + len(self._results) < self.budget:
+        width = self._width()
+        while self._next <= end and self._has_room(width):
             number = self._next
             self._next += 1
             if number not in self._running and number not in self._results and number not in self._taken:
@@ -77,6 +78,8 @@ class Prefetch(Generic[T]):
 
     def move_last(self, last: float, *, discard: bool = False) -> None:
         """Set the highest number wanted. Jobs beyond it are cancelled; results beyond it stay, unless discarded."""
+        if last == self.last and not discard:
+            return
         self.last = last
         for number in [number for number in self._running if number > last]:
             self._running.pop(number).cancel()
@@ -124,6 +127,10 @@ class Prefetch(Generic[T]):
         if self._tasks:
             await asyncio.wait(tuple(self._tasks))
 
+    def _has_room(self, width: int) -> bool:
+        running = len(self._running)
+        return running < width and running + len(self._results) < self.budget
+
     def _start(self, number: int) -> None:
         task = asyncio.get_running_loop().create_task(self._job(number))
         self._running[number] = task
@@ -143,7 +150,6 @@ class Prefetch(Generic[T]):
             self.fill()
         else:
             self._errors[number] = error
-            self._bar()
         self._wake()
 
     def _takable(self) -> int | None:
@@ -170,10 +176,6 @@ class Prefetch(Generic[T]):
         number, self._raised = self._raised, None
         if number <= self.last:
             self._start(number)
-        self._bar()
-
-    def _bar(self) -> None:
-        self._barred(min(self._errors, default=math.inf))
 
     def _wake(self) -> None:
         if self._news is not None and not self._news.done():

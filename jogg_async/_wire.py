@@ -65,8 +65,20 @@ class Answer:
     body: bytes
 
 
-def read_envelope(answer: Answer, now: float) -> dict[str, Any]:
-    """The envelope of a success: an object whose ``code`` is 0 and whose ``data`` is an object.
+class Envelope(msgspec.Struct, frozen=True):
+    """The envelope of a success: what is around the data, and the data's JSON as it came, an object."""
+
+    code: int | float
+    data: msgspec.Raw
+    msg: str | None = None
+    rid: str | None = None
+
+
+_decoder: Final = msgspec.json.Decoder(Envelope)
+
+
+def read_envelope(answer: Answer, now: float) -> Envelope:
+    """The envelope of a success: its ``code`` is 0 and its ``data`` an object.
 
     Args:
         answer: what came.
@@ -77,19 +89,32 @@ def read_envelope(answer: Answer, now: float) -> dict[str, Any]:
         DecodeError: the status says success, but the body is no envelope.
         TransportError: the body is larger than `MAX_BODY` once decompressed.
     """
-    ok = 200 <= answer.status < 300
-    envelope = _envelope(answer) if ok else _envelope_or_none(answer)
+    if not 200 <= answer.status < 300:
+        envelope = _envelope_or_none(answer)
+        raise _refusal(answer, envelope, _code(envelope), now)
+    body = _plain(answer)
+    try:
+        success = _decoder.decode(body)
+    except (ValueError, RecursionError):
+        pass
+    else:
+        if success.code == 0 and memoryview(success.data)[:1].tobytes() == b"{":
+            return success
+    raise _fault(answer, body, now)
+
+
+def _fault(answer: Answer, body: bytes, now: float) -> APIError | DecodeError:
+    """What is wrong with an answer whose status says success."""
+    envelope = _envelope(body)
     code = _code(envelope)
-    if not ok or code != 0:
-        if ok and code is None:
-            raise _malformed(envelope)
-        raise _refusal(answer, envelope, code, now)
+    if code is None:
+        return _malformed(envelope)
+    if code != 0:
+        return _refusal(answer, envelope, code, now)
     if not isinstance(_field(envelope, "data"), dict):
-        raise _wrong("$.data", _field(envelope, "data"), "an object", envelope)
-    for name in ("msg", "rid"):
-        if not isinstance(_field(envelope, name), str | None):
-            raise _wrong(f"$.{name}", _field(envelope, name), "a string", envelope)
-    return cast("dict[str, Any]", envelope)
+        return _wrong("$.data", _field(envelope, "data"), "an object", envelope)
+    name = "msg" if _text(envelope, "msg") is None and _field(envelope, "msg") is not None else "rid"
+    return _wrong(f"$.{name}", _field(envelope, name), "a string", envelope)
 
 
 def is_retried(error: JoggError) -> bool:
@@ -110,18 +135,18 @@ def shown(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:60]}… ({len(text)} characters)"
 
 
-def _envelope(answer: Answer) -> Any:
+def _envelope(body: bytes) -> Any:
     try:
-        return msgspec.json.decode(_plain(answer))
+        return msgspec.json.decode(body)
     except RecursionError:
         raise DecodeError("the answer's JSON is nested too deep") from None
-    except (msgspec.DecodeError, ValueError) as fault:
-        raise DecodeError(f"the answer is not JSON ({fault}): {shown(answer.body[:200])}") from None
+    except ValueError as fault:
+        raise DecodeError(f"the answer is not JSON ({fault}): {shown(body[:200])}") from None
 
 
 def _envelope_or_none(answer: Answer) -> Any:
     try:
-        return _envelope(answer)
+        return _envelope(_plain(answer))
     except (DecodeError, TransportError):
         return None  # a proxy's HTML page, say: the status decides
 
