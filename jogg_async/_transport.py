@@ -15,7 +15,7 @@ from yarl import URL
 from ._settings import Secret, is_loopback
 from ._version import __version__
 from ._wire import ACCEPT_ENCODING, MAX_BODY, Answer, too_large
-from .errors import SessionClosedError, TransportError
+from .errors import ConfigurationError, SessionClosedError, TransportError
 
 _NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None)
 _UNTRUSTED: Final = (
@@ -45,6 +45,8 @@ class Transport:
         self._api_key = api_key
         self._base_url = base_url
         self._timeout = timeout
+        if http is not None and not isinstance(http, aiohttp.ClientSession):
+            raise ConfigurationError(f"http must be an aiohttp.ClientSession, not {type(http).__name__}.")
         self._callers = http
         self._proxy = proxy_for(base_url)
         self._http: aiohttp.ClientSession | None = None
