@@ -203,7 +203,11 @@ class Gate:
 
     def _wake_at(self, when: float) -> None:
         if self._timer is not None:
-            if not self._timer.cancelled() and self._now() < self._timer.when() <= when:
+            if self._timer.when() <= when:
                 return
             self._timer.cancel()
-        self._timer = self._loop.call_at(when, self._dispatch)
+        self._timer = self._loop.call_at(when, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None  # first: it may fire early, by what the clock is coarse
+        self._dispatch()

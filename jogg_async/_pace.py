@@ -33,6 +33,9 @@ _LEAST_CUT: Final = 0.5
 _LATENESS: Final = 0.05
 """Seconds that a late request is made up for: timers fire late, and each delay would lower the rate for good."""
 
+_REST: Final = 1.0
+"""Seconds without an answer that do not count into the first measurement, nor does what was before."""
+
 _MOST_DOUBLINGS: Final = 40.0
 
 
@@ -50,7 +53,7 @@ class Pace:
         self._floor: float | None = None
         self._ceiling: float | None = None
         self._climb = _SHORTEST
-        self._counted_from = now
+        self._counted_from = self._last = now
         self._accepted = 0
         self._recent: deque[float] = deque()
 
@@ -85,10 +88,13 @@ class Pace:
 
     def accepted(self, now: float) -> None:
         """The service took a request: its answer is no refusal."""
-        self._accepted += 1
-        if self.limited:  # before that, the count alone is asked for
+        if self.limited:
             self._recent.append(now)
             self._forget(now)
+        elif now - self._last > _REST:
+            self._accepted, self._counted_from = 0, now
+        self._accepted += 1
+        self._last = now
 
     def refused(self, now: float, wait: float, *, first: bool) -> None:
         """The service refused a request.
@@ -111,6 +117,8 @@ class Pace:
         if current is None:
             self._floor = max(self._accepted, 1) / (elapsed + wait or 1.0)
             return
+        if not self._accepted:
+            return  # an outage: it says nothing of the rate
         sustained = self._accepted / elapsed if elapsed > 0 else 0.0
         self._ceiling = min(current, max(sustained, len(self._recent) / _MEASURED, current * _LEAST_CUT))
 
