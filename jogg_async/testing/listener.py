@@ -53,12 +53,22 @@ class Listener(web.Server):
         self._socket = await loop.create_server(self, host, port, backlog=1024)
         return int(self._socket.sockets[0].getsockname()[1])
 
+    async def _stop_accepting(self) -> None:
+        if self._socket is None:
+            return
+        loop = asyncio.get_running_loop()
+        for listening in self._socket.sockets:
+            with contextlib.suppress(NotImplementedError):  # not every loop has readers
+                loop.remove_reader(listening)
+        # What is being accepted in this very turn of the loop has to be there to be closed: asyncio loses a connection
+        # whose server is closed meanwhile.
+        for _ in range(3):
+            await asyncio.sleep(0)
+        self._socket.close()
+
     async def hang_up(self) -> None:
         """Close the socket and every connection now, cancel the handlers, and wait until they are gone."""
-        if self._socket is not None:
-            self._socket.close()
-        # Connections that are being accepted in this very turn of the loop have to be there to be closed.
-        await asyncio.sleep(0)
+        await self._stop_accepting()
         for transport in list(self._transports.values()):
             transport.abort()
         # Handlers end within a few turns of the loop, unless a user's hook swallows its cancellation.
