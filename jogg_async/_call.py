@@ -15,14 +15,15 @@ from typing import Any
 from urllib.parse import quote
 
 import attrs
+import msgspec
 from yarl import URL
 
 from ._convert import Decoded, decode_page
 from ._gate import Gate, Lane
-from ._settings import Secret
+from ._secret import Secret, clean, redacted, redacted_bytes
 from ._transport import Transport
 from ._wire import Envelope, is_retried, read_envelope
-from .errors import APIError, JoggError, RateLimitError, ServerError
+from .errors import APIError, DecodeError, JoggError, RateLimitError, ServerError
 from .retry import RetryPolicy
 
 logger = logging.getLogger("jogg_async")
@@ -80,25 +81,27 @@ class Caller:
         """
         call = _Call(self, listing.address(number), lane, tally)
         try:
-            decoded = decode_page(await call.run(), number, skip_invalid=skip_invalid)
+            decoded = self._decoded(await call.run(), number, skip_invalid=skip_invalid)
         except JoggError as error:
             error.page, error.attempts, error.asked = number, call.attempts, f"GET {call.url}"
-            self._clean(error)
+            clean(error, self.api_key)
+            error.__traceback__ = error.__context__ = None  # the frames below hold the whole answer
             raise
         for record in decoded.invalid:
-            logger.warning("page %d: record passed over: %s", number, self._redacted(record.message))
+            logger.warning("page %d: record passed over: %s", number, redacted(record.message, self.api_key))
         return decoded
 
-    def _clean(self, error: JoggError) -> None:
-        """Take the key out of an error: the service may echo it, and the frames below hold the whole answer."""
-        error.__traceback__ = error.__context__ = None
-        error.args = tuple(self._redacted(each) if isinstance(each, str) else each for each in error.args)
-        for name, value in vars(error).items():
-            if isinstance(value, str):
-                setattr(error, name, self._redacted(value))
-
-    def _redacted(self, text: str) -> str:
-        return text.replace(self.api_key, "***")
+    def _decoded(self, envelope: Envelope, number: int, *, skip_invalid: bool) -> Decoded:
+        try:
+            return decode_page(envelope, number, skip_invalid=skip_invalid)
+        except DecodeError:
+            data = bytes(envelope.data)
+            without = redacted_bytes(data, self.api_key)
+            if without == data:
+                raise
+            # Once more, so that the error quotes no part of an echoed key.
+            envelope = msgspec.structs.replace(envelope, data=msgspec.Raw(without))
+            return decode_page(envelope, number, skip_invalid=skip_invalid)
 
 
 class _Call:
@@ -160,7 +163,7 @@ class _Call:
         """What stamina asks after a failure: give up, wait as it sees fit, or wait so many seconds."""
         if not isinstance(error, JoggError) or not is_retried(error):
             return False
-        logger.debug("GET %s failed (attempt %d): %s", self.url, self.attempts, type(error).__name__)
+        self._log("attempt %d failed: %s", self.attempts, type(error).__name__)
         policy = self._caller.policy
         wait = named_wait(error)
         if wait is not None and not policy.accepts(wait, self._elapsed()):
@@ -187,19 +190,27 @@ class _Call:
         if self.attempts == 1:
             self.sent_at = turn.sent_at
         try:
-            answer = await self._caller.transport.get(self.url)
-            logger.debug("GET %s: HTTP %d, %d bytes", self.url, answer.status, len(answer.body))
-            envelope = read_envelope(answer, time.time())
-        except RateLimitError as error:
-            gate.refused(turn, self._pause(error))
-            raise
-        except APIError:
-            gate.accepted()
+            envelope = await self._send()
+        except JoggError as error:
+            clean(error, self._caller.api_key)  # here already: stamina logs it
+            if isinstance(error, RateLimitError):
+                gate.refused(turn, self._pause(error))
+            elif isinstance(error, APIError):
+                gate.accepted()
             raise
         finally:
             gate.done(turn)
         gate.accepted()
         return envelope
+
+    async def _send(self) -> Envelope:
+        answer = await self._caller.transport.get(self.url)
+        if logger.isEnabledFor(logging.DEBUG):
+            self._log("HTTP %d, %d bytes", answer.status, len(answer.body))
+        return read_envelope(answer, time.time(), self._caller.api_key)
+
+    def _log(self, text: str, *args: object) -> None:
+        logger.debug(f"GET %s: {text}", redacted(str(self.url), self._caller.api_key), *args)  # noqa: G004
 
     def _pause(self, error: RateLimitError) -> float:
         """Seconds for which a refusal stops the whole session."""

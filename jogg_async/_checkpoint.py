@@ -43,8 +43,8 @@ class Checkpoint:
             page, place, page_size, filters = (given[field.name] for field in attrs.fields(cls))
         except (KeyError, TypeError, IndexError):
             raise ValueError(f"resume must be what TrackPager.checkpoint() gave, not {given!r:.80}.") from None
-        if not _is_text(filters):
-            raise ValueError("resume must be what TrackPager.checkpoint() gave: its filters are no dict of strings.")
+        if not _is_text(filters) or filters.keys() & {"page", "page_size"}:
+            raise ValueError("resume must be what TrackPager.checkpoint() gave: its filters are no filters.")
         return cls(
             checked_int("the page in resume", page, 1),
             checked_int("the place in resume", place, 0),

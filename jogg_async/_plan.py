@@ -78,7 +78,9 @@ def filters_of(genre: object, mood: object, params: Mapping[Any, Any] | None) ->
 def _parameter(name: str, value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, str | int | float):
+    if isinstance(value, str):
+        return str.__str__(value)  # of an enumeration's member, its value
+    if isinstance(value, int | float):
         return str(value)
     raise ValueError(f"params[{name!r}] must be a string, a number or a bool, not {value!r}.")
 

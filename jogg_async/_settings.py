@@ -3,40 +3,22 @@
 from __future__ import annotations
 
 import ipaddress
-import math
 import os
 import re
+import sys
 from typing import Final
 
 from yarl import URL
 
+from ._secret import Secret, masked
 from .errors import ConfigurationError
 
 API_KEY_VARIABLE: Final = "JOGG_API_KEY"
 BASE_URL_VARIABLE: Final = "JOGG_BASE_URL"
 DEFAULT_BASE_URL: Final = "https://api.jogg.ai"
 
+_LONGEST: Final = sys.float_info.max
 _VISIBLE_ASCII = re.compile(r"[!-~]+")
-
-
-class Secret(str):
-    """The key: it goes over the wire as it is, and shows as ``***`` wherever a value is rendered with `repr`.
-
-    A string, because that is what survives in a request's headers down to the socket, so that a traceback with
-    local variables, a request's `repr` and a debug log show the mask.
-    """
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "'***'"
-
-
-def masked(key: object) -> Secret | None:
-    """`key` as a `Secret`, so that no frame of ours holds it in the clear; what is no string becomes a blank one."""
-    if key is None:
-        return None
-    return Secret(key) if isinstance(key, str) else Secret()
 
 
 def api_key_from(given: Secret | None) -> Secret:
@@ -80,6 +62,8 @@ def _examined(text: str) -> tuple[str, URL | None]:
         return "is blank or has white space or control characters in it", None
     if any(c in text for c in "?#\\"):
         return "has a query, a fragment or a backslash in it", None
+    if "@" in text.partition("://")[2].partition("/")[0]:
+        return "has a user name or password in it", None
     try:
         url = URL(text)
         return _unfit(url), url
@@ -90,17 +74,15 @@ def _examined(text: str) -> tuple[str, URL | None]:
 def _unfit(url: URL) -> str:
     if url.scheme not in ("https", "http") or not url.host or not url.port:
         return "is no absolute https address"
-    if "@" in url.raw_authority:
-        return "has a user name or password in it"
     if url.scheme == "http" and not is_loopback(url.host):
         return "is plain http to another machine, which would send the key in the clear"
     return ""
 
 
 def is_loopback(host: str) -> bool:
-    """Whether `host` is this machine: ``localhost``, a name below it, or a loopback address."""
+    """Whether `host` is this machine: ``localhost``, or a loopback address. A name below it may lead elsewhere."""
     name = host.rstrip(".").lower()
-    if name == "localhost" or name.endswith(".localhost"):
+    if name == "localhost":
         return True
     try:
         return ipaddress.ip_address(name).is_loopback
@@ -110,8 +92,8 @@ def is_loopback(host: str) -> bool:
 
 def checked_timeout(value: object) -> float:
     """`value`, where it is a finite number of seconds above 0; else `ConfigurationError`."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-        raise ConfigurationError(f"timeout must be a number of seconds above 0, not {value!r}.")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= _LONGEST:
+        raise ConfigurationError(f"timeout must be a finite number of seconds above 0, not {value!r:.80}.")
     return float(value)
 
 

@@ -6,23 +6,63 @@ import asyncio
 import ssl
 import urllib.request
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 from aiohttp.http import HttpProcessingError
+from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from ._settings import Secret, is_loopback
+from ._secret import Secret, clean
+from ._settings import is_loopback
 from ._version import __version__
 from ._wire import ACCEPT_ENCODING, MAX_BODY, Answer, too_large
 from .errors import ConfigurationError, SessionClosedError, TransportError
 
 _NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None)
+_NO_HEADERS: Final = CIMultiDictProxy(CIMultiDict[str]())
+_OPENING_DELAY: Final = 0.002
+"""Seconds until connections are opened ahead: the request that asked first is on its way by then."""
 _UNTRUSTED: Final = (
     aiohttp.ClientConnectorCertificateError,
     aiohttp.ServerFingerprintMismatch,
     ssl.SSLCertVerificationError,
 )
+
+
+class _Connector(aiohttp.TCPConnector):
+    """A connector that opens further connections as soon as a first request asks it for one.
+
+    Not before: where a test tool answers in place of the network, no request ever gets here, and nothing is dialled.
+    """
+
+    ahead = 0
+    """How many connections to open beside the next one that is asked for."""
+
+    def __init__(self) -> None:
+        super().__init__(limit=0)  # the gate counts, not the pool
+        self.opening: set[asyncio.Task[None]] = set()
+
+    async def connect(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[Any],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 (aiohttp's own)
+    ) -> aiohttp.connector.Connection:
+        ahead, self.ahead = self.ahead, 0
+        for _ in range(ahead):
+            task = asyncio.get_running_loop().create_task(self._open(req, timeout))
+            self.opening.add(task)
+            task.add_done_callback(self.opening.discard)
+        return await super().connect(req, traces, timeout)
+
+    async def _open(self, req: aiohttp.ClientRequest, patience: aiohttp.ClientTimeout) -> None:
+        try:
+            await asyncio.sleep(_OPENING_DELAY)
+            connection = await super().connect(req, [], patience)
+        except Exception:  # noqa: BLE001 - what fails here fails again, and is reported, where a request needs it
+            return
+        connection.release()
 
 
 class Transport:
@@ -37,20 +77,21 @@ class Transport:
         base_url: the origin; plain http only for loopback, see `_settings.base_url_from`.
         timeout: seconds for one attempt, from sending it to its last byte.
         http: the caller's own session, neither changed nor closed; `None` for one of our own.
+
+    Raises:
+        ConfigurationError: `http` is no aiohttp session.
     """
 
-    def __init__(
-        self, api_key: Secret, base_url: URL, timeout: float, http: aiohttp.ClientSession | None = None
-    ) -> None:
-        self._api_key = api_key
-        self._base_url = base_url
-        self._timeout = timeout
+    def __init__(self, api_key: Secret, base_url: URL, timeout: float, http: aiohttp.ClientSession | None) -> None:
         if http is not None and not isinstance(http, aiohttp.ClientSession):
             raise ConfigurationError(f"http must be an aiohttp.ClientSession, not {type(http).__name__}.")
+        self._api_key = api_key
+        self._timeout = timeout
         self._callers = http
         self._proxy = proxy_for(base_url)
         self._http: aiohttp.ClientSession | None = None
-        self._opening: set[asyncio.Task[None]] = set()
+        self._connector: _Connector | None = None
+        self._headers = self._merged_headers()
 
     async def get(self, url: URL) -> Answer:
         """Send one request, and read the whole answer.
@@ -60,68 +101,65 @@ class Transport:
             SessionClosedError: the caller closed the aiohttp session that was given as ``http``.
         """
         http = self._http or self._session()
+        if http.closed:
+            raise SessionClosedError("the aiohttp session given as http is closed")
         try:
             async with asyncio.timeout(self._timeout):
-                response = await http.get(url, allow_redirects=False, proxy=self._proxy)
+                # The headers go with the request: a session's own go to a proxy too.
+                response = await http.get(url, headers=self._headers, allow_redirects=False, proxy=self._proxy)
                 try:
                     body = await _body(response)
-                except BaseException:
+                except BaseException as fault:  # noqa: BLE001 - it is raised again
                     response.close()
-                    raise
+                    del response  # a traceback that shows local variables need not show what came so far
+                    raise fault.with_traceback(None)  # noqa: B904 - it is the same
         except TimeoutError as fault:
-            raise TransportError(f"no whole answer within {self._timeout:g} s", passing=True) from bare(fault)
+            raise TransportError(f"no whole answer within {self._timeout:g} s", passing=True) from self._bare(fault)
         except (aiohttp.ClientError, HttpProcessingError, OSError) as fault:
-            raise TransportError(_described(fault), passing=_is_passing(fault)) from bare(fault)
+            cause = self._bare(fault)
+            raise TransportError(_described(fault), passing=_is_passing(fault)) from cause
         return Answer(response.status, response.headers, body)
 
     def open_connections(self, count: int) -> None:
-        """Open `count` connections in the background, so that the requests to come find them open.
+        """Open `count` connections beside that of the next request, so that those to come find them open.
 
-        What fails here fails again, and is reported, where a request needs it. Nothing is opened over a caller's
-        connector, whose limits are the caller's, nor through a proxy.
+        Nothing is opened over a caller's connector, whose limits are the caller's, nor through a proxy.
         """
-        if self._callers is not None or self._proxy is not None:
-            return
-        for _ in range(count):
-            task = asyncio.get_running_loop().create_task(self._open_connection())
-            self._opening.add(task)
-            task.add_done_callback(self._opening.discard)
+        if self._proxy is None and count > 0:
+            if self._http is None:
+                self._session()
+            if self._connector is not None:
+                self._connector.ahead = count
+
+    def stop_opening(self) -> tuple[asyncio.Task[None], ...]:
+        """Give up the connections that are being opened ahead; returns the tasks that end with it."""
+        if self._connector is None:
+            return ()
+        self._connector.ahead = 0
+        opening = tuple(self._connector.opening)
+        for task in opening:
+            task.cancel()
+        return opening
 
     async def aclose(self) -> None:
         """Close what this transport opened. Closing twice is closing once."""
-        opening = tuple(self._opening)
-        for task in opening:
-            task.cancel()
-        if opening:
+        if opening := self.stop_opening():
             await asyncio.wait(opening)
         if self._http is not None:
             await self._http.close()
 
-    async def _open_connection(self) -> None:
-        http = self._http or self._session()
-        connector = http.connector
-        if connector is None:
-            return
-        request = aiohttp.ClientRequest("GET", self._base_url, loop=asyncio.get_running_loop())
-        try:
-            async with asyncio.timeout(self._timeout):
-                connection = await connector.connect(request, traces=[], timeout=_NO_TIMEOUT)
-        except (aiohttp.ClientError, OSError):
-            return
-        connection.release()
-
     def _session(self) -> aiohttp.ClientSession:
         callers = self._callers
         if callers is None:
-            connector: aiohttp.BaseConnector = aiohttp.TCPConnector(limit=0)  # the gate counts, not the pool
-        elif callers.closed or callers.connector is None:
-            raise SessionClosedError("the aiohttp session given as http is closed")
+            connector: aiohttp.BaseConnector | None = _Connector()
         else:
             connector = callers.connector
+        if connector is None:
+            raise SessionClosedError("the aiohttp session given as http is closed")
+        self._connector = connector if isinstance(connector, _Connector) else None
         self._http = aiohttp.ClientSession(
             connector=connector,
             connector_owner=callers is None,
-            headers=self._headers(),
             cookie_jar=aiohttp.DummyCookieJar(),
             trace_configs=callers.trace_configs if callers is not None else None,
             timeout=_NO_TIMEOUT,
@@ -129,12 +167,29 @@ class Transport:
         )
         return self._http
 
-    def _headers(self) -> dict[str, str]:
-        headers = dict(self._callers.headers) if self._callers is not None else {}
+    def _merged_headers(self) -> CIMultiDict[str]:
+        headers = CIMultiDict(self._callers.headers) if self._callers is not None else CIMultiDict[str]()
         headers.setdefault("User-Agent", f"jogg-async/{__version__}")
-        ours = {"Accept": "application/json", "Accept-Encoding": ACCEPT_ENCODING, "x-api-key": self._api_key}
-        taken = {name.lower() for name in ours}
-        return {name: value for name, value in headers.items() if name.lower() not in taken} | ours
+        headers["Accept"] = "application/json"
+        headers["Accept-Encoding"] = ACCEPT_ENCODING
+        headers["x-api-key"] = self._api_key
+        return headers
+
+    def _bare(self, fault: BaseException) -> BaseException:
+        """`fault` and what led to it, without what holds the request's headers, and without the key.
+
+        That is the frames of their tracebacks, and what a response error says of its request, a proxy's password
+        among it.
+        """
+        for each in _chain(fault):
+            each.__traceback__ = None
+            if isinstance(each, aiohttp.ClientResponseError):
+                known = each.request_info
+                each.request_info = aiohttp.RequestInfo(known.url, known.method, _NO_HEADERS, known.url)
+                each.headers = None
+                each.args = (each.request_info, ())
+            clean(each, self._api_key)
+        return fault
 
 
 def proxy_for(url: URL) -> URL | None:
@@ -166,6 +221,8 @@ async def _body(response: aiohttp.ClientResponse) -> bytes:
 
 def _described(fault: Exception) -> str:
     kind = type(fault).__name__
+    if isinstance(fault, aiohttp.ClientConnectorError):
+        return f"{kind}: no connection to {fault.host}:{fault.port}: {fault.os_error.strerror or fault.os_error}"
     text = str(fault)
     return f"{kind}: {text}" if text else kind
 
@@ -174,13 +231,6 @@ def _is_passing(fault: Exception) -> bool:
     if isinstance(fault, aiohttp.ClientHttpProxyError):
         return fault.status >= 500  # the proxy refuses: asking again changes nothing
     return not any(isinstance(each, _UNTRUSTED) for each in _chain(fault))
-
-
-def bare(fault: BaseException) -> BaseException:
-    """`fault` and what led to it, without their tracebacks: the frames hold the request's headers."""
-    for each in _chain(fault):
-        each.__traceback__ = None
-    return fault
 
 
 def _chain(fault: BaseException) -> Iterator[BaseException]:

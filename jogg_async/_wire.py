@@ -6,15 +6,18 @@ may name its wait. Where the reference leaves two readings, both are accepted.
 
 from __future__ import annotations
 
+import json
 import math
 import zlib
 from collections.abc import Mapping
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, cast
 
 import attrs
 import msgspec
 
+from ._secret import redacted, redacted_bytes
 from .errors import (
     APIError,
     AuthenticationError,
@@ -53,6 +56,9 @@ _BY_STATUS: Final[Mapping[int, type[APIError]]] = {
     429: RateLimitError,
 }
 _RETRIED_STATUS: Final = 408
+_MOST_DIGITS: Final = 400
+_SLICE: Final = 4096
+"""Compressed bytes taken at a time: each end of a gzip member copies what is left of them."""
 _WINDOW_BITS: Final = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 
 
@@ -77,12 +83,13 @@ class Envelope(msgspec.Struct, frozen=True):
 _decoder: Final = msgspec.json.Decoder(Envelope)
 
 
-def read_envelope(answer: Answer, now: float) -> Envelope:
+def read_envelope(answer: Answer, now: float, key: str = "") -> Envelope:
     """The envelope of a success: its ``code`` is 0 and its ``data`` an object.
 
     Args:
         answer: what came.
         now: the wall clock, in seconds since 1970, for a ``Retry-After`` that names a date without the answer's own.
+        key: what must not stand in an error's text, though the answer may echo it.
 
     Raises:
         APIError: the code, else the status, says that the request failed.
@@ -90,8 +97,8 @@ def read_envelope(answer: Answer, now: float) -> Envelope:
         TransportError: the body is larger than `MAX_BODY` once decompressed.
     """
     if not 200 <= answer.status < 300:
-        envelope = _envelope_or_none(answer)
-        raise _refusal(answer, envelope, _code(envelope), now)
+        envelope = _envelope_or_none(answer, key)
+        raise _refusal(answer, envelope, _code(envelope), now, key)
     body = _plain(answer)
     try:
         success = _decoder.decode(body)
@@ -100,17 +107,17 @@ def read_envelope(answer: Answer, now: float) -> Envelope:
     else:
         if success.code == 0 and memoryview(success.data)[:1].tobytes() == b"{":
             return success
-    raise _fault(answer, body, now)
+    raise _fault(answer, body, now, key)
 
 
-def _fault(answer: Answer, body: bytes, now: float) -> APIError | DecodeError:
+def _fault(answer: Answer, body: bytes, now: float, key: str) -> APIError | DecodeError:
     """What is wrong with an answer whose status says success."""
-    envelope = _envelope(body)
+    envelope = _envelope(redacted_bytes(body, key))
     code = _code(envelope)
     if code is None:
         return _malformed(envelope)
     if code != 0:
-        return _refusal(answer, envelope, code, now)
+        return _refusal(answer, envelope, code, now, key)
     if not isinstance(_field(envelope, "data"), dict):
         return _wrong("$.data", _field(envelope, "data"), "an object", envelope)
     name = "msg" if _text(envelope, "msg") is None and _field(envelope, "msg") is not None else "rid"
@@ -137,16 +144,32 @@ def shown(value: object) -> str:
 
 def _envelope(body: bytes) -> Any:
     try:
-        return msgspec.json.decode(body)
+        return _lenient(body)
     except RecursionError:
         raise DecodeError("the answer's JSON is nested too deep") from None
     except ValueError as fault:
         raise DecodeError(f"the answer is not JSON ({fault}): {shown(body[:200])}") from None
 
 
-def _envelope_or_none(answer: Answer) -> Any:
+def _lenient(body: bytes) -> Any:
+    """The JSON, where a number beyond all bounds spoils no more than its own field: it counts as infinity."""
     try:
-        return _envelope(_plain(answer))
+        return msgspec.json.decode(body)
+    except msgspec.ValidationError:  # well-formed, with a number that msgspec does not take
+        return json.loads(body, parse_constant=_not_json, parse_int=_unbounded)
+
+
+def _not_json(constant: str) -> Any:
+    raise ValueError(f"{constant} is no JSON")
+
+
+def _unbounded(digits: str) -> int | float:
+    return int(digits) if len(digits) < _MOST_DIGITS else math.inf
+
+
+def _envelope_or_none(answer: Answer, key: str) -> Any:
+    try:
+        return _envelope(redacted_bytes(_plain(answer), key))
     except (DecodeError, TransportError):
         return None  # a proxy's HTML page, say: the status decides
 
@@ -170,17 +193,21 @@ def _has_zlib_header(body: bytes) -> bool:
 
 def _inflated(body: bytes, bits: int) -> bytes:
     whole = bytearray()
-    while body:  # gzip allows several members, one behind the other
-        stream = zlib.decompressobj(bits)
+    stream = zlib.decompressobj(bits)
+    place = 0
+    while place < len(body):
+        if stream.eof:  # gzip allows several members, one behind the other
+            stream = zlib.decompressobj(bits)
+        slice_ = body[place : place + _SLICE]
         try:
-            whole += stream.decompress(body, MAX_BODY + 1 - len(whole))
+            whole += stream.decompress(slice_, MAX_BODY + 1 - len(whole))
         except zlib.error as fault:
             raise DecodeError(f"the answer's compressed body is damaged ({fault})") from None
         if len(whole) > MAX_BODY:
             raise too_large()
-        if not stream.eof:
-            raise DecodeError("the answer's compressed body ends too early")
-        body = stream.unused_data
+        place += len(slice_) - len(stream.unused_data)
+    if not stream.eof:
+        raise DecodeError("the answer's compressed body ends too early")
     return bytes(whole)
 
 
@@ -197,7 +224,7 @@ def _code(envelope: Any) -> int | None:
     code = _field(envelope, "code")
     if type(code) is float and code.is_integer() and abs(code) < 2**53:
         return int(code)
-    return code if type(code) is int else None
+    return code if type(code) is int and abs(code) < 2**63 else None
 
 
 def _text(envelope: Any, name: str) -> str | None:
@@ -217,21 +244,21 @@ def _malformed(envelope: Any) -> DecodeError:
     return _wrong("$.code", _field(envelope, "code"), "a whole number", cast("Any", envelope))
 
 
-def _refusal(answer: Answer, envelope: Any, code: int | None, now: float) -> APIError:
+def _refusal(answer: Answer, envelope: Any, code: int | None, now: float, key: str) -> APIError:
     kind = _BY_CODE.get(code) if code is not None else None
     if kind is None:
         kind = ServerError if answer.status >= 500 else _BY_STATUS.get(answer.status, APIError)
     error = kind(
-        _text(envelope, "msg") or _phrase(answer), code=code, http_status=answer.status, rid=_text(envelope, "rid")
+        _text(envelope, "msg") or _phrase(answer, key), code=code, http_status=answer.status, rid=_text(envelope, "rid")
     )
     if isinstance(error, RateLimitError | ServerError):
         error.retry_after = retry_after(answer.headers, envelope, now)
     return error
 
 
-def _phrase(answer: Answer) -> str:
+def _phrase(answer: Answer, key: str) -> str:
     if 300 <= answer.status < 400:
-        location = answer.headers.get("Location", "nowhere")
+        location = redacted(answer.headers.get("Location", "nowhere"), key)
         return f"the service redirects to {shown(location)}, which is not followed: the key would go along"
     return "the service answered with an error status and no message"
 
@@ -266,7 +293,8 @@ def _header_wait(headers: Mapping[str, str], now: float) -> float | None:
 
 def _timestamp(date: str) -> float | None:
     try:
-        return parsedate_to_datetime(date).timestamp()
+        then = parsedate_to_datetime(date)
+        return (then if then.tzinfo else then.replace(tzinfo=UTC)).timestamp()  # HTTP's dates are all in this zone
     except (ValueError, TypeError, OverflowError, OSError):
         return None
 

@@ -76,7 +76,11 @@ class JoggError(Exception):
             tries = f" failed after {self.attempts} attempts" if (self.attempts or 0) > 1 else " failed"
             text = f"{self.asked}{tries}: {text}"
         details = ", ".join(self._details())
-        return " ".join(filter(None, (f"{text} ({details})." if details else text, self.advice)))
+        if details:
+            text = f"{text} ({details})"
+        if self.advice and text:
+            return f"{text}{'' if text.endswith('.') else '.'} {self.advice}"
+        return text or self.advice
 
     def _details(self) -> Iterator[str]:
         if self.rid:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any
+import sys
+from typing import Any, Final
 
 import attrs
 
 __all__ = ["RetryPolicy"]
 
+_LONGEST: Final = sys.float_info.max
+
 
 def _seconds(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
-        raise ValueError(f"{attribute.name} must be a number of seconds, 0 or more, not {value!r}.")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LONGEST:
+        raise ValueError(f"{attribute.name} must be a number of seconds, 0 or more, not {value!r:.80}.")
 
 
 def _attempts(_: object, __: attrs.Attribute[Any], value: Any) -> None:

@@ -9,11 +9,14 @@ from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from yarl import URL
+
 from ._call import Caller, Listing, Tally
 from ._crawl import Crawl
 from ._gate import Gate, Lane
 from ._plan import PAGE_SIZE, START_PAGE, OnDrift, OnInvalid, checked_policy, filters_of, listing_of, plan_of
-from ._settings import api_key_from, base_url_from, checked_int, checked_timeout, masked
+from ._secret import masked
+from ._settings import api_key_from, base_url_from, checked_int, checked_timeout
 from ._transport import Transport
 from .errors import ConfigurationError, DecodeError, SessionClosedError
 from .models import Page
@@ -50,6 +53,9 @@ class JoggSession:
         ConfigurationError: the key or the address is missing or malformed, or a number is out of its range.
     """
 
+    _closed = False
+    _base_url = URL()  # until it is known: a traceback may show a session that could not be made
+
     def __init__(
         self,
         api_key: str | None = None,
@@ -80,8 +86,7 @@ class JoggSession:
         self._closed = False
 
     def __repr__(self) -> str:
-        state = "closed" if self._closed else f"concurrency={self._concurrency}"
-        return f"<JoggSession {self._base_url} {state}>"
+        return f"<JoggSession {self._base_url}{' closed' if self._closed else ''}>"
 
     @property
     def closed(self) -> bool:
@@ -223,9 +228,10 @@ class JoggSession:
         """
         listing = listing_of(self._base_url, 1, filters_of(genre, mood, None))
         page = await self._fetch(listing, 1, skip_invalid=True)
-        total = page.pagination.total_items
+        total, rid = page.pagination.total_items, page.rid
+        del page  # a traceback that shows local variables need not show its records
         if total is None:
-            error = DecodeError("the answer has no total", path="$.data.pagination.total_items", rid=page.rid)
+            error = DecodeError("the answer has no total", path="$.data.pagination.total_items", rid=rid)
             error.page, error.attempts, error.asked = 1, 1, f"GET {listing.address(1)}"
             raise error
         return total

@@ -16,6 +16,8 @@ from jogg_async.testing import FakeJogg
 AT_ONCE = RetryPolicy(attempts=3, wait_initial=0.0, wait_jitter=0.0)
 """Repetitions without a wait, for tests that are not about waiting."""
 
+PROXY_VARIABLES = ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
+
 MakeFake = Callable[..., Awaitable[FakeJogg]]
 MakeSession = Callable[..., JoggSession]
 
@@ -36,7 +38,7 @@ async def nothing_left_running() -> AsyncIterator[None]:
 @pytest.fixture(autouse=True)
 def no_key_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """The tests do not depend on who runs them."""
-    for name in ("JOGG_API_KEY", "JOGG_BASE_URL", "HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY"):
+    for name in ("JOGG_API_KEY", "JOGG_BASE_URL", *PROXY_VARIABLES):
         monkeypatch.delenv(name, raising=False)
 
 

@@ -1,0 +1,237 @@
+"""Connections that break, stall or babble, at every stage of an answer: once, or every time."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import aiohttp
+import pytest
+
+from jogg_async import JoggSession, TransportError
+from jogg_async.testing import FakeJogg, Fault
+
+from .conftest import Serve
+from .raw import AT_ONCE, PAGE, Behaviour, RawServer, Visit
+
+TIMEOUT: Final = 0.1
+ATTEMPTS: Final = AT_ONCE.attempts or 0
+SLACK: Final = 1.5  # seconds that a busy machine may add
+RESENT: Final = 2  # aiohttp sends a GET once more when its connection ends before an answer: two breaks, one attempt
+
+MakeFake = Callable[..., Awaitable[FakeJogg]]
+
+
+async def closed_on_arrival(visit: Visit) -> None:
+    pass
+
+
+async def reset_on_arrival(visit: Visit) -> None:
+    visit.reset()
+
+
+async def closed_after_the_request(visit: Visit) -> None:
+    await visit.request()
+
+
+async def reset_after_the_request(visit: Visit) -> None:
+    await visit.request()
+    visit.reset()
+
+
+def after_the_request(sent: bytes, *, stays: bool = False) -> Behaviour:
+    async def behave(visit: Visit) -> None:
+        await visit.request()
+        await visit.send(sent)
+        if stays:
+            await visit.silence()
+
+    return behave
+
+
+async def reset_in_the_body(visit: Visit) -> None:
+    await visit.request()
+    await visit.answer(PAGE[:20], length=len(PAGE))
+    visit.reset()
+
+
+async def dripping(visit: Visit) -> None:
+    await visit.request()
+    await visit.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(PAGE))
+    for place in range(len(PAGE)):
+        await visit.send(PAGE[place : place + 1])
+        await asyncio.sleep(TIMEOUT / 10)
+
+
+async def dripping_headers(visit: Visit) -> None:
+    await visit.request()
+    for byte in b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n":
+        await visit.send(bytes([byte]))
+        await asyncio.sleep(TIMEOUT / 10)
+
+
+CHUNKED: Final = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+SIZED: Final = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(PAGE)
+CHUNK: Final = b"%x\r\n%b\r\n" % (len(PAGE), PAGE)
+WHOLE: Final = SIZED + PAGE
+
+STAGES: Final[dict[str, Behaviour]] = {
+    "closed on arrival": closed_on_arrival,
+    "reset on arrival": reset_on_arrival,
+    "silent on arrival": Visit.silence,
+    "closed after the request": closed_after_the_request,
+    "reset after the request": reset_after_the_request,
+    "silent after the request": after_the_request(b"", stays=True),
+    "part of the status line": after_the_request(b"HTTP/1.1 20"),
+    "part of the status line, then silence": after_the_request(b"HTTP/1.1 20", stays=True),
+    "part of the headers": after_the_request(SIZED[:30]),
+    "part of the headers, then silence": after_the_request(SIZED[:30], stays=True),
+    "no HTTP": after_the_request(b"SSH-2.0-OpenSSH_9.2\r\n\r\n"),
+    "a status that is no number": after_the_request(b"HTTP/1.1 OK 200\r\n\r\n"),
+    "a header without a name": after_the_request(b"HTTP/1.1 200 OK\r\n: nothing\r\n\r\n"),
+    "a header with a NUL": after_the_request(b"HTTP/1.1 200 OK\r\nX: \0\r\n\r\n"),
+    "a length that is no number": after_the_request(b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n"),
+    "two lengths": after_the_request(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n{}"),
+    "a header of 100,000 bytes": after_the_request(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000 + b"\r\n\r\n"),
+    "100,000 headers": after_the_request(b"HTTP/1.1 200 OK\r\n" + b"X: x\r\n" * 100_000 + b"\r\n"),
+    "part of the body": after_the_request(WHOLE[:-1]),
+    "no body": after_the_request(SIZED),
+    "part of the body, then silence": after_the_request(WHOLE[:-1], stays=True),
+    "part of the body, then a reset": reset_in_the_body,
+    "part of a chunk": after_the_request(CHUNKED + CHUNK[:-10]),
+    "no last chunk": after_the_request(CHUNKED + CHUNK),
+    "no last chunk, then silence": after_the_request(CHUNKED + CHUNK, stays=True),
+    "a chunk of no size": after_the_request(CHUNKED + b"many\r\n" + PAGE),
+    "a byte at a time": dripping,
+    "a byte at a time, from the status on": dripping_headers,
+}
+every_stage: Final = pytest.mark.parametrize("behaviour", STAGES.values(), ids=STAGES)
+
+
+def first(times: int, behaviour: Behaviour) -> Behaviour:
+    """So for the first connections; well for those that follow."""
+
+    async def behave(visit: Visit) -> None:
+        await (behaviour if visit.number < times else Visit.behave_well)(visit)
+
+    return behave
+
+
+async def hung_up(server: RawServer) -> None:
+    """No connection is open any more."""
+    async with asyncio.timeout(2):
+        while server.open:  # noqa: ASYNC110 (the server tells nobody)
+            await asyncio.sleep(0.001)
+
+
+@every_stage
+async def test_once(serve: Serve, behaviour: Behaviour) -> None:
+    server = await serve(first(RESENT, behaviour))
+    async with JoggSession("key", base_url=server.url, retry=AT_ONCE, timeout=TIMEOUT, concurrency=1) as jogg:
+        pager = jogg.tracks()
+        assert [track.id for track in await pager.collect()] == [1, 2]
+        assert pager.progress.retries in (1, 2)
+        assert pager.progress.requests == pager.progress.retries + 1
+    await hung_up(server)
+
+
+@every_stage
+async def test_every_time(serve: Serve, behaviour: Behaviour) -> None:
+    server = await serve(behaviour)
+    async with JoggSession("key", base_url=server.url, retry=AT_ONCE, timeout=TIMEOUT) as jogg:
+        began = time.monotonic()
+        with pytest.raises(TransportError) as caught:
+            await jogg.page(7)
+        took = time.monotonic() - began
+        error = caught.value
+        assert (error.page, error.attempts, error.rid) == (7, ATTEMPTS, None)
+        assert isinstance(error.__cause__, aiohttp.ClientError | TimeoutError | OSError)
+        assert "page=7" in str(error)
+        assert took < ATTEMPTS * TIMEOUT + SLACK
+        assert ATTEMPTS <= server.accepted <= ATTEMPTS * RESENT
+        # Also before the session's end: what failed is not put back into the pool.
+        await hung_up(server)
+
+
+async def test_nobody_listens(serve: Serve) -> None:
+    server = await serve()
+    await server.close()
+    async with JoggSession("key", base_url=server.url, retry=AT_ONCE) as jogg:
+        with pytest.raises(TransportError) as caught:
+            await jogg.tracks().collect()
+    assert (caught.value.attempts, caught.value.page) == (ATTEMPTS, 1)
+    assert isinstance(caught.value.__cause__, aiohttp.ClientConnectorError)
+
+
+async def test_a_name_that_nobody_knows() -> None:
+    async with JoggSession("key", base_url="https://nowhere.invalid", retry=AT_ONCE, timeout=5) as jogg:
+        with pytest.raises(TransportError, match=r"nowhere\.invalid"):
+            await jogg.page()
+
+
+async def closing_after_each(visit: Visit) -> None:
+    await visit.request()
+    await visit.answer()
+
+
+async def test_a_kept_connection_that_the_server_closed_costs_no_attempt(serve: Serve) -> None:
+    server = await serve(closing_after_each)
+    async with JoggSession("key", base_url=server.url, retry=AT_ONCE, concurrency=1) as jogg:
+        for _ in range(4):
+            pager = jogg.tracks()
+            await pager.collect()
+            assert pager.progress.requests == 1
+        await asyncio.sleep(0.01)
+        await jogg.page()
+    assert server.accepted >= 5
+    await hung_up(server)
+
+
+@pytest.mark.parametrize("behaviour", [closed_on_arrival, reset_on_arrival, Visit.silence])
+async def test_connections_opened_ahead_may_break_unseen(serve: Serve, behaviour: Behaviour) -> None:
+    async def only_the_first_is_good(visit: Visit) -> None:
+        await (behaviour if visit.number else Visit.behave_well)(visit)
+
+    server = await serve(only_the_first_is_good)
+    async with JoggSession("key", base_url=server.url, retry=AT_ONCE, timeout=TIMEOUT) as jogg:
+        assert len(await jogg.tracks().collect()) == 2
+    await hung_up(server)
+
+
+NOISE: Final[dict[str, bytes]] = {
+    "100": b"HTTP/1.1 100 Continue\r\n\r\n",
+    "103": b"HTTP/1.1 103 Early Hints\r\nLink: </x>; rel=preload\r\n\r\n",
+    "many": b"HTTP/1.1 102 Processing\r\n\r\n" * 20,
+}
+
+
+@pytest.mark.parametrize("noise", NOISE.values(), ids=NOISE)
+async def test_interim_answers_are_passed_over(serve: Serve, noise: bytes) -> None:
+    server = await serve(after_the_request(noise + WHOLE))
+    async with JoggSession("key", base_url=server.url, timeout=5) as jogg:
+        assert len((await jogg.page()).tracks) == 2
+    assert len(server.heads) == 1
+
+
+@pytest.mark.parametrize("ending", ["stays", "leaves"])
+async def test_a_body_without_a_length_ends_with_its_connection(serve: Serve, ending: str) -> None:
+    server = await serve(after_the_request(b"HTTP/1.1 200 OK\r\n\r\n" + PAGE, stays=ending == "stays"))
+    async with JoggSession("key", base_url=server.url, timeout=TIMEOUT, retry=AT_ONCE) as jogg:
+        if ending == "leaves":
+            assert len((await jogg.page()).tracks) == 2
+            return
+        with pytest.raises(TransportError):
+            await jogg.page()
+
+
+async def test_a_whole_crawl_over_a_bad_line(make_fake: MakeFake) -> None:
+    fake = await make_fake(2000)
+    faults: list[Any] = [Fault.drop(), Fault.reset(), Fault.truncate(), Fault.truncate(chunked=True), Fault.html(502)]
+    for number, fault in enumerate(faults * 2):
+        fake.fail(fault, page=2 * number + 1, times=1)
+    fake.fail(Fault.stall_body(), page=20)
+    async with JoggSession(fake.api_key, base_url=fake.url, retry=AT_ONCE, timeout=0.5) as jogg:
+        tracks = await jogg.tracks(on_drift="raise").collect()
+    assert len({track.id for track in tracks}) == len(tracks) == 2000

@@ -1,0 +1,204 @@
+"""Through an HTTP proxy: what it gets to see, and when it is passed by."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from typing import Final
+
+import aiohttp
+import pytest
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from jogg_async import JoggSession, TransportError
+
+from .conftest import Serve
+from .leaks import caught, leaks
+from .raw import AT_ONCE, Behaviour, RawServer, Visit
+
+KEY: Final = "canary-90ab6c3e17f24d58-key"
+
+
+class Here(AbstractResolver):
+    """Finds every name on this machine."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        found = ResolveResult(hostname=host, host="127.0.0.1", port=port, family=socket.AF_INET, proto=0, flags=0)
+        return [found]
+
+    async def close(self) -> None:
+        pass
+
+
+async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter, copy: bytearray) -> None:
+    with contextlib.suppress(ConnectionError):
+        while data := await source.read(65536):
+            copy += data
+            sink.write(data)
+            await sink.drain()
+    sink.close()
+
+
+class Tunnel:
+    """What a CONNECT proxy does on each connection; it keeps a copy of all that passes."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.passed = bytearray()
+
+    async def __call__(self, visit: Visit) -> None:
+        self.passed += await visit.request()
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        await visit.send(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        async with asyncio.TaskGroup() as group:
+            group.create_task(pump(visit.reader, writer, self.passed))
+            group.create_task(pump(reader, visit.writer, self.passed))
+
+
+@pytest.fixture
+async def http(client_tls: ssl.SSLContext) -> AsyncIterator[aiohttp.ClientSession]:
+    """A caller's session that trusts the tests' authority and finds music.test here."""
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=client_tls, resolver=Here())) as session:
+        yield session
+
+
+@pytest.fixture
+async def service(serve: Serve, server_tls: ssl.SSLContext) -> RawServer:
+    return await serve(tls=server_tls)
+
+
+@pytest.mark.parametrize("variable", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"])
+async def test_a_tunnel_through_a_proxy(
+    serve: Serve,
+    service: RawServer,
+    http: aiohttp.ClientSession,
+    monkeypatch: pytest.MonkeyPatch,
+    variable: str,
+) -> None:
+    tunnel = Tunnel(service.port)
+    proxy = await serve(tunnel)
+    monkeypatch.setenv(variable, proxy.url)
+    async with JoggSession(KEY, base_url="https://music.test", http=http) as jogg:
+        assert await jogg.count() == 2
+        assert len(await jogg.tracks(mood="Calm").collect()) == 2
+    assert KEY.encode() in service.heads[0]
+    assert tunnel.passed.startswith(b"CONNECT music.test:443 HTTP/1.1\r\n")
+    assert b"Calm" not in tunnel.passed
+
+
+async def test_a_proxy_never_sees_the_key(
+    serve: Serve, service: RawServer, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tunnel = Tunnel(service.port)
+    proxy = await serve(tunnel)
+    monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+    async with JoggSession(KEY, base_url="https://music.test", http=http) as jogg:
+        await jogg.count()
+    assert tunnel.passed
+    assert KEY.encode() not in tunnel.passed
+
+
+@pytest.mark.parametrize("exceptions", ["music.test", ".test", "example.org, music.test", "*"])
+async def test_no_proxy_names_what_goes_past_it(
+    serve: Serve,
+    service: RawServer,
+    http: aiohttp.ClientSession,
+    monkeypatch: pytest.MonkeyPatch,
+    exceptions: str,
+) -> None:
+    proxy = await serve()
+    monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+    monkeypatch.setenv("NO_PROXY", exceptions)
+    async with JoggSession(KEY, base_url=f"https://music.test:{service.port}", http=http) as jogg:
+        assert await jogg.count() == 2
+    assert (proxy.accepted, service.accepted) == (0, 1)
+
+
+@pytest.mark.parametrize("exceptions", ["example.org", "notmusic.test", "127.0.0.1"])
+async def test_and_nothing_else(
+    serve: Serve,
+    service: RawServer,
+    http: aiohttp.ClientSession,
+    monkeypatch: pytest.MonkeyPatch,
+    exceptions: str,
+) -> None:
+    proxy = await serve(Tunnel(service.port))
+    monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+    monkeypatch.setenv("NO_PROXY", exceptions)
+    async with JoggSession(KEY, base_url=f"https://music.test:{service.port}", http=http) as jogg:
+        assert await jogg.count() == 2
+    assert proxy.accepted == 1
+
+
+async def test_https_on_loopback_passes_it_by(
+    serve: Serve, service: RawServer, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy = await serve()
+    monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+    async with JoggSession(KEY, base_url=service.url, http=http) as jogg:
+        assert await jogg.count() == 2
+    assert proxy.accepted == 0
+
+
+def refusing(status: str) -> Behaviour:
+    async def refuse(visit: Visit) -> None:
+        await visit.request()
+        await visit.answer(b"<p>no</p>", "Proxy-Authenticate: Basic", status=status)
+
+    return refuse
+
+
+@pytest.mark.parametrize(
+    ("status", "attempts"),
+    [("407 Proxy Authentication Required", 1), ("403 Forbidden", 1), ("502 Bad Gateway", AT_ONCE.attempts)],
+)
+async def test_a_proxy_that_refuses(
+    serve: Serve, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch, status: str, attempts: int
+) -> None:
+    proxy = await serve(refusing(status))
+    monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+    monkeypatch.setenv("JOGG_API_KEY", KEY)
+    for callers in (None, http):
+        before = proxy.accepted
+        async with JoggSession(base_url="https://music.test", http=callers, retry=AT_ONCE) as jogg:
+            error = await caught(jogg.page())
+        assert isinstance(error, TransportError)
+        assert isinstance(error.__cause__, aiohttp.ClientHttpProxyError)
+        assert error.attempts == attempts == proxy.accepted - before
+        assert status.split(" ", 1)[0] in str(error)
+        assert leaks(error, KEY) == []
+
+
+async def test_nor_does_one_that_refuses(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    proxy = await serve(refusing("403 Forbidden"))
+    monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+    async with JoggSession(KEY, base_url="https://music.test", retry=AT_ONCE) as jogg:
+        await caught(jogg.page())
+    assert proxy.heads
+    assert not any(KEY.encode() in head for head in proxy.heads)
+
+
+async def test_a_proxy_that_is_not_there(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    proxy = await serve()
+    await proxy.close()
+    monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+    async with JoggSession(KEY, base_url="https://music.test", retry=AT_ONCE) as jogg:
+        error = await caught(jogg.page())
+    assert isinstance(error, TransportError)
+    assert error.attempts == AT_ONCE.attempts
+    assert leaks(error, KEY) == []
+
+
+async def test_the_password_of_a_proxy_is_in_no_error(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    proxy = await serve(refusing("407 Proxy Authentication Required"))
+    monkeypatch.setenv("HTTPS_PROXY", f"http://user:pass-word@127.0.0.1:{proxy.port}")
+    async with JoggSession(KEY, base_url="https://music.test", retry=AT_ONCE) as jogg:
+        error = await caught(jogg.page())
+    assert b"Proxy-Authorization: Basic dXNlcjpwYXNzLXdvcmQ=" in proxy.heads[0]
+    assert "pass-word" not in f"{error} {error.__cause__!r}"
+    assert "dXNlcjpwYXNzLXdvcmQ=" not in f"{error} {error.__cause__!r}"

@@ -1,0 +1,226 @@
+"""The key in what lives in the client: settings, frames, `repr`, odd keys."""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import pytest
+
+from jogg_async import APIError, ConfigurationError, DecodeError, JoggSession, SessionClosedError, TransportError
+from jogg_async.testing import FakeJogg, Fault
+
+from .conftest import Serve
+from .leaks import caught, caught_at_once, holds, leaks, leaks_in_log
+from .raw import AT_ONCE, Visit
+
+KEY: Final = "canary-2b8e64d07c1f93a5-key"
+LONG_KEY: Final = "canary-" + "0123456789abcdef" * 12
+
+MakeFake = Callable[..., Awaitable[FakeJogg]]
+
+
+async def silent_in_the_body(visit: Visit) -> None:
+    await visit.request()
+    await visit.answer(b"{", length=1000)
+    await visit.silence()
+
+
+async def silent_in_the_body_after_an_echo(visit: Visit) -> None:
+    await visit.request()
+    await visit.answer(b"{", f"X-Echo: {KEY}", length=1000)
+    await visit.silence()
+
+
+BAD_SETTINGS: Final[dict[str, Callable[[], JoggSession]]] = {
+    "line break in the key": lambda: JoggSession(f"{KEY}\n"),
+    "space in the key": lambda: JoggSession(f"Bearer {KEY}"),
+    "no ASCII in the key": lambda: JoggSession(f"{KEY}é"),
+    "key in bytes": lambda: JoggSession(KEY.encode()),  # type: ignore[arg-type]
+    "key in a list": lambda: JoggSession([KEY]),  # type: ignore[arg-type]
+    "address": lambda: JoggSession(KEY, base_url="ftp://example.org"),
+    "plain http": lambda: JoggSession(KEY, base_url="http://example.org"),
+    "concurrency": lambda: JoggSession(KEY, concurrency=0),
+    "timeout": lambda: JoggSession(KEY, timeout=-1),
+    "retry": lambda: JoggSession(KEY, retry=None),  # type: ignore[arg-type]
+    "limiter": lambda: JoggSession(KEY, limiter=3),  # type: ignore[arg-type]
+}
+
+
+@pytest.mark.parametrize("make", BAD_SETTINGS.values(), ids=BAD_SETTINGS)
+def test_a_setting_that_is_refused_shows_no_key(make: Callable[[], JoggSession]) -> None:
+    error = caught_at_once(make)
+    assert type(error) is ConfigurationError
+    assert leaks(error, KEY) == []
+
+
+def test_a_session_that_was_refused_has_a_repr() -> None:
+    error = caught_at_once(lambda: JoggSession(KEY, timeout=0))
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    assert KEY not in repr(frames[-2].f_locals["self"])
+
+
+def test_nor_does_a_malformed_key_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JOGG_API_KEY", f"{KEY} ")
+    error = caught_at_once(JoggSession)
+    assert type(error) is ConfigurationError
+    assert leaks(error, KEY) == []
+
+
+async def test_nothing_public_shows_it(make_fake: MakeFake, debug_log: pytest.LogCaptureFixture) -> None:
+    fake = await make_fake(10, api_key=KEY)
+    async with JoggSession(KEY, base_url=fake.url) as jogg, jogg.tracks() as pager:
+        await anext(pager)
+        assert not any(holds(each, KEY) for each in (jogg, pager, pager.pages(), pager.progress, vars(jogg)))
+        assert not holds(pager.checkpoint(), KEY)
+        assert not any(holds(repr(task), KEY) for task in asyncio.all_tasks() - {asyncio.current_task()})
+    assert fake.requests[0].headers["x-api-key"] == KEY
+    assert not holds(jogg, KEY)
+    assert leaks_in_log(debug_log.records, KEY) == []
+
+
+async def test_a_bad_argument_of_a_verb_shows_no_key(make_fake: MakeFake) -> None:
+    fake = await make_fake(10, api_key=KEY)
+    async with JoggSession(KEY, base_url=fake.url) as jogg:
+        errors = [
+            caught_at_once(lambda: jogg.tracks(page_size=0)),
+            caught_at_once(lambda: jogg.tracks(params={"page": 2})),
+            await caught(jogg.page(0)),
+            await caught(jogg.page(genre="\ud800")),
+        ]
+    assert all(isinstance(error, ValueError) for error in errors)
+    assert [leaks(error, KEY) for error in errors] == [[], [], [], []]
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        silent_in_the_body,
+        pytest.param(
+            silent_in_the_body_after_an_echo,
+        ),
+    ],
+)
+async def test_a_request_that_the_caller_gives_up_shows_no_key(
+    serve: Serve, behaviour: Callable[[Visit], Awaitable[None]]
+) -> None:
+    server = await serve(behaviour)
+    async with JoggSession(KEY, base_url=server.url) as jogg:
+        given_up = await caught(asyncio.wait_for(jogg.page(), 0.05))
+        step = await caught(asyncio.wait_for(anext(jogg.tracks()), 0.05))
+        task = asyncio.ensure_future(caught(jogg.page()))
+        await asyncio.sleep(0.05)
+        task.cancel()
+        cancelled = await task
+    assert (type(given_up), type(step), type(cancelled)) == (TimeoutError, TimeoutError, asyncio.CancelledError)
+    assert leaks(given_up, KEY) + leaks(step, KEY) + leaks(cancelled, KEY) == []
+
+
+async def test_nor_does_one_that_the_close_of_its_session_ends(
+    serve: Serve, debug_log: pytest.LogCaptureFixture
+) -> None:
+    server = await serve(silent_in_the_body)
+    jogg = JoggSession(KEY, base_url=server.url)
+    waiting = [asyncio.ensure_future(caught(work)) for work in (jogg.page(), jogg.count(), jogg.tracks().collect())]
+    await asyncio.sleep(0.05)
+    await jogg.aclose()
+    errors = [*await asyncio.gather(*waiting), await caught(jogg.page()), caught_at_once(jogg.tracks)]
+    assert {type(error) for error in errors} == {SessionClosedError}
+    assert [leaks(error, KEY) for error in errors] == [[]] * 5
+    assert leaks_in_log(debug_log.records, KEY) == []
+
+
+def nameless(envelope: dict[str, Any]) -> None:
+    envelope["data"]["music"][0]["name"] = KEY
+    del envelope["data"]["pagination"]
+
+
+async def test_a_total_that_is_missing_shows_no_record(make_fake: MakeFake) -> None:
+    fake = await make_fake(10, api_key=KEY)
+    fake.fail(Fault.patch(nameless))
+    async with JoggSession(KEY, base_url=fake.url) as jogg:
+        error = await caught(jogg.count())
+    assert type(error) is DecodeError
+    assert leaks(error, KEY) == []
+
+
+async def test_a_long_key_is_not_shown_in_part(serve: Serve) -> None:
+    server = await serve()
+    await server.close()
+    async with JoggSession(LONG_KEY, base_url=server.url, retry=AT_ONCE) as jogg:
+        error = await caught(jogg.page())
+    assert isinstance(error, TransportError)
+    assert leaks(error, LONG_KEY[:40]) == []
+
+
+@pytest.mark.parametrize("before", [20, pytest.param(40), pytest.param(50)])
+async def test_nor_is_one_that_is_echoed_where_a_value_is_cut_short(make_fake: MakeFake, before: int) -> None:
+    fake = await make_fake(10, api_key=KEY)
+    fake.fail(Fault.raw(b"x" * before + KEY.encode() + b"x" * 300))
+    fake.fail(Fault.wrong_types("id", "x" * before + KEY + "x" * 300))
+    async with JoggSession(KEY, base_url=fake.url) as jogg:
+        in_body, in_record = await caught(jogg.page()), await caught(jogg.page())
+    assert leaks(in_body, KEY[:6]) + leaks(in_record, KEY[:6]) == []
+
+
+@pytest.mark.parametrize(
+    "key",
+    [pytest.param(key) for key in ("canary\\7f3a9c51\\e8d24b60", "canary'7f3a9c51\"e8d24b60")],
+)
+async def test_nor_is_one_whose_repr_differs_from_it(make_fake: MakeFake, key: str) -> None:
+    fake = await make_fake(10, api_key=key)
+    fake.fail(Fault.wrong_types("id", key))
+    async with JoggSession(key, base_url=fake.url) as jogg:
+        error = await caught(jogg.page())
+    assert type(error) is DecodeError
+    assert leaks(error, "7f3a9c51") == []
+
+
+async def test_a_record_that_is_passed_over_shows_no_key_in_the_log(
+    make_fake: MakeFake, debug_log: pytest.LogCaptureFixture
+) -> None:
+    fake = await make_fake(10, api_key=KEY)
+    fake.fail(Fault.wrong_types("id", KEY))
+    async with JoggSession(KEY, base_url=fake.url) as jogg:
+        pager = jogg.tracks(on_invalid="skip")
+        assert len(await pager.collect()) == 9
+    assert pager.progress.invalid == 1
+    assert leaks_in_log(debug_log.records, KEY) == []
+
+
+async def test_nor_does_a_param_that_repeats_it(make_fake: MakeFake, debug_log: pytest.LogCaptureFixture) -> None:
+    fake = await make_fake(10, api_key=KEY)
+    async with JoggSession(KEY, base_url=fake.url) as jogg:
+        await jogg.page(params={"api_key": KEY})
+    assert leaks_in_log(debug_log.records, KEY) == []
+
+
+class Broken:
+    async def __aenter__(self) -> None:
+        raise OSError("the limiter is out of order")
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+
+async def test_what_a_limiter_raises_shows_no_key(make_fake: MakeFake) -> None:
+    fake = await make_fake(10, api_key=KEY)
+    async with JoggSession(KEY, base_url=fake.url, limiter=Broken()) as jogg:
+        errors = [await caught(jogg.page()), await caught(jogg.tracks().collect())]
+    assert [type(error) for error in errors] == [OSError, OSError]
+    assert [leaks(error, KEY) for error in errors] == [[], []]
+
+
+async def test_a_short_answer_with_the_key_in_the_environment(
+    make_fake: MakeFake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = await make_fake(10, api_key=KEY)
+    fake.fail(Fault.business(1, KEY))
+    monkeypatch.setenv("JOGG_API_KEY", KEY)
+    monkeypatch.setenv("JOGG_BASE_URL", fake.url)
+    async with JoggSession() as jogg:
+        error = await caught(jogg.page())
+    assert type(error) is APIError
+    assert leaks(error, KEY) == []

@@ -1,0 +1,156 @@
+"""What may be wrong with a certificate, and with what stands where TLS should be."""
+
+from __future__ import annotations
+
+import datetime as dt
+import ssl
+from collections.abc import AsyncIterator
+from typing import Final
+
+import aiohttp
+import pytest
+import trustme
+
+from jogg_async import JoggSession, TransportError
+
+from .conftest import Serve
+from .leaks import caught, leaks, leaks_in_log
+from .raw import AT_ONCE, Behaviour, RawServer, Visit
+
+KEY: Final = "canary-5d1c07e9ab3f4286-key"
+LONG_AGO: Final = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
+
+
+@pytest.fixture
+async def trusting(client_tls: ssl.SSLContext) -> AsyncIterator[aiohttp.ClientSession]:
+    """A caller's session that trusts the tests' authority."""
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=client_tls)) as http:
+        yield http
+
+
+def presenting(certificate: trustme.LeafCert) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate.configure_cert(context)
+    return context
+
+
+async def failure(server: RawServer, http: aiohttp.ClientSession | None, host: str = "127.0.0.1") -> TransportError:
+    base_url = f"https://{host}:{server.port}"
+    async with JoggSession(KEY, base_url=base_url, http=http, retry=AT_ONCE, timeout=2) as jogg:
+        error = await caught(jogg.page())
+    assert isinstance(error, TransportError)
+    assert error.__cause__ is not None
+    assert error.__cause__.__traceback__ is None
+    assert leaks(error, KEY) == []
+    return error
+
+
+async def refuses_the_certificate(server: RawServer, http: aiohttp.ClientSession | None, why: str) -> None:
+    error = await failure(server, http)
+    assert isinstance(error.__cause__, aiohttp.ClientConnectorCertificateError)
+    assert why in str(error)
+    assert (error.attempts, error.page) == (1, 1)
+    assert server.heads == []
+
+
+async def test_a_trusted_certificate(serve: Serve, server_tls: ssl.SSLContext, trusting: aiohttp.ClientSession) -> None:
+    server = await serve(tls=server_tls)
+    for host in ("127.0.0.1", "localhost"):
+        async with JoggSession(KEY, base_url=f"https://{host}:{server.port}", http=trusting) as jogg:
+            assert await jogg.count() == 2
+            assert len(await jogg.tracks().collect()) == 2
+    assert all(f"x-api-key: {KEY}".encode() in head for head in server.heads)
+
+
+async def test_an_authority_that_nobody_knows(
+    serve: Serve, server_tls: ssl.SSLContext, debug_log: pytest.LogCaptureFixture
+) -> None:
+    await refuses_the_certificate(await serve(tls=server_tls), None, "unable to get local issuer certificate")
+    assert leaks_in_log(debug_log.records, KEY) == []
+
+
+async def test_a_certificate_of_another_host(
+    serve: Serve, authority: trustme.CA, trusting: aiohttp.ClientSession
+) -> None:
+    server = await serve(tls=presenting(authority.issue_cert("music.test")))
+    await refuses_the_certificate(server, trusting, "IP address mismatch")
+
+
+async def test_a_certificate_that_has_expired(
+    serve: Serve, authority: trustme.CA, trusting: aiohttp.ClientSession
+) -> None:
+    old = authority.issue_cert("127.0.0.1", not_before=LONG_AGO, not_after=LONG_AGO + dt.timedelta(days=1))
+    await refuses_the_certificate(await serve(tls=presenting(old)), trusting, "certificate has expired")
+
+
+async def test_a_certificate_that_signed_itself(serve: Serve, trusting: aiohttp.ClientSession) -> None:
+    stranger = trustme.CA().issue_cert("127.0.0.1")
+    await refuses_the_certificate(await serve(tls=presenting(stranger)), trusting, "certificate verify failed")
+
+
+async def test_a_fingerprint_that_does_not_match(serve: Serve, server_tls: ssl.SSLContext) -> None:
+    server = await serve(tls=server_tls)
+    pinned = aiohttp.TCPConnector(ssl=aiohttp.Fingerprint(b"0" * 32))
+    async with aiohttp.ClientSession(connector=pinned) as http:
+        error = await failure(server, http)
+    assert isinstance(error.__cause__, aiohttp.ServerFingerprintMismatch)
+    assert error.attempts == 1
+    assert server.heads == []
+
+
+async def test_a_crawl_stops_at_the_certificate_too(serve: Serve, server_tls: ssl.SSLContext) -> None:
+    server = await serve(tls=server_tls)
+    async with JoggSession(KEY, base_url=server.url, retry=AT_ONCE) as jogg:
+        error = await caught(jogg.tracks().collect())
+    assert isinstance(error, TransportError)
+    assert error.attempts == 1
+    assert leaks(error, KEY) == []
+
+
+async def babble(visit: Visit) -> None:
+    await visit.send(b"220 mail.example.org ESMTP ready\r\n")
+
+
+async def answer_plainly(visit: Visit) -> None:
+    await visit.reader.read(1)
+    await visit.answer(b"", status="400 Bad Request")
+
+
+async def leave(visit: Visit) -> None:
+    await visit.reader.read(1)
+
+
+async def stay_silent(visit: Visit) -> None:
+    await visit.silence()
+
+
+@pytest.mark.parametrize("behaviour", [babble, leave, answer_plainly])
+async def test_what_is_no_tls_may_pass(serve: Serve, behaviour: Behaviour) -> None:
+    server = await serve(behaviour)
+    error = await failure(server, None)
+    assert isinstance(error.__cause__, aiohttp.ClientConnectorError)
+    assert error.attempts == AT_ONCE.attempts
+
+
+async def test_a_handshake_that_does_not_come_to_an_end(serve: Serve) -> None:
+    server = await serve(stay_silent)
+    async with JoggSession(KEY, base_url=f"https://127.0.0.1:{server.port}", retry=AT_ONCE, timeout=0.05) as jogg:
+        error = await caught(jogg.page())
+    assert isinstance(error, TransportError)
+    assert isinstance(error.__cause__, TimeoutError)
+    assert error.attempts == AT_ONCE.attempts
+
+
+async def test_a_tls_connection_cut_in_the_body_is_tried_again(
+    serve: Serve, server_tls: ssl.SSLContext, trusting: aiohttp.ClientSession
+) -> None:
+    async def cut_the_first(visit: Visit) -> None:
+        if visit.number:
+            await visit.behave_well()
+        await visit.request()
+        await visit.answer(length=10_000)
+
+    server = await serve(cut_the_first, tls=server_tls)
+    async with JoggSession(KEY, base_url=server.url, http=trusting, retry=AT_ONCE) as jogg:
+        assert await jogg.count() == 2
+    assert server.accepted == 2

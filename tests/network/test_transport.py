@@ -1,0 +1,225 @@
+"""Where the key goes and where it does not, and what stays of a caller's own aiohttp session."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Final
+
+import aiohttp
+import pytest
+
+from jogg_async import APIError, JoggSession, NotFoundError, SessionClosedError
+from jogg_async.testing import FakeJogg, Fault
+
+from .conftest import Serve
+from .raw import AT_ONCE, PAGE, RawServer, Visit
+
+KEY: Final = "the-key"
+REDIRECTS: Final = range(300, 309)
+
+MakeFake = Callable[..., Awaitable[FakeJogg]]
+MakeSession = Callable[..., JoggSession]
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    """A caller's own session; its jar takes cookies of an IP address too."""
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session:
+        yield session
+
+
+async def test_the_key_goes_along_in_its_header_alone(serve: Serve) -> None:
+    server = await serve()
+    async with JoggSession(KEY, base_url=server.url) as jogg:
+        await jogg.page(mood="Calm")
+    (head,) = server.heads
+    assert head.count(KEY.encode()) == 1
+    assert b"\r\nx-api-key: the-key\r\n" in head
+    assert head.startswith(b"GET /v2/musics?page_size=10&mood=Calm&page=1 HTTP/1.1\r\n")
+
+
+async def test_a_path_prefix_is_kept(serve: Serve) -> None:
+    server = await serve()
+    for base_url in (f"{server.url}/proxy", f"{server.url}/proxy/", f"{server.url}/a%2Fb"):
+        async with JoggSession(KEY, base_url=base_url) as jogg:
+            await jogg.count()
+    paths = [head.split(b"?", 1)[0] for head in server.heads]
+    assert paths == [b"GET /proxy/v2/musics", b"GET /proxy/v2/musics", b"GET /a%2Fb/v2/musics"]
+
+
+@pytest.mark.parametrize("own_http", [False, True])
+@pytest.mark.parametrize("status", REDIRECTS)
+async def test_no_redirect_is_followed(
+    make_fake: MakeFake, serve: Serve, http: aiohttp.ClientSession, status: int, own_http: bool
+) -> None:
+    stranger, fake = await serve(), await make_fake(5)
+    places = [
+        f"{stranger.url}/v2/musics",
+        stranger.url.removeprefix("http:"),
+        "/elsewhere",
+        f"{fake.url}/v2/musics",
+        "",
+    ]
+    async with JoggSession(fake.api_key, base_url=fake.url, http=http if own_http else None) as jogg:
+        for place in places:
+            fake.fail(Fault.redirect(place, status))
+            with pytest.raises(APIError) as caught:
+                await jogg.page()
+            error = caught.value
+            assert type(error) is APIError
+            assert (error.http_status, error.code, error.attempts, error.page) == (status, None, 1, 1)
+    assert len(fake.requests) == len(places)
+    assert stranger.accepted == 0
+
+
+async def test_a_redirect_beside_a_known_code_is_that_code(make_fake: MakeFake, make_session: MakeSession) -> None:
+    fake = await make_fake(5)
+    fake.fail(Fault.business(10104, http_status=302))
+    with pytest.raises(NotFoundError):
+        await make_session(fake).page()
+
+
+async def give_cookies(visit: Visit) -> None:
+    while True:
+        await visit.request()
+        await visit.answer(PAGE, "Set-Cookie: session=1; Path=/", "Set-Cookie: other=2")
+
+
+async def test_cookies_are_not_kept(serve: Serve) -> None:
+    server = await serve(give_cookies)
+    async with JoggSession(KEY, base_url=f"http://localhost:{server.port}") as jogg:
+        await jogg.page()
+        await jogg.page()
+    assert len(server.heads) == 2
+    assert not any(b"cookie" in head.lower() for head in server.heads)
+
+
+async def test_a_callers_jar_neither_takes_nor_gives_cookies(serve: Serve, http: aiohttp.ClientSession) -> None:
+    server = await serve(give_cookies)
+    http.cookie_jar.update_cookies({"callers": "own"})
+    async with JoggSession(KEY, base_url=server.url, http=http) as jogg:
+        await jogg.page()
+        await jogg.page()
+    assert [cookie.key for cookie in http.cookie_jar] == ["callers"]
+    assert not any(b"cookie" in head.lower() for head in server.heads)
+
+
+async def test_a_callers_session_is_used_and_left_open(serve: Serve, http: aiohttp.ClientSession) -> None:
+    server = await serve()
+    async with JoggSession(KEY, base_url=server.url, http=http) as jogg:
+        await jogg.page()
+    assert not http.closed
+    assert "x-api-key" not in http.headers
+    async with http.get(server.url) as response:
+        assert response.status == 200
+    assert server.accepted == 1  # over the connection that the library left in the caller's pool
+    assert KEY.encode() not in server.heads[-1]
+
+
+async def test_a_callers_headers_go_along_but_not_instead_of_ours(serve: Serve) -> None:
+    server = await serve()
+    headers = {"X-Tenant": "7", "X-API-Key": "not this", "accept-encoding": "br", "User-Agent": "app/1"}
+    async with (
+        aiohttp.ClientSession(headers=headers) as http,
+        JoggSession(KEY, base_url=server.url, http=http) as jogg,
+    ):
+        await jogg.page()
+    head = server.heads[0].lower()
+    assert b"x-tenant: 7" in head
+    assert b"user-agent: app/1" in head
+    assert head.count(b"x-api-key") == head.count(b"accept-encoding") == 1
+    assert b"x-api-key: the-key" in head
+    assert b"accept-encoding: gzip, deflate\r\n" in head
+
+
+async def test_a_callers_settings_do_not_apply(make_fake: MakeFake, serve: Serve) -> None:
+    async def compressed(visit: Visit) -> None:
+        await visit.request()
+        await visit.answer(gzip.compress(PAGE), "Content-Encoding: gzip")
+
+    fake, server = await make_fake(5), await serve(compressed)
+    fake.fail(Fault.slow(0.1) + Fault.business(10104, http_status=404))
+    impatient = aiohttp.ClientTimeout(total=0.02)
+    async with aiohttp.ClientSession(timeout=impatient, raise_for_status=True, auto_decompress=False) as http:
+        async with JoggSession(fake.api_key, base_url=fake.url, http=http, retry=AT_ONCE) as jogg:
+            with pytest.raises(NotFoundError):
+                await jogg.page()
+        async with JoggSession(KEY, base_url=server.url, http=http, retry=AT_ONCE) as jogg:
+            assert len((await jogg.page()).tracks) == 2
+
+
+async def test_a_callers_traces_see_the_requests_and_no_key(serve: Serve) -> None:
+    seen: list[str] = []
+
+    async def started(_session: object, _context: object, params: aiohttp.TraceRequestStartParams) -> None:
+        seen.append(repr(params))
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_start.append(started)
+    server = await serve()
+    async with (
+        aiohttp.ClientSession(trace_configs=[trace]) as http,
+        JoggSession(KEY, base_url=server.url, http=http) as jogg,
+    ):
+        await jogg.page()
+    assert len(seen) == 1
+    assert KEY not in seen[0]
+
+
+async def test_a_callers_session_that_is_closed(serve: Serve) -> None:
+    server, http = await serve(), aiohttp.ClientSession()
+    await http.close()
+    async with JoggSession(KEY, base_url=server.url, http=http) as jogg:
+        with pytest.raises(SessionClosedError):
+            await jogg.page()
+
+
+async def test_a_callers_session_that_is_closed_after_the_first_request(serve: Serve) -> None:
+    server, http = await serve(), aiohttp.ClientSession()
+    async with JoggSession(KEY, base_url=server.url, http=http, retry=AT_ONCE) as jogg:
+        await jogg.page()
+        await http.close()
+        with pytest.raises(SessionClosedError):
+            await jogg.page()
+
+
+def name_proxy(monkeypatch: pytest.MonkeyPatch, proxy: RawServer) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.setenv(name, proxy.url)
+        monkeypatch.setenv(name.upper(), proxy.url)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_loopback_passes_a_proxy_by(serve: Serve, monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    proxy, server = await serve(), await serve()
+    name_proxy(monkeypatch, proxy)
+    async with JoggSession(KEY, base_url=f"http://{host}:{server.port}") as jogg:
+        assert await jogg.count() == 2
+        assert len(await jogg.tracks().collect()) == 2
+    assert proxy.accepted == 0
+
+
+async def test_loopback_passes_a_proxy_by_over_a_session_that_trusts_the_environment(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy, server = await serve(), await serve()
+    name_proxy(monkeypatch, proxy)
+    async with (
+        aiohttp.ClientSession(trust_env=True) as http,
+        JoggSession(KEY, base_url=server.url, http=http) as jogg,
+    ):
+        assert await jogg.count() == 2
+    assert proxy.accepted == 0
+
+
+async def test_closing_leaves_no_connection_open(make_fake: MakeFake) -> None:
+    fake = await make_fake(3000)
+    jogg = JoggSession(fake.api_key, base_url=fake.url)
+    assert len(await jogg.tracks().collect()) == 3000
+    assert 1 <= fake.open_connections <= 8
+    await jogg.aclose()
+    async with asyncio.timeout(2):
+        while fake.open_connections:  # noqa: ASYNC110 (the fake tells nobody)
+            await asyncio.sleep(0.001)

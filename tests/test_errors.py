@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import copy
+import pickle
+from typing import Any
+
+import pytest
+
+import jogg_async
+from jogg_async import (
+    APIError,
+    CatalogueChangedError,
+    CatalogueChangedWarning,
+    ConfigurationError,
+    DecodeError,
+    JoggError,
+    RateLimitError,
+    ServerError,
+    SessionClosedError,
+    Track,
+    TrackList,
+    TransportError,
+    errors,
+)
+
+API_ERRORS: list[type[APIError]] = [
+    APIError,
+    errors.AuthenticationError,
+    errors.PermissionDeniedError,
+    errors.InsufficientCreditError,
+    errors.NotFoundError,
+    errors.ParameterError,
+    RateLimitError,
+    ServerError,
+]
+OTHERS: list[type[JoggError]] = [
+    JoggError,
+    ConfigurationError,
+    SessionClosedError,
+    TransportError,
+    DecodeError,
+    CatalogueChangedError,
+]
+RID = "00112233445566778899aabbccddeeff"
+ADDRESS = "https://api.jogg.ai/v2/musics?page_size=100&page=3"
+
+
+def filled(kind: type[JoggError]) -> JoggError:
+    """An error with every attribute set."""
+    error: JoggError
+    if issubclass(kind, APIError):
+        error = kind("No luck", code=77, http_status=418, rid=RID)
+    elif issubclass(kind, DecodeError):
+        error = kind("$.code is 'x'", path="$.code", value="'x'", rid=RID)
+    elif issubclass(kind, TransportError):
+        error = kind("broken", passing=True)
+    else:
+        error = kind("No luck")
+    error.page, error.attempts, error.rid, error.asked = 3, 5, RID, f"GET {ADDRESS}"
+    error.tracks = TrackList([Track(1)])
+    if isinstance(error, RateLimitError | ServerError):
+        error.retry_after = 2.5
+    return error
+
+
+def test_every_error_is_here_and_public() -> None:
+    public = {getattr(errors, name) for name in errors.__all__}
+    assert public == {*API_ERRORS, *OTHERS, CatalogueChangedWarning}
+    for name in errors.__all__:
+        assert getattr(jogg_async, name) is getattr(errors, name)
+        assert name in jogg_async.__all__
+
+
+@pytest.mark.parametrize("kind", [*API_ERRORS, *OTHERS])
+def test_the_tree(kind: type[JoggError]) -> None:
+    assert issubclass(kind, JoggError)
+    assert issubclass(kind, APIError) == (kind in API_ERRORS)
+    assert issubclass(kind, ValueError) == (kind is ConfigurationError)
+    parents = {APIError} if kind in API_ERRORS[1:] else {JoggError, Exception, ValueError}
+    assert set(kind.__bases__) <= parents
+    assert kind.__doc__
+
+
+def test_the_warning_is_no_error() -> None:
+    assert issubclass(CatalogueChangedWarning, UserWarning)
+    assert not issubclass(CatalogueChangedWarning, JoggError)
+
+
+@pytest.mark.parametrize("kind", [*API_ERRORS, *OTHERS])
+@pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
+def test_errors_pickle_and_copy_with_all_they_hold(kind: type[JoggError], protocol: int) -> None:
+    error = filled(kind)
+    for twin in (pickle.loads(pickle.dumps(error, protocol)), copy.copy(error), copy.deepcopy(error)):
+        assert type(twin) is kind
+        assert twin is not error
+        assert twin.args == error.args
+        assert vars(twin) == vars(error)
+        assert str(twin) == str(error)
+        assert twin.tracks == TrackList([Track(1)])
+
+
+@pytest.mark.parametrize("kind", [*API_ERRORS, *OTHERS])
+def test_errors_pickle_bare(kind: type[JoggError]) -> None:
+    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+        twin = pickle.loads(pickle.dumps(kind(), protocol))
+        assert (type(twin), twin.args, str(twin)) == (kind, kind().args, str(kind()))
+
+
+@pytest.mark.parametrize("kind", [*API_ERRORS, *OTHERS])
+def test_attributes_are_none_until_known(kind: type[JoggError]) -> None:
+    error = kind("x")
+    assert (error.page, error.attempts, error.rid, error.asked, error.tracks) == (None,) * 5
+    if isinstance(error, APIError):
+        assert (error.code, error.msg, error.http_status) == (None, "x", None)
+    if isinstance(error, RateLimitError | ServerError):
+        assert error.retry_after is None
+    if isinstance(error, DecodeError):
+        assert (error.path, error.value) == (None, None)
+
+
+@pytest.mark.parametrize("kind", [*API_ERRORS, *OTHERS])
+def test_the_text_says_what_was_asked_what_came_and_what_to_do(kind: type[JoggError]) -> None:
+    error = filled(kind)
+    text = str(error)
+    assert text.startswith(f"GET {ADDRESS} failed after 5 attempts: ")
+    assert str(error.args[0]) in text
+    assert f"rid {RID}" in text
+    assert text.endswith(kind.advice)
+    assert kind.advice or kind in {JoggError, ConfigurationError}
+    if issubclass(kind, APIError):
+        assert "code 77" in text
+        assert "HTTP 418" in text
+    if kind is RateLimitError:
+        assert "retry after 2.5 s" in text
+
+
+@pytest.mark.parametrize(("attempts", "told"), [(None, False), (0, False), (1, False), (2, True), (5, True)])
+def test_attempts_are_told_where_there_were_several(attempts: int | None, told: bool) -> None:
+    error = TransportError("broken")
+    error.asked, error.attempts = f"GET {ADDRESS}", attempts
+    assert (f"after {attempts} attempts" in str(error)) is told
+    assert f"GET {ADDRESS} failed" in str(error)
+
+
+def test_a_code_of_0_is_told_too() -> None:
+    assert "code 0" in str(APIError("x", code=0, http_status=400))
+
+
+@pytest.mark.parametrize("kind", [kind for kind in OTHERS if kind.advice])
+def test_the_advice_is_a_sentence_of_its_own(kind: type[JoggError]) -> None:
+    assert str(kind("what came")) == f"what came. {kind.advice}"
+
+
+@pytest.mark.parametrize("kind", API_ERRORS)
+def test_an_api_error_speaks_in_sentences(kind: type[APIError]) -> None:
+    assert str(kind("No luck", code=77)) == f"No luck (code 77). {kind.advice}"
+
+
+def test_an_error_is_caught_as_its_kind() -> None:
+    caught: list[Any] = []
+    for kind in API_ERRORS:
+        try:
+            raise kind("x")
+        except APIError as error:
+            caught.append(type(error))
+    assert caught == API_ERRORS
+
+
+@pytest.mark.parametrize("kind", [*API_ERRORS, DecodeError])
+def test_a_rid_given_at_once_is_kept(kind: type[APIError | DecodeError]) -> None:
+    error = kind("x", rid=RID)
+    assert error.rid == RID
+    assert RID in str(error)
