@@ -6,11 +6,13 @@ The crawl holds no reference to its pager, and its tasks hold the crawl alone: d
 from __future__ import annotations
 
 import asyncio
+import inspect
 import math
 import warnings
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
+from typing import Any, Final, TypeVar
 
 import attrs
 
@@ -24,6 +26,7 @@ from ._plan import Plan
 from ._prefetch import Prefetch
 from .errors import CatalogueChangedError, CatalogueChangedWarning, JoggError
 from .models import InvalidRecord, Page, Track
+from .tracklist import TrackList
 
 _RECRAWLS: Final = 5
 """How often `on_drift="recrawl"` goes over the pages again at the most."""
@@ -34,10 +37,12 @@ docs/performance.md); more gains nothing."""
 
 _INVALID_KEPT: Final = 1000
 
-_CONSUMER: Final = 5
-"""Frames from the warning up to the consumer's line: `_load`, `next_track` and the pager's step lie between."""
-
 _CHANGED: Final = "the catalogue changed during the crawl (totals, an id met twice, or a page's number)"
+
+_T = TypeVar("_T")
+
+Show = Callable[[int, int | None], None]
+"""Shows how far a crawl is: tracks so far, and the total where it is known."""
 
 
 class Crawl:
@@ -67,6 +72,8 @@ class Crawl:
         self._standing = Standing(plan.start)
         self._current = Page(())
         self._ended = not self._wanted() or plan.end_page < plan.start.page
+        self._steps = 0
+        self._abandoned = False
         self._closed: type[JoggError] | None = None
         self._closed_at: Checkpoint | None = None
 
@@ -80,27 +87,66 @@ class Crawl:
         """Seconds of a rate-limit pause still to wait."""
         return self._caller.gate.paused if self._caller is not None else 0.0
 
-    async def next_track(self) -> Track:
-        """The next track. Cancelling a call loses nothing.
+    def next_track(self) -> Coroutine[Any, Any, Track]:
+        """The next track. Cancelling a step loses nothing.
 
         Raises:
             StopAsyncIteration: all were yielded, or the pager was closed.
         """
+        self._steps += 1  # here already: the pager may be dropped before the coroutine starts
+        return self._step(self._next_track)
+
+    def next_page(self) -> Coroutine[Any, Any, Page]:
+        """The next page, or what is left of the current one; otherwise as `next_track`."""
+        self._steps += 1
+        return self._step(self._next_page)
+
+    def rest(self, show: Show | None = None) -> Coroutine[Any, Any, TrackList]:
+        """All the tracks that are left; on a `JoggError`, those before it are its ``tracks``.
+
+        Args:
+            show: called after each page with the number of tracks so far, and the total where it is known.
+        """
+        self._steps += 1
+        return self._step(partial(self._rest, show))
+
+    async def _step(self, step: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
+        try:
+            return await step()
+        finally:
+            self._steps -= 1
+            self._close_abandoned()
+
+    async def _next_track(self) -> Track:
+        was_open = self._closed is None
         async with self._lock:
             while not self.ready:
-                await self._load()
+                await self._load(was_open)
             return self.ready.popleft()
 
-    async def next_page(self) -> Page:
-        """The next page, or what is left of the current one; otherwise as `next_track`."""
+    async def _next_page(self) -> Page:
+        was_open = self._closed is None
         async with self._lock:
             while not self.ready:
-                page = await self._load()
+                page = await self._load(was_open)
                 if not page.tracks and self._passes == 0:
                     return page
             rest = tuple(self.ready)
             self.ready.clear()
         return self._current if len(rest) == len(self._current.tracks) else attrs.evolve(self._current, tracks=rest)
+
+    async def _rest(self, show: Show | None) -> TrackList:
+        tracks: list[Track] = []
+        try:
+            while True:
+                tracks += (await self._next_page()).tracks
+                if show is not None:
+                    show(len(tracks), self.extent.total_items)
+        except StopAsyncIteration:
+            return TrackList(tracks)
+        except JoggError as error:
+            error.tracks = TrackList(tracks)
+            raise
 
     def position(self) -> Checkpoint:
         """Where the consumer stands: the next track's page, and its place there."""
@@ -117,15 +163,17 @@ class Crawl:
         self.ready.clear()
         if self._window is not None:
             self._window.close()
+        if self._caller is not None:
+            self._caller.transport.stop_opening()
 
     async def aclose(self, reason: type[JoggError]) -> None:
         """`close`, and wait until no task of the crawl is left."""
         self.close(reason)
-        if self._window is not None:
-            await self._window.aclose()
+        await self._wind_down()
 
     def abandon(self) -> None:
-        """Close, from a finalizer: in whatever thread, and perhaps after the loop."""
+        """Close once the step under way is over; from a finalizer, so in any thread, and perhaps after the loop."""
+        self._abandoned = True
         if self._loop is None or self._loop.is_closed():
             return
         try:
@@ -133,31 +181,42 @@ class Crawl:
         except RuntimeError:
             here = False
         if here:
-            self.close(JoggError)
+            self._close_abandoned()
         else:
-            self._loop.call_soon_threadsafe(self.close, JoggError)
+            self._loop.call_soon_threadsafe(self._close_abandoned)
 
-    async def _load(self) -> Page:
+    def _close_abandoned(self) -> None:
+        if self._abandoned and not self._steps:
+            self.close(JoggError)
+
+    async def _wind_down(self) -> None:
+        if self._window is not None:
+            await self._window.aclose()
+        if self._caller is not None and (opening := self._caller.transport.stop_opening()):
+            await asyncio.wait(opening)
+
+    async def _load(self, was_open: bool) -> Page:
         while True:
-            self._check_open()
+            self._check_open(was_open)
             window = self._window or self._begin()
             taken = await window.take()
             if self._closed is not None:
-                raise self._closed("the crawl was cut short: its pager or session was closed while a step waited")
+                continue
             if taken is not None:
                 return self._admit(window, *taken)
             if self._wants_pass():
                 self._begin_pass(window)
             else:
-                self._ended = True
-                await window.aclose()
+                await self._wind_down()
+                self._ended = True  # only now: a step that is cancelled in its last wait reports nothing yet
                 self._report_drift()
 
-    def _check_open(self) -> None:
-        if self._ended or self._closed is JoggError:
+    def _check_open(self, was_open: bool) -> None:
+        """Raise what a closed or ended crawl answers: a step that waited when it was closed must not look complete."""
+        if self._closed is not None and (was_open or self._closed is not JoggError):
+            raise self._closed("the crawl was cut short: its pager or its session was closed")
+        if self._closed is not None or self._ended:
             raise StopAsyncIteration
-        if self._closed is not None:
-            raise self._closed("the crawl was cut short: its session is closed")
 
     def _begin(self) -> Prefetch[Decoded]:
         plan = self.plan
@@ -204,7 +263,9 @@ class Crawl:
         """Take a page in: leave out what was yielded before, and what the limit cuts off."""
         page = decoded.page
         places: Sequence[int] = decoded.places or range(len(page.tracks))
-        fresh = self._fresh([track.id for track in page.tracks])
+        ids = [track.id for track in page.tracks]
+        new_in_pass = self._seen_in_pass.add_all(ids)
+        fresh = self._fresh(ids, new_in_pass)
         if number == self.plan.start.page and self.plan.start.place and self._passes == 0:
             chosen = range(len(places)) if fresh is None else fresh
             fresh = [index for index in chosen if places[index] >= self.plan.start.place]
@@ -217,18 +278,15 @@ class Crawl:
             page, after, places = attrs.evolve(page, tracks=page.tracks[:cut]), places[cut], places[:cut]
         self._standing.enter(number, places, after)
         self._count(page, decoded)
-        self._go_on(window, number, exhausted=decoded.records > 0 and fresh == [])
+        self._go_on(window, number, exhausted=decoded.records > 0 and new_in_pass == [])
         return page
 
-    def _fresh(self, ids: list[int]) -> list[int] | None:
+    def _fresh(self, ids: list[int], new_in_pass: list[int] | None) -> list[int] | None:
         """The indexes of the ids not yielded yet; `None` for all of them."""
-        fresh = self._seen_in_pass.add_all(ids)
-        if fresh is not None:
-            self.duplicates += len(ids) - len(fresh)
+        if new_in_pass is not None:
+            self.duplicates += len(ids) - len(new_in_pass)
             self._met_twice = True
-        if self._seen is not self._seen_in_pass:
-            fresh = self._seen.add_all(ids)
-        return fresh
+        return new_in_pass if self._seen is self._seen_in_pass else self._seen.add_all(ids)
 
     def _count(self, page: Page, decoded: Decoded) -> None:
         self._current = page
@@ -271,4 +329,12 @@ class Crawl:
         if policy == "raise":
             raise CatalogueChangedError(_CHANGED)
         text = f"{_CHANGED}: tracks may have slid past it"
-        warnings.warn(text, CatalogueChangedWarning, stacklevel=_CONSUMER)
+        warnings.warn(text, CatalogueChangedWarning, stacklevel=_levels_up())
+
+
+def _levels_up() -> int:
+    """How many frames lie between the caller and the consumer's line, for a warning that points there."""
+    frame, levels = inspect.currentframe(), 0
+    while frame is not None and frame.f_globals.get("__package__") == __package__:
+        frame, levels = frame.f_back, levels + 1
+    return levels

@@ -129,7 +129,7 @@ class Prefetch(Generic[T]):
 
     def _has_room(self, width: int) -> bool:
         running = len(self._running)
-        return running < width and running + len(self._results) < self.budget
+        return not self._closed and running < width and running + len(self._results) < self.budget
 
     def _start(self, number: int) -> None:
         task = asyncio.get_running_loop().create_task(self._job(number))

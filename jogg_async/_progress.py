@@ -1,11 +1,9 @@
-"""A progress bar over a pager's pages, through rich (extra ``progress``)."""
+"""A progress bar, through rich (extra ``progress``)."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING
-
-from .models import Page
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 
 try:
     from rich.console import Console
@@ -13,16 +11,11 @@ try:
 except ImportError as fault:
     raise ImportError("A progress bar needs rich: pip install 'jogg-async[progress]'.") from fault
 
-if TYPE_CHECKING:
-    from .pager import TrackPager
 
-
-async def watched(pager: TrackPager) -> AsyncIterator[Page]:
-    """The pages of a pager, with a bar that counts tracks."""
+@contextmanager
+def bar() -> Generator[Callable[[int, int | None], None], None, None]:
+    """A bar on standard error, or in the notebook; yields what moves it: tracks so far, and the total if known."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task("tracks", total=None)
-        async for page in pager.pages():
-            state = pager.progress
-            bar.update(task, completed=state.tracks, total=state.total_items)
-            yield page
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        task = progress.add_task("tracks", total=None)
+        yield lambda tracks, total: progress.update(task, completed=tracks, total=total)

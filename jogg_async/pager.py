@@ -9,12 +9,12 @@ import attrs
 
 from .errors import JoggError
 from .models import InvalidRecord, Page, Track
-from .tracklist import TrackList
 
 if TYPE_CHECKING:
     from typing import Self
 
     from ._crawl import Crawl
+    from .tracklist import TrackList
 
 __all__ = ["PageIterator", "Progress", "TrackPager"]
 
@@ -79,9 +79,9 @@ class TrackPager:
             return self._ready.popleft()
         except IndexError:
             pass
-        crawl = self._crawl
+        step = self._crawl.next_track()
         del self  # a traceback that holds this frame must not keep the pager, and so its requests, alive
-        return await crawl.next_track()
+        return await step
 
     async def __aenter__(self) -> Self:
         return self
@@ -118,20 +118,17 @@ class TrackPager:
             JoggError: as for a step; what was collected before is ``error.tracks``.
             ImportError: `progress` without the extra.
         """
-        tracks: list[Track] = []
-        try:
-            if progress:
-                from ._progress import watched
+        crawl = self._crawl
+        if not progress:
+            rest = crawl.rest()
+            del self  # as in a step
+            return await rest
+        from ._progress import bar
 
-                async for page in watched(self):
-                    tracks.extend(page.tracks)
-            else:
-                async for page in self.pages():
-                    tracks.extend(page.tracks)
-        except JoggError as error:
-            error.tracks = TrackList(tracks)
-            raise
-        return TrackList(tracks)
+        with bar() as show:
+            rest = crawl.rest(show)
+            del self
+            return await rest
 
     async def aclose(self) -> None:
         """End the crawl, and wait until nothing of it is left. Closing twice is closing once."""
@@ -192,9 +189,9 @@ class PageIterator:
 
     async def __anext__(self) -> Page:
         """The next page; raises as a step of the pager does."""
-        crawl = self._crawl
+        step = self._crawl.next_page()
         del self
-        return await crawl.next_page()
+        return await step
 
     async def aclose(self) -> None:
         """Close the pager."""
