@@ -1,0 +1,301 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import cattrs
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jogg_async import DecodeError, Page, Pagination, Track, _convert
+from jogg_async._convert import Decoded, decode_page
+from jogg_async._wire import Answer, read_envelope
+
+RID = "fedcba9876543210fedcba9876543210"
+LOW, HIGH = -(2**63), 2**63 - 1
+EMPTY: dict[str, Any] = {}
+
+
+def envelope(*rows: Any, **pagination: Any) -> dict[str, Any]:
+    return {"code": 0, "msg": "success", "data": {"music": list(rows), "pagination": pagination}, "rid": RID}
+
+
+def decode(given: Any, *, skip_invalid: bool = False, number: int = 1) -> Decoded:
+    """What the client makes of an answer of HTTP 200 with this body: JSON text, or what JSON is made from."""
+    body = given if isinstance(given, bytes) else json.dumps(given).encode()
+    return decode_page(read_envelope(Answer(200, {}, body), 0.0), number, skip_invalid=skip_invalid)
+
+
+def decode_loosely(given: Any, *, skip_invalid: bool = False, number: int = 1) -> Decoded:
+    """The same where the fastest way, for the documented fields alone, is never taken."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_convert, "_known_shape", msgspec.json.Decoder(int))
+        return decode(given, skip_invalid=skip_invalid, number=number)
+
+
+def decode_exactly(given: Any, *, skip_invalid: bool = False, number: int = 1) -> Decoded:
+    """The same where no fast way is ever taken."""
+
+    def stumble(*_: Any) -> Page:
+        raise _convert._StumbleError
+
+    slow = cattrs.Converter()
+    slow.register_structure_hook(Page, stumble)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_convert, "_fast", slow)
+        return decode(given, skip_invalid=skip_invalid, number=number)
+
+
+WAYS = [decode, decode_loosely, decode_exactly]
+Way = Callable[..., Decoded]
+
+
+def tracks_of(*rows: Any) -> tuple[Track, ...]:
+    return decode(envelope(*rows)).page.tracks
+
+
+def fault_of(given: Any, *, skip_invalid: bool = False) -> DecodeError:
+    with pytest.raises(DecodeError) as caught:
+        decode(given, skip_invalid=skip_invalid)
+    return caught.value
+
+
+def outcome(way: Way, given: Any, *, skip_invalid: bool) -> Any:
+    try:
+        return way(given, skip_invalid=skip_invalid, number=7)
+    except DecodeError as error:
+        return error.args, error.path, error.value, error.rid
+
+
+ODD = st.sampled_from(
+    [LOW - 1, LOW, -1, 0, HIGH, HIGH + 1, 2**64 + 1, 12.0, 12.7, -0.0, 2.0**53, 1e300, True, "12", ""]
+)
+JSON = st.recursive(
+    st.one_of(st.none(), st.booleans(), ODD, st.text(max_size=4)),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=3), inner, max_size=3)),
+    max_leaves=6,
+)
+INTEGERS = st.integers(LOW, HIGH)
+GOOD = st.fixed_dictionaries(
+    {"id": INTEGERS},
+    optional={
+        "name": st.none() | st.text(max_size=4),
+        "music_url": st.none() | st.text(max_size=4),
+        "duration": st.none() | INTEGERS,
+        "genre": JSON,
+        "name ": JSON,
+    },
+)
+ANY_TRACK = st.fixed_dictionaries(
+    {}, optional=dict.fromkeys(("id", "name", "music_url", "duration", "mood"), JSON | INTEGERS)
+)
+ROWS = st.none() | st.lists(GOOD, max_size=4) | st.lists(GOOD | ANY_TRACK | JSON, max_size=4) | JSON
+PAGINATION = st.one_of(
+    st.none(),
+    st.dictionaries(st.sampled_from(["page", "page_size", "total_items", "total_pages", "more"]), st.none() | INTEGERS),
+    st.dictionaries(st.sampled_from(["page", "page_size", "total_items", "total_pages"]), JSON),
+    JSON,
+)
+DATA = st.fixed_dictionaries({}, optional={"music": ROWS, "pagination": PAGINATION, "other": JSON})
+ENVELOPES = st.builds(lambda data, rid: {"code": 0, "data": data} | rid, DATA, st.sampled_from([{}, {"rid": RID}]))
+
+
+@settings(deadline=None)
+@given(ENVELOPES, st.booleans())
+def test_the_fast_ways_and_the_exact_one_agree(given: dict[str, Any], skip_invalid: bool) -> None:
+    fast, loose, exact = (outcome(way, given, skip_invalid=skip_invalid) for way in WAYS)
+    assert fast == loose == exact
+    # Equality lets 12.0 and True pass for 12 and 1; their text does not.
+    assert repr(fast) == repr(loose) == repr(exact)
+
+
+@settings(deadline=None)
+@given(st.lists(GOOD, max_size=4))
+def test_good_records_come_out_as_they_went_in(rows: list[dict[str, Any]]) -> None:
+    decoded = outcome(decode, envelope(*rows), skip_invalid=True)
+    assert isinstance(decoded, Decoded)
+    assert decoded.records == len(rows)
+    places = range(len(rows)) if decoded.places is None else decoded.places
+    for track, place in zip(decoded.page.tracks, places, strict=True):
+        row = rows[place]
+        assert track.id == row["id"]
+        assert (track.name, track.music_url) == (row.get("name"), row.get("music_url"))
+        assert dict(track.extra) == {name: row[name] for name in ("genre", "name ") if name in row}
+
+
+@settings(deadline=None)
+@given(ENVELOPES)
+def test_the_fast_way_takes_all_that_is_good(given: dict[str, Any]) -> None:
+    fast = outcome(decode, given, skip_invalid=True)
+    if isinstance(fast, Decoded):
+        assert len(fast.page.tracks) + len(fast.invalid) == fast.records
+        assert (fast.places is None) == (not fast.invalid)
+        assert all(type(track.id) is int and LOW <= track.id <= HIGH for track in fast.page.tracks)
+
+
+def test_common_records_do_not_take_the_exact_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(_convert, "_decode_exactly")
+    assert tracks_of({"id": 1, "genre": ["x", {"y": 2}]}, {"id": 2}) == (
+        Track(1, extra={"genre": ["x", {"y": 2}]}),
+        Track(2),
+    )
+    monkeypatch.delattr(_convert, "_tracks")
+    assert tracks_of({"id": 1, "name": "n", "music_url": None, "duration": 5}, {"id": 2}) == (
+        Track(1, "n", None, 5),
+        Track(2),
+    )
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("field", ["id", "duration"])
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        *[("12", 12), ("-12", -12), ("0", 0), ("-0", 0), ("12.0", 12), ("1.2e1", 12), ("-0.0", 0), ("-3.0", -3)],
+        *[("9007199254740991.0", 2**53 - 1), ("9007199254740993", 2**53 + 1)],
+        *[("9223372036854775807", HIGH), ("-9223372036854775808", LOW)],
+        *[(each, None) for each in ('"12"', "12.7", "true", "false", '""', "[]", "[12]", "{}", '{"id":12}', '"x"')],
+        *[(each, None) for each in ("9007199254740992.0", "-9007199254740992.0", "1e300", "-1e18", "1e-1")],
+        *[(each, None) for each in ("9223372036854775808", "-9223372036854775809", "18446744073709551617")],
+        *[("1" + "0" * 400, None), ("-1" + "0" * 400, None)],
+    ],
+    ids=lambda value: str(value)[:24],
+)
+def test_integers_are_strict(way: Way, field: str, written: str, value: int | None) -> None:
+    row = f'"{field}":{written}' + ("" if field == "id" else ',"id":1')
+    body = f'{{"code":0,"data":{{"music":[{{"id":0}},{{{row}}}]}},"rid":"{RID}"}}'.encode()
+    if value is not None:
+        _, track = way(body).page.tracks
+        assert (getattr(track, field), type(getattr(track, field))) == (value, int)
+        return
+    with pytest.raises(DecodeError) as caught:
+        way(body)
+    assert caught.value.path == f"$.data.music[1].{field}"
+    assert caught.value.rid == RID
+    assert caught.value.value is not None
+    assert caught.value.value in str(caught.value)
+
+
+@pytest.mark.parametrize("field", ["name", "music_url"])
+@pytest.mark.parametrize("value", [12, 12.5, True, False, [], ["x"], {}, {"x": 1}], ids=repr)
+def test_strings_are_strict(field: str, value: Any) -> None:
+    fault = fault_of(envelope({"id": 1}, {"id": 2}, {"id": 3}, {"id": 4, field: value}))
+    assert fault.path == f"$.data.music[3].{field}"
+    assert fault.value == repr(value)
+    assert f"$.data.music[3].{field} is {value!r}" in str(fault)
+
+
+@pytest.mark.parametrize("field", ["page", "page_size", "total_items", "total_pages"])
+@pytest.mark.parametrize("value", ["1", 1.5, True, [], {}, 2**63, 2.0**53], ids=repr)
+def test_pagination_is_strict_even_where_bad_records_are_skipped(field: str, value: Any) -> None:
+    for skip_invalid in (True, False):
+        fault = fault_of(envelope({"id": 1}, **{field: value}), skip_invalid=skip_invalid)
+        assert fault.path == f"$.data.pagination.{field}"
+
+
+@pytest.mark.parametrize("value", [12, 12.0])
+def test_pagination_takes_whole_numbers(value: float) -> None:
+    page = decode(envelope(page=value, page_size=value, total_items=value)).page
+    assert repr(page.pagination) == "Pagination(page=12, page_size=12, total_items=12, total_pages=None)"
+
+
+@pytest.mark.parametrize(
+    ("row", "path"),
+    [
+        *[(row, "$.data.music[0]") for row in (None, 1, "x", [], [1], True, 1.5)],
+        *[({}, "$.data.music[0].id"), ({"name": "x"}, "$.data.music[0].id"), ({"id": None}, "$.data.music[0].id")],
+        ({"id": 1, "genre": 2**63}, "$.data.music[0].genre"),
+        ({"id": 1, "a": 1, "b": [{"c": -(2**63) - 1}]}, "$.data.music[0].b"),
+        ({"id": 1, "tags": {"x": {"y": [10**400]}}}, "$.data.music[0].tags"),
+    ],
+    ids=lambda value: repr(value)[:30],
+)
+def test_a_record_that_is_no_track_is_named_by_its_place(row: Any, path: str) -> None:
+    fault = fault_of(envelope(row))
+    assert fault.path == path
+    assert path in str(fault)
+    assert len(str(fault)) < 400
+
+
+@pytest.mark.parametrize(
+    ("data", "path"),
+    [
+        *[({"music": value}, "$.data.music") for value in (EMPTY, "", "x", 0, 1, True, 1.5, {"id": 1})],
+        *[({"pagination": value}, "$.data.pagination") for value in (["x"], [EMPTY], "", "x", 0, 1, True)],
+    ],
+    ids=repr,
+)
+def test_a_part_of_the_wrong_shape_is_named(data: dict[str, Any], path: str) -> None:
+    for skip_invalid in (True, False):
+        fault = fault_of({"code": 0, "data": data, "rid": RID}, skip_invalid=skip_invalid)
+        assert (fault.path, fault.rid) == (path, RID)
+
+
+@pytest.mark.parametrize(
+    "data", [{}, {"music": None}, {"music": []}, {"pagination": None}, {"pagination": {}}, {"music": None, "x": [1]}]
+)
+@pytest.mark.parametrize("rid", [{}, {"rid": None}, {"rid": RID}])
+def test_what_is_missing_or_null_is_none(data: dict[str, Any], rid: dict[str, Any]) -> None:
+    decoded = decode({"code": 0, "data": data} | rid)
+    assert decoded == Decoded(Page((), Pagination(), rid.get("rid")), None, 0)
+
+
+def test_null_numbers_of_a_pagination_are_none() -> None:
+    nulls = dict.fromkeys(("page", "page_size", "total_items", "total_pages"))
+    assert decode(envelope(**nulls)).page.pagination == Pagination()
+
+
+def test_only_the_id_is_required() -> None:
+    nulls = dict.fromkeys(("name", "music_url", "duration"))
+    assert tracks_of({"id": 7}, {"id": 7, **nulls}) == (Track(7), Track(7))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_unknown_fields_are_kept_whole(way: Way) -> None:
+    fields: dict[str, Any] = {
+        "genre": None,
+        "tags": ["a", {"b": [1.5, None, True, LOW, HIGH]}],
+        "extra": {},
+        "": "",
+        "ID": 5,
+    }
+    (track,) = way(envelope({"id": 1, "name": "n", **fields})).page.tracks
+    assert dict(track.extra) == fields
+    assert track.name == "n"
+
+
+def test_nesting_too_deep_is_an_error_and_moderate_nesting_is_not() -> None:
+    deep: Any = 1
+    for _ in range(60):
+        deep = {"x": [deep]}
+    assert fault_of(envelope({"id": 1, "deep": deep})).path == "$.data.music[0].deep"
+    moderate = {"x": [[[{"y": [[1]]}]]]}
+    assert tracks_of({"id": 1, "deep": moderate})[0].extra["deep"] == moderate
+
+
+def test_invalid_records_are_passed_over_with_their_places() -> None:
+    rows = [{"id": "1"}, {"id": 2}, None, {"name": "x"}, {"id": 5, "new": 1}, {"id": 6, "duration": 1.5}, {"id": 7.0}]
+    decoded = decode(envelope(*rows), number=4, skip_invalid=True)
+    assert decoded.page.tracks == (Track(2), Track(5, extra={"new": 1}), Track(7))
+    assert decoded.places == (1, 4, 6)
+    assert decoded.records == 7
+    assert [(each.page, each.place, each.record) for each in decoded.invalid] == [
+        (4, place, rows[place]) for place in (0, 2, 3, 5)
+    ]
+    for each, path in zip(decoded.invalid, ("[0].id", "[2]", "[3].id", "[5].duration"), strict=True):
+        assert f"$.data.music{path} is " in each.message
+
+
+def test_a_page_of_nothing_but_invalid_records_is_not_empty() -> None:
+    decoded = decode(envelope(None, None), skip_invalid=True)
+    assert (decoded.page.tracks, decoded.places, decoded.records) == ((), (), 2)
+
+
+@pytest.mark.parametrize("written", ["1e999", "-1e999", "9" * 5000], ids=["1e999", "-1e999", "5000 digits"])
+@pytest.mark.parametrize("field", ["id", "duration", "name", "new"])
+def test_a_number_beyond_any_float_is_an_error(field: str, written: str) -> None:
+    body = f'{{"code":0,"data":{{"music":[{{"id":1,"{field}":{written}}}]}},"rid":"{RID}"}}'
+    assert fault_of(body.encode()).rid == RID
