@@ -1,0 +1,61 @@
+"""The commands put together: arguments in, exit code out."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Sequence
+from typing import Final
+
+from cyclopts import App, CycloptsError, Parameter
+
+from jogg_async._version import __version__
+from jogg_async.errors import JoggError
+
+from .count import count
+from .failure import EXIT_CODES, ExitCode, UsageError, exit_code_of, told
+from .serve import serve
+from .terminal import Screen, silence_stdout
+from .tracks import tracks
+
+_HELP: Final = "JoggAI's background-music catalogue. The key comes from the environment variable JOGG_API_KEY."
+
+app: App = App(
+    name="jogg-async",
+    help=_HELP,
+    help_epilogue="Exit codes: " + "; ".join(f"{code:d} {meaning}" for code, meaning in EXIT_CODES.items()) + ".",
+    help_format="plaintext",
+    version=__version__,
+    default_parameter=Parameter(negative=()),
+    suppress_keyboard_interrupt=False,
+    result_action="return_value",
+)
+app.command(tracks)
+app.command(count)
+app.command(serve)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command. An error becomes one line on standard error; a closed pipe is none."""
+    screen = Screen.of_process()
+    try:
+        return _run(arguments, screen)
+    except JoggError as error:
+        screen.fail(told(error))
+        return exit_code_of(error)
+    except BrokenPipeError:
+        silence_stdout()
+        return ExitCode.OK
+    except OSError as error:
+        screen.fail(error.strerror or str(error))
+        return ExitCode.OTHER
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+
+
+def _run(arguments: Sequence[str], screen: Screen) -> int:
+    try:
+        code = app(arguments, console=screen.out, error_console=screen.err, exit_on_error=False, print_error=False)
+    except (CycloptsError, UsageError) as error:
+        screen.fail(f"{error} See jogg-async --help.")
+        return ExitCode.USAGE
+    return code if isinstance(code, int) else ExitCode.OK

@@ -1,0 +1,35 @@
+"""`jogg-async count`: how many tracks there are."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from . import log
+from .connection import connected
+from .options import Connection, Filters
+from .outlet import Outlet
+from .running import Ending, run
+from .terminal import Screen
+
+
+def count(
+    *,
+    filters: Filters = Filters(),  # noqa: B008 (it is frozen)
+    connection: Connection = Connection(),  # noqa: B008
+) -> int:
+    """Print the number of tracks.
+
+    Args:
+        filters: which tracks.
+        connection: what to ask.
+    """
+    return run(partial(_count, filters, connection))
+
+
+async def _count(filters: Filters, connection: Connection, ending: Ending) -> None:
+    outlet = Outlet(ending)
+    log.set_up(Screen.of_process(), verbose=connection.verbose)
+    with outlet.watched():
+        async with connected(connection) as jogg:
+            total = await jogg.count(genre=filters.genre, mood=filters.mood)
+        await outlet.beside(partial(outlet.write, b"%d\n" % total))

@@ -1,0 +1,107 @@
+"""Standard output as bytes, written beside the event loop.
+
+A reader that takes its time (`| less`) must neither stop the requests in flight, which would time out, nor hold up
+Ctrl-C. So each piece is written in a thread that the process does not wait for, straight to the descriptor: Python's
+own buffer would be locked by a write that hangs, and the interpreter's end waits for that lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import select
+import stat
+import sys
+import threading
+from collections.abc import Callable, Generator
+from typing import Final, TextIO
+
+from .failure import ExitCode
+from .running import Ending
+
+_LAST_WRITE: Final = 0.25
+"""Seconds that a write under way gets when the command is ended."""
+
+
+class Outlet:
+    """Standard output.
+
+    Args:
+        ending: ends the command where the reader leaves.
+
+    Raises:
+        OSError: it is closed.
+    """
+
+    def __init__(self, ending: Ending) -> None:
+        stdout: TextIO | None = sys.stdout
+        if stdout is None:
+            raise OSError("standard output is closed")
+        self._descriptor = stdout.fileno()
+        self._ending = ending
+
+    def write(self, data: bytes) -> None:
+        """Write all of `data`, however long it takes.
+
+        Raises:
+            OSError: as `os.write`; `BrokenPipeError` where nobody reads any more.
+        """
+        view = memoryview(data)
+        while view:
+            try:
+                view = view[os.write(self._descriptor, view) :]
+            except BlockingIOError:  # another program made the pipe non-blocking
+                select.select([], [self._descriptor], [])
+
+    async def beside(self, job: Callable[[], None]) -> None:
+        """Run a job that writes, beside the event loop. Cancelled, it gets a moment to finish."""
+        done = asyncio.get_running_loop().create_future()
+        threading.Thread(target=_work, args=(job, done), daemon=True).start()
+        try:
+            await asyncio.shield(done)
+        except asyncio.CancelledError:
+            await asyncio.wait((done,), timeout=_LAST_WRITE)
+            self._ending.writing_hangs = not done.done()
+            if done.done():
+                done.exception()  # seen: it would not change the end
+            raise
+
+    @contextlib.contextmanager
+    def watched(self) -> Generator[None]:
+        """End the command as soon as the reader of a pipe leaves: a slow page need not come in to find that out."""
+        loop, descriptor = asyncio.get_running_loop(), self._descriptor
+
+        def notice() -> None:
+            loop.remove_reader(descriptor)
+            self._ending.end(ExitCode.OK)
+
+        if not stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+            yield
+            return
+        with contextlib.suppress(NotImplementedError, OSError):  # Windows; an odd descriptor
+            loop.add_reader(descriptor, notice)
+        try:
+            yield
+        finally:
+            with contextlib.suppress(NotImplementedError):
+                loop.remove_reader(descriptor)
+
+
+def _work(job: Callable[[], None], done: asyncio.Future[None]) -> None:
+    try:
+        job()
+        outcome = None
+    except BaseException as error:  # noqa: BLE001 (raised again by who waits)
+        outcome = error
+    with contextlib.suppress(RuntimeError):  # the loop is gone: nobody waits
+        done.get_loop().call_soon_threadsafe(_settle, done, outcome)
+
+
+def _settle(done: asyncio.Future[None], outcome: BaseException | None) -> None:
+    if done.cancelled():
+        return
+    if outcome is None:
+        done.set_result(None)
+    else:
+        done.set_exception(outcome)

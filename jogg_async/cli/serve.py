@@ -1,0 +1,101 @@
+"""`jogg-async serve`: a fake of the service, to point other programs at."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import Annotated, Final
+
+import attrs
+from cyclopts import Parameter, validators
+
+from jogg_async.testing import FakeJogg, RateLimit, SeenRequest
+
+from . import log
+from .failure import ExitCode
+from .outlet import Outlet
+from .running import Ending, run
+from .terminal import Screen
+
+_NOT_NEGATIVE: Final = Parameter(validator=validators.Number(gte=0))
+
+
+@Parameter(name="*")
+@attrs.frozen(kw_only=True)
+class Fake:
+    """How the fake behaves.
+
+    Attributes:
+        tracks: How many tracks it has.
+        port: The port to listen on; 0 lets the system pick one.
+        latency: Seconds from a request to its answer.
+        jitter: Up to so many seconds more, by chance.
+        rate_limit: Refuse what goes beyond so many requests a second.
+        burst: How many it lets through at once, after a rest, under --rate-limit.
+        error_rate: The share of requests, 0 to 1, that fail with code 50000.
+        seed: Decides everything that looks random.
+    """
+
+    tracks: Annotated[int, _NOT_NEGATIVE] = 2500
+    port: Annotated[int, Parameter(validator=validators.Number(gte=0, lte=65535))] = 0
+    latency: Annotated[float, _NOT_NEGATIVE] = 0.0
+    jitter: Annotated[float, _NOT_NEGATIVE] = 0.0
+    rate_limit: Annotated[float | None, Parameter(validator=validators.Number(gt=0))] = None
+    burst: Annotated[int, Parameter(validator=validators.Number(gte=1))] = 10
+    error_rate: Annotated[float, Parameter(validator=validators.Number(gte=0, lte=1))] = 0.0
+    seed: int = 0
+
+
+def serve(
+    *,
+    fake: Fake = Fake(),
+    demo: Annotated[bool, Parameter(show_default=False)] = False,  # noqa: ARG001 (see its help)
+    verbose: Annotated[bool, Parameter(name=("--verbose", "-v"), show_default=False)] = False,
+) -> int:
+    """Serve a fake of the service on this machine, until Ctrl-C; print its address and the variables to set.
+
+    Args:
+        fake: how the fake behaves.
+        demo: Changes nothing: what is served is a demonstration.
+        verbose: Log requests on standard error.
+    """
+    return run(partial(_serve, fake, verbose), after_signal=ExitCode.OK)
+
+
+async def _serve(options: Fake, verbose: bool, ending: Ending) -> None:
+    outlet, screen = Outlet(ending), Screen.of_process()
+    log.set_up(screen, verbose=verbose)
+    fake = _fake(options)
+    if verbose:
+        fake.on_request = partial(_log_request, screen)
+    async with fake:
+        await outlet.beside(partial(outlet.write, _notice(fake).encode()))
+        await asyncio.Event().wait()
+
+
+def _fake(options: Fake) -> FakeJogg:
+    limit = options.rate_limit
+    return FakeJogg(
+        options.tracks,
+        seed=options.seed,
+        port=options.port,
+        latency=options.latency,
+        jitter=options.jitter,
+        rate_limit=None if limit is None else RateLimit(limit, options.burst),
+        error_rate=options.error_rate,
+        record=False,
+    )
+
+
+def _notice(fake: FakeJogg) -> str:
+    lines = (
+        f"Serving {len(fake.catalogue):,} tracks on {fake.url}; Ctrl-C ends it.",
+        f"export JOGG_BASE_URL={fake.url}",
+        f"export JOGG_API_KEY={fake.api_key}",
+    )
+    return "\n".join((*lines, ""))
+
+
+def _log_request(screen: Screen, seen: SeenRequest) -> None:
+    query = "&".join(f"{name}={value}" for name, value in seen.query.items())
+    screen.note(f"{seen.method} {seen.path}{'?' if query else ''}{query}")

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, ExitStack
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from jogg_async.testing import FakeJogg
+
+from .processes import Cli
+
+if TYPE_CHECKING:
+    from .processes import Terminal
+
+Asking = Callable[..., Cli]
+OnTerminal = Callable[..., AbstractContextManager["Terminal"]]
+
+
+@pytest.fixture
+def cli() -> Cli:
+    """Runs the command without a key."""
+    return Cli()
+
+
+@pytest.fixture
+def asking() -> Iterator[Asking]:
+    """Starts a fake in a thread of its own, and gives what runs the command against it."""
+    with ExitStack() as stack:
+        yield lambda *args, **kwargs: Cli(stack.enter_context(FakeJogg(*args, **kwargs)))
+
+
+@pytest.fixture
+def on_terminal() -> OnTerminal:
+    """Starts a command of a `Cli` on a pseudo-terminal; streams given by name go elsewhere."""
+    pytest.importorskip("pty")
+    from .processes import Terminal
+
+    @contextlib.contextmanager
+    def start(cli: Cli, *arguments: str, size: tuple[int, int] = (24, 80), **streams: Any) -> Generator[Terminal]:
+        terminal = Terminal(["-m", "jogg_async", *arguments], cli.environment(), streams, size)
+        try:
+            yield terminal
+        finally:
+            terminal.close()
+
+    return start

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from jogg_async import errors
+from jogg_async.cli.failure import EXIT_CODES, exit_code_of, told
+from jogg_async.testing import Fault
+
+from .processes import PIPES, ended, ended_together, fake_of, started
+
+if TYPE_CHECKING:
+    import subprocess
+
+    from .conftest import Asking
+    from .processes import Cli
+
+BOMB = Fault.gzip(padding=33 << 20)
+
+
+FAULTS: list[tuple[Fault, int, str]] = [
+    (Fault.business(10105), 3, "Check the key in JOGG_API_KEY."),
+    (Fault.business(40000), 2, "--genre and --mood"),
+    (Fault.business(10104), 1, "10104"),
+    (Fault.business(429, retry_after=4000), 4, "go on with --start-page 3"),
+    (Fault.business(50000, retry_after=4000), 5, "--start-page 3"),
+    (Fault.raw(b"{"), 6, "page=3"),
+    (Fault.wrong_types(), 6, "--on-invalid skip"),
+]
+
+
+def test_an_error_is_one_line_and_what_came_before_was_printed(asking: Asking) -> None:
+    running: list[subprocess.Popen[bytes]] = []
+    for fault, _, _ in FAULTS:
+        cli = asking(500)
+        fake_of(cli).fail(fault, page=3, times=None)
+        running.append(cli.start("tracks"))
+    for outcome, (_, code, says) in zip(ended_together(running), FAULTS, strict=True):
+        assert outcome.code == code
+        assert re.fullmatch(r"jogg-async: error: [^\n]+\n", outcome.err)
+        assert says in outcome.err
+        assert outcome.out.count("\n") == 200
+
+
+def test_no_connection(asking: Asking) -> None:
+    cli = asking(10)
+    outcome = cli("count", "--attempts", "1", "--base-url", "http://127.0.0.1:9")
+    assert (outcome.code, outcome.err.count("\n"), outcome.out) == (5, 1, "")
+
+
+USAGE: list[tuple[list[str], str]] = [
+    (["tracks", "--page-size", "0"], "--page-size must be a whole number from 1 to 100, not 0"),
+    (["tracks", "--start-page=5", "--end-page=3"], "--end-page (3) must not be before --start-page (5)"),
+    (["tracks", "--concurrency", "0"], "--concurrency must be"),
+    (["tracks", "--limit", "many"], "--limit"),
+    (["tracks", "--on-drift", "panic"], "--on-drift"),
+    (["tracks", "Calm"], "Calm"),
+    (["count", "--attempts", "0"], "--attempts must be"),
+    (["count", "--demo", "--base-url", "https://host"], "--demo and --base-url"),
+    (["count", "--base-url", "http://host"], "plain http"),
+    (["serve", "--port", "70000"], "--port"),
+    (["burn"], "burn"),
+]
+
+
+def test_usage(cli: Cli) -> None:
+    cli.env = {"JOGG_API_KEY": "a-key"}
+    # In one process, since most of the time would go into starting the others.
+    code = f"from jogg_async.cli.app import run; print(*(run(arguments) for arguments in {[a for a, _ in USAGE]}))"
+    with started(["-c", code], cli.environment(), PIPES) as process:
+        outcome = ended(process)
+    assert outcome.out.split() == ["2"] * len(USAGE)
+    for line, (_, says) in zip(outcome.err.splitlines(), USAGE, strict=True):
+        assert line.startswith("jogg-async: error: ")
+        assert says in line
+
+
+def test_no_key(cli: Cli) -> None:
+    outcome = cli("count")
+    assert outcome.code == 2
+    assert "JOGG_API_KEY" in outcome.err
+    cli.env = {"JOGG_API_KEY": " "}
+    assert cli("count").code == 2
+
+
+@pytest.mark.parametrize(("policy", "code"), [("warn", 0), ("raise", 7), ("ignore", 0), ("recrawl", 0)])
+def test_a_catalogue_that_changes(asking: Asking, policy: str, code: int) -> None:
+    cli = asking(50)
+    fake_of(cli).mutate_after(2, lambda catalogue: catalogue.insert())
+    outcome = cli("tracks", "--page-size=10", "--concurrency=1", "--on-drift", policy)
+    assert outcome.code == code
+    said = {"warn": r"jogg-async: warning: [^\n]+--on-drift recrawl[^\n]+\n", "raise": r"jogg-async: error: [^\n]+\n"}
+    assert re.fullmatch(said.get(policy, ""), outcome.err)
+    assert len(outcome.out.splitlines()) >= 50
+
+
+def test_records_passed_over_are_counted(asking: Asking) -> None:
+    cli = asking(30)
+    fake_of(cli).fail(Fault.wrong_types(record=None), page=2)
+    outcome = cli("tracks", "--page-size=10", "--on-invalid=skip")
+    assert (outcome.code, outcome.out.count("\n")) == (0, 20)
+    assert "passed over, since they are no tracks: 10;" in outcome.err
+    assert outcome.err.count("\n") == 1
+
+
+def test_every_error_has_a_documented_code_and_speaks_of_options() -> None:
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.JoggError)]
+    for kind in kinds:
+        error: Any = kind("it failed")
+        error.page = 7
+        assert exit_code_of(error) in EXIT_CODES
+        if kind is not errors.SessionClosedError:  # the command line never meets it
+            assert not re.search(r"error\.page|on_\w+=|base_url|JoggSession", told(error))
+
+
+def test_the_service_cannot_write_on_the_terminal(asking: Asking) -> None:
+    cli = asking(10)
+    fake_of(cli).fail(Fault.business(18025, "no\x1b[2J\n[red]way"), times=None)
+    outcome = cli("count")
+    assert (outcome.code, outcome.err.count("\n")) == (3, 1)
+    assert "\x1b" not in outcome.err
+    assert "[red]way" in outcome.err
+
+
+def test_help_names_the_codes_and_needs_no_key(cli: Cli) -> None:
+    outcome = cli("tracks", "--help")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert "Exit codes:" in outcome.out
+    assert "--on-drift" in outcome.out
+    assert "api-key" not in outcome.out
+    assert cli().code == 0
+    assert cli("--version").out.strip()

@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from jogg_async import Track
+from jogg_async.cli.formats import Layout, minutes
+from jogg_async.cli.terminal import escaped, printable
+
+from .processes import fake_of
+
+if TYPE_CHECKING:
+    from .conftest import Asking
+
+ODD: list[dict[str, Any]] = [
+    {"id": 1, "name": "Plain", "music_url": "https://host/1.mp3", "duration": 61},
+    {"id": 2, "name": None, "music_url": None, "duration": None, "bpm": 120, "tags": ["a", {"b": None}]},
+    {"id": 3, "name": 'a,"b"\r\nc\rd\x00\x1b[31m\x9b', "music_url": "", "duration": 3600, "größe": "ß"},
+    {"id": 2**63 - 1, "name": "[bold]音楽 🎵[/]", "music_url": "https://host/ä b", "duration": 0, "large": 2**63 - 1},
+]
+
+
+def test_json_lines_hold_every_field(asking: Asking) -> None:
+    outcome = asking(ODD)("tracks", "--format", "jsonl")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert [json.loads(line) for line in outcome.out.split("\n")[:-1]] == ODD
+
+
+def test_json_lines_are_what_a_pipe_gets_and_pages_come_in_order(asking: Asking) -> None:
+    cli = asking(250, jitter=0.05)
+    outcome = cli("tracks", "--page-size", "20")
+    assert outcome.code == 0
+    assert [json.loads(line) for line in outcome.out.splitlines()] == list(fake_of(cli).catalogue)
+
+
+def test_csv_reads_back(asking: Asking) -> None:
+    outcome = asking(ODD)("tracks", "--format", "csv")
+    assert (outcome.code, outcome.err) == (0, "")
+    rows = list(csv.DictReader(io.StringIO(outcome.out, newline="")))
+    known = ("id", "name", "music_url", "duration")
+    assert [{name: row[name] for name in known} for row in rows] == [
+        {name: "" if row[name] is None else str(row[name]) for name in known} for row in ODD
+    ]
+    assert [json.loads(row["extra"]) for row in rows] == [
+        {name: value for name, value in row.items() if name not in known} for row in ODD
+    ]
+
+
+def test_a_table_in_a_pipe_cuts_nothing(asking: Asking) -> None:
+    rows = [
+        {"id": 1, "name": "Short", "music_url": "https://host/" + "x" * 200, "duration": 61},
+        {"id": 2, "name": "Long " * 20, "music_url": None, "duration": None},
+    ]
+    outcome = asking(rows)("tracks", "--format", "table")
+    header, first, second = outcome.out.splitlines()
+    assert header.split() == ["id", "name", "duration", "music_url"]
+    assert first.split() == ["1", "Short", "1:01", "https://host/" + "x" * 200]
+    assert second.split(maxsplit=1) == ["2", ("Long " * 20).strip()]
+    assert first.index("https") == header.index("music_url")
+
+
+def test_an_empty_catalogue_still_has_a_header(asking: Asking) -> None:
+    cli = asking(0)
+    assert cli("tracks", "--format", "csv").out.split() == ["id,name,music_url,duration,extra"]
+    assert cli("tracks", "--format", "table", "--limit", "0").out.split() == ["id", "name", "duration", "music_url"]
+
+
+@pytest.mark.parametrize("format", ["table", "jsonl"])
+def test_output_is_utf_8_whatever_the_locale(asking: Asking, format: str) -> None:  # noqa: A002
+    cli = asking(ODD)
+    cli.env = {"PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
+    outcome = cli("tracks", "--format", format)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert "音楽" in outcome.out
+
+
+def test_options_reach_the_service(asking: Asking) -> None:
+    cli = asking(2500)
+    options = ("--genre=Corporate", "--mood", "calm", "--page-size=10", "--start-page=2", "--end-page=3", "--unordered")
+    outcome = cli("tracks", *options, "--concurrency", "2", "--on-drift", "ignore")
+    wanted = fake_of(cli).catalogue.filtered(genre="Corporate", mood="calm")[10:30]
+    assert sorted(json.loads(line)["id"] for line in outcome.out.splitlines()) == sorted(row["id"] for row in wanted)
+    assert sorted(page or 0 for page in fake_of(cli).pages) == [2, 3]
+    assert {(seen.query["genre"], seen.query["mood"]) for seen in fake_of(cli).requests} == {("Corporate", "calm")}
+
+
+def test_a_limit_asks_for_no_page_beyond_it(asking: Asking) -> None:
+    cli = asking(2500)
+    assert len(cli("tracks", "--limit", "30", "--page-size", "20").out.splitlines()) == 30
+    assert sorted(page or 0 for page in fake_of(cli).pages) == [1, 2]
+
+
+def test_count(asking: Asking) -> None:
+    cli = asking(2500)
+    assert cli("count").out == "2500\n"
+    assert cli("count", "--mood", "Calm").out == f"{len(fake_of(cli).catalogue.filtered(mood='Calm'))}\n"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(None, ""), (0, "0:00"), (9, "0:09"), (60, "1:00"), (187, "3:07"), (6000, "100:00"), (-61, "-1:01")],
+)
+def test_minutes(seconds: int | None, text: str) -> None:
+    assert minutes(seconds) == text
+
+
+def test_what_a_terminal_might_obey_is_replaced() -> None:
+    assert printable("a\tb\x1b[2J\x9b\u202ec\u2028é音🎵") == "a�b�[2J��c�é音🎵"
+    assert escaped('{"a":"\x9b\x7f"}\n') == '{"a":"\\u009b\\u007f"}\n'
+
+
+@pytest.mark.parametrize("width", [1, 40, 80, 200])
+def test_a_row_is_never_wider_than_the_terminal(width: int) -> None:
+    from rich.cells import cell_len
+
+    layout = Layout.of([Track(123456)], width)
+    row = "".join(layout.cells(("123456", "音楽" * 100, "3:07", "https://host/" + "x" * 300)))
+    assert cell_len(row) <= max(width, 43)

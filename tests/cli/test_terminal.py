@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from jogg_async.testing import Fault, RateLimit
+
+from .processes import PATIENCE, fake_of
+
+if TYPE_CHECKING:
+    from .conftest import Asking, OnTerminal
+    from .processes import Cli
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="terminals of POSIX")
+
+_TOKEN = re.compile(r"\x1b\[([\d;?]*)([A-Za-z])|\x1b\][^\x1b]*\x1b\\|([^\x1b])", re.DOTALL)
+
+
+def displayed(raw: bytes) -> list[str]:
+    """The lines that a tall terminal would show in the end: just what rich and the table use is understood."""
+    lines, row, column = [""], 0, 0
+    for values, command, char in _TOKEN.findall(raw.decode()):
+        if command == "A":
+            row -= int(values or 1)
+        elif command == "K":
+            lines[row] = ""
+        elif char == "\r":
+            column = 0
+        elif char == "\n":
+            row += 1
+            lines += [""] * (row + 1 - len(lines))
+        elif char:
+            assert char.isprintable(), repr(char)
+            lines[row] = f"{lines[row][:column]:{column}}{char}{lines[row][column + 1 :]}"
+            column += 1
+    return "\n".join(line.rstrip() for line in lines).rstrip("\n").split("\n")
+
+
+def cursor_shows(raw: bytes) -> bool:
+    return raw.rfind(b"\x1b[?25h") >= raw.rfind(b"\x1b[?25l")
+
+
+def test_table_and_progress_share_a_terminal(asking: Asking, on_terminal: OnTerminal) -> None:
+    cli = asking(950, latency=0.15)
+    with on_terminal(cli, "tracks", "--concurrency=3", size=(24, 90)) as terminal:
+        assert terminal.wait() == 0
+    assert b"/950 tracks" in terminal.raw
+    header, *rows = displayed(terminal.raw)
+    assert header.split() == ["id", "name", "duration", "music_url"]
+    wanted = [f"{row['id']:>7}  {row['name']}" for row in fake_of(cli).catalogue]
+    assert [line[: len(start)] for line, start in zip(rows, wanted, strict=True)] == wanted
+    assert all(len(line) <= 90 for line in rows)
+    assert cursor_shows(terminal.raw)
+
+
+def test_rows_show_as_pages_arrive(asking: Asking, on_terminal: OnTerminal) -> None:
+    cli = asking(300)
+    fake_of(cli).fail(Fault.stall(), page=2, times=None)
+    with on_terminal(cli, "tracks") as terminal:
+        terminal.read(lambda raw: b"\r\n\x1b[36m    100" in raw)
+        terminal.read(lambda raw: b"100/300 tracks" in raw)
+        terminal.type(b"\x03")
+        assert terminal.wait() == 130
+    assert b"Traceback" not in terminal.raw
+    assert cursor_shows(terminal.raw)
+    assert "Fetching" not in "".join(displayed(terminal.raw))
+
+
+def test_progress_beside_a_pipe(asking: Asking, on_terminal: OnTerminal) -> None:
+    cli = asking(400, latency=0.1, rate_limit=RateLimit(100, burst=2, retry_after=1.0))
+    with on_terminal(cli, "tracks", "--limit=300", stdout=subprocess.PIPE) as terminal:
+        assert terminal.process.stdout is not None
+        terminal.read(lambda raw: b"paused 1 s" in raw)
+        assert terminal.wait() == 0
+        assert terminal.process.stdout.read().count(b'"id"') == 300
+    assert b"/300 tracks" in terminal.raw
+    assert "".join(displayed(terminal.raw)) == ""
+
+
+def test_a_table_without_progress(asking: Asking, on_terminal: OnTerminal) -> None:
+    with on_terminal(asking(20), "tracks", stderr=subprocess.PIPE) as terminal:
+        assert terminal.wait() == 0
+        assert terminal.process.stderr is not None
+        assert terminal.process.stderr.read() == b""
+    assert len(displayed(terminal.raw)) == 21
+    assert b"Fetching" not in terminal.raw
+
+
+def test_a_terminal_that_cannot_move_its_cursor(asking: Asking, on_terminal: OnTerminal) -> None:
+    cli = asking(20, latency=0.2)
+    cli.env = {"TERM": "dumb"}
+    with on_terminal(cli, "tracks") as terminal:
+        assert terminal.wait() == 0
+    assert b"\x1b" not in terminal.raw
+    assert len(displayed(terminal.raw)) == 21
+
+
+ODD = "\x1b[2J\x1b]0;\x07[bold red]x[/]\x9b3m\r\n\u202e:smile:音楽"
+
+
+@pytest.mark.parametrize("format", ["table", "jsonl", "csv"])
+def test_a_terminal_obeys_no_track(asking: Asking, on_terminal: OnTerminal, format: str) -> None:  # noqa: A002
+    cli = asking([{"id": 1, "name": ODD, "music_url": "https://host/\x1b\\\x9bx", "note": "\x9b"}])
+    with on_terminal(cli, "tracks", "--format", format, size=(24, 240), stderr=subprocess.PIPE) as terminal:
+        assert terminal.wait() == 0
+    text = terminal.raw.decode()
+    plain = re.sub(r"\x1b\[[\d;]*m", "", text) if format == "table" else text
+    assert not re.search("[\x00-\x09\x0b\x0c\x0e-\x1f\x7f-\x9f\u202e]", plain)
+    assert "[bold red]x[/]" in plain
+    assert ":smile:" in plain
+    assert "音楽" in plain
+
+
+def test_addresses_can_be_clicked_though_they_are_cut(asking: Asking, on_terminal: OnTerminal) -> None:
+    address = f"https://host/{'x' * 100}.mp3"
+    with on_terminal(asking([{"id": 1, "name": "Long", "music_url": address}]), "tracks") as terminal:
+        assert terminal.wait() == 0
+    assert f";{address}\x1b\\".encode() in terminal.raw
+    assert displayed(terminal.raw)[1].endswith("x…")
+
+
+def test_a_terminal_of_ascii(asking: Asking, on_terminal: OnTerminal) -> None:
+    cli = asking([{"id": 1, "name": "Café 音楽", "music_url": "https://host/" + "x" * 100}], latency=0.3)
+    cli.env = {"PYTHONIOENCODING": "ascii"}
+    with on_terminal(cli, "tracks") as terminal:
+        assert terminal.wait() == 0
+    assert terminal.raw.isascii()
+    assert b"Traceback" not in terminal.raw
+    assert b"Caf? ??" in terminal.raw
+
+
+def test_log_warning_and_error_stand_above_the_progress(asking: Asking, on_terminal: OnTerminal) -> None:
+    cli = asking(300, latency=0.1)
+    fake_of(cli).fail(Fault.business(18025), page=3, times=None)
+    with on_terminal(cli, "tracks", "-v", size=(24, 120)) as terminal:
+        assert terminal.wait() == 3
+    lines = displayed(terminal.raw)
+    assert sum(line.startswith("GET http") for line in lines) == 2 + 1
+    assert sum(line.startswith("jogg-async: error: GET") for line in lines) == 1
+    assert "Fetching" not in "".join(lines)
+    assert fake_of(cli).api_key.encode() not in terminal.raw
+
+
+@pytest.mark.parametrize("streams", [{}, {"stderr": subprocess.DEVNULL}], ids=["progress", "no-progress"])
+def test_ctrl_c_though_the_terminal_takes_nothing(
+    asking: Asking, on_terminal: OnTerminal, streams: dict[str, Any]
+) -> None:
+    with on_terminal(asking(5000), "tracks", **streams) as terminal:
+        terminal.read(lambda raw: len(raw) > 1000)
+        time.sleep(0.3)
+        before = time.monotonic()
+        terminal.process.send_signal(2)
+        assert terminal.process.wait(PATIENCE) == 130
+        assert time.monotonic() - before < 4
+
+
+def test_count_in_a_terminal(cli: Cli, on_terminal: OnTerminal) -> None:
+    with on_terminal(cli, "count", "--demo") as terminal:
+        assert terminal.wait() == 0
+    assert displayed(terminal.raw) == ["2500"]
