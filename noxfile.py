@@ -142,3 +142,26 @@ def docs(session: nox.Session) -> None:
     """The documentation, where a warning or a dead reference is an error."""
     _install(session, *_group("docs"))
     session.run("sphinx-build", "-W", "--keep-going", "-n", "docs", "docs/_build/html", *session.posargs)
+
+
+@nox.session(requires=["build"])
+def bench(session: nox.Session) -> None:
+    """Measure the wheel beside its peers and the limit; `-- --help` tells more. It takes half an hour."""
+    _install(session, *_group("bench"))
+    # Its own folder on the path instead of the root, where the tree would shadow the wheel.
+    env = {"PYTHONSAFEPATH": "1", "PYTHONPATH": str(Path("tests").resolve())}
+    session.run("python", "-c", FROM_WHEEL, env=env)
+    report = session.cache_dir.resolve() / "bench.json"
+    session.run("python", "-m", "bench", "--json", str(report), *_newest(session), *session.posargs, env=env)
+
+
+def _newest(session: nox.Session) -> list[str]:
+    """The wheel in an environment of the newest Python on this machine, where the session runs on an older one."""
+    running = session.python or f"{sys.version_info.major}.{sys.version_info.minor}"
+    newest = next((version for version in reversed(PYTHONS) if shutil.which(f"python{version}")), running)
+    if newest == running:
+        return []
+    python = session.cache_dir.resolve() / f"bench-{newest}" / "bin" / "python"
+    session.run(f"python{newest}", "-m", "venv", str(python.parents[1]), external=True)
+    session.run(str(python), "-m", "pip", "install", "--quiet", "--force-reinstall", str(_wheel()), external=True)
+    return ["--python", f"{newest}={python}"]

@@ -1,0 +1,154 @@
+"""One measurement, in a process of its own: one peer, one crawl, one line of JSON on standard output."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+
+from .catalogue import FIRST_ID
+from .peers import PEERS, Job, Open, Peer
+
+_STATUS: Final = Path("/proc/self/status")
+
+
+@attrs.frozen
+class Task:
+    """What to measure.
+
+    Attributes:
+        peer: the peer's name.
+        base_url: the server's address.
+        uvloop: whether to run on uvloop.
+        concurrency: requests in flight at once.
+        pause: seconds for which the consumer sleeps after its first track.
+        early: whether connections may be opened before they are needed.
+        warm: crawls over the same session before the measurement.
+        crawls: crawls measured.
+    """
+
+    peer: str
+    base_url: str
+    uvloop: bool = False
+    concurrency: int = 16
+    pause: float = 0.0
+    early: bool = False
+    warm: int = 0
+    crawls: int = 1
+
+
+@attrs.define
+class Result:
+    """What was measured.
+
+    Attributes:
+        wall: seconds.
+        cpu: seconds of this process.
+        first: seconds to the first track.
+        tracks: how many came in a crawl.
+        wrong: how many were not the track that belongs at their place.
+        growth: MB that the process grew at its peak.
+        error: how it failed; else empty.
+    """
+
+    wall: float = 0.0
+    cpu: float = 0.0
+    first: float = 0.0
+    tracks: int = 0
+    wrong: int = 0
+    growth: float = 0.0
+    error: str = ""
+
+
+async def _by_track(stream: AsyncIterator[Any], begun: float, pause: float, result: Result, *, dicts: bool) -> None:
+    expected, wrong = FIRST_ID, 0
+    track = await anext(stream)
+    result.first = time.perf_counter() - begun
+    await asyncio.sleep(pause)
+    wrong += (track["id"] if dicts else track.id) != expected
+    if dicts:
+        async for track in stream:
+            expected += 1
+            if track["id"] != expected:
+                wrong += 1
+    else:
+        async for track in stream:
+            expected += 1
+            if track.id != expected:
+                wrong += 1
+    result.tracks, result.wrong = expected + 1 - FIRST_ID, wrong
+
+
+async def _by_page(stream: AsyncIterator[Any], begun: float, pause: float, result: Result, *, dicts: bool) -> None:
+    expected, wrong = FIRST_ID - 1, 0
+    async for page in stream:
+        if expected < FIRST_ID:
+            result.first = time.perf_counter() - begun
+            await asyncio.sleep(pause)
+        if dicts:
+            for track in page:
+                expected += 1
+                if track["id"] != expected:
+                    wrong += 1
+        else:
+            for track in page:
+                expected += 1
+                if track.id != expected:
+                    wrong += 1
+    result.tracks, result.wrong = expected + 1 - FIRST_ID, wrong
+
+
+async def _measure(task: Task, peer: Peer, opened: Open) -> Result:
+    result = Result()
+    consume = _by_page if peer.by_page else _by_track
+    before = _forget_peak()
+    job = Job(f"{task.base_url}/v2/musics", task.base_url, task.concurrency, task.early)
+    wall, cpu = time.perf_counter(), time.process_time()
+    async with opened(job) as crawl:
+        for number in range(task.warm + task.crawls):
+            if number == task.warm > 0:
+                wall, cpu = time.perf_counter(), time.process_time()
+            await consume(crawl(), wall, task.pause, result, dicts=peer.dicts)
+        result.wall, result.cpu = time.perf_counter() - wall, time.process_time() - cpu
+    result.growth = _memory("VmHWM") - before
+    return result
+
+
+def _forget_peak() -> float:
+    """Megabytes held now, from which the peak is counted anew. Linux only."""
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    return _memory("VmRSS")
+
+
+def _memory(name: str) -> float:
+    found = re.search(rf"^{name}:\s+(\d+) kB", _STATUS.read_text(encoding="ascii"), re.MULTILINE)
+    return int(found[1]) / 1024 if found else 0.0
+
+
+def _run(task: Task) -> Result:
+    peer = PEERS[task.peer]
+    opened = peer.load()
+    if task.uvloop:
+        import uvloop
+
+        return uvloop.run(_measure(task, peer, opened))
+    return asyncio.run(_measure(task, peer, opened))
+
+
+def main() -> None:
+    try:
+        result = _run(Task(**json.loads(sys.argv[1])))
+    except Exception as error:  # noqa: BLE001 (whatever a peer dies of is its result)
+        result = Result(error=f"{type(error).__name__}: {error}"[:200])
+    sys.stdout.write(json.dumps(attrs.asdict(result)) + "\n")
+
+
+if __name__ == "__main__":
+    main()

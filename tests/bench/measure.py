@@ -1,0 +1,143 @@
+"""Runs the measurements: one server, a fresh client process for each, in turns, so that all share the same noise."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, cast
+
+import attrs
+
+from .client import Result, Task
+from .peers import PEERS
+from .scenarios import Scenario
+from .server import Counts, Settings
+
+if TYPE_CHECKING:
+    from typing import Self
+
+
+@attrs.frozen
+class Variant:
+    """A peer on a loop and an interpreter; its name says what differs from the plain one."""
+
+    name: str
+    peer: str
+    uvloop: bool = False
+    python: str = sys.executable
+
+
+@attrs.frozen
+class Record:
+    """One measurement; its turn is the same for all that were measured right beside it."""
+
+    scenario: str
+    variant: str
+    turn: int
+    result: Result
+    counts: Counts
+
+
+class Server:
+    """The server's process."""
+
+    def __enter__(self) -> Self:
+        command = [sys.executable, "-m", f"{__package__}.server"]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.url = f"http://127.0.0.1:{self._heard()}"
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._process.communicate()  # it ends with its input
+
+    def configure(self, settings: Settings) -> None:
+        self._tell(attrs.asdict(settings))
+
+    def counts(self) -> Counts:
+        return Counts(**cast("dict[str, Any]", self._tell(None)))
+
+    def _tell(self, command: object) -> object:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(command) + "\n")
+        self._process.stdin.flush()
+        return self._heard()
+
+    def _heard(self) -> object:
+        assert self._process.stdout is not None
+        return json.loads(self._process.stdout.readline())
+
+
+def variants(pythons: Mapping[str, str]) -> tuple[list[Variant], list[str]]:
+    """Who takes part, and a sentence for each who does not.
+
+    Args:
+        pythons: further interpreters by version, with the library and its dependencies installed.
+    """
+    taking_part: list[Variant] = []
+    skipped: list[str] = []
+    for peer in PEERS.values():
+        if missing := peer.missing():
+            skipped.append(f"{peer.name} is skipped: {missing} is not installed.")
+        else:
+            taking_part.append(Variant(peer.name, peer.name))
+    has_uvloop = find_spec("uvloop") is not None
+    for name in ("ours", "limit"):
+        if has_uvloop:
+            taking_part.append(Variant(f"{name}, uvloop", name, uvloop=True))
+        taking_part += [Variant(f"{name}, {version}", name, python=python) for version, python in pythons.items()]
+    if not has_uvloop:
+        skipped.append("The uvloop column is skipped: uvloop is not installed.")
+    return taking_part, skipped
+
+
+def measure(chosen: Sequence[Scenario], taking_part: Sequence[Variant], rounds: int) -> Iterator[Record]:
+    """Every scenario with everyone who takes part in it, `rounds` times over."""
+    with Server() as server:
+        for number in range(rounds):
+            for scenario in chosen:
+                for turn in range(number * scenario.times, (number + 1) * scenario.times):
+                    for variant in taking_part:
+                        if _runs(scenario, variant, turn):
+                            yield _once(server, scenario, variant, turn)
+
+
+def _runs(scenario: Scenario, variant: Variant, turn: int) -> bool:
+    if variant.peer not in scenario.peers or turn >= scenario.rounds * scenario.times:
+        return False
+    if variant.name != variant.peer and not scenario.columns:
+        return False
+    return turn == 0 or variant.peer not in scenario.once
+
+
+def _once(server: Server, scenario: Scenario, variant: Variant, turn: int) -> Record:
+    task = Task(
+        peer=variant.peer,
+        base_url=server.url,
+        uvloop=variant.uvloop,
+        pause=scenario.pause,
+        early=scenario.early,
+        warm=scenario.warm,
+        crawls=scenario.crawls,
+    )
+    server.configure(scenario.settings)
+    result = _client(variant.python, task, scenario.cap)
+    if not result.error and (result.wrong or result.tracks != scenario.settings.pages * 100):
+        result.error = f"{result.tracks} tracks, {result.wrong} of them wrong"
+    return Record(scenario.name, variant.name, turn, result, server.counts())
+
+
+def _client(python: str, task: Task, cap: float) -> Result:
+    command = [python, "-m", f"{__package__}.client", json.dumps(attrs.asdict(task))]
+    try:
+        done = subprocess.run(command, capture_output=True, check=False, text=True, timeout=cap + task.pause)
+    except subprocess.TimeoutExpired:
+        return Result(error=f"not done within {cap:g} s")
+    if done.returncode:
+        return Result(error=(done.stderr.strip().splitlines() or ["it died"])[-1][:200])
+    return Result(**json.loads(done.stdout.splitlines()[-1]))
