@@ -57,10 +57,13 @@ class Crawl:
         self.plan = plan
         self.ready: deque[Track] = deque()
         """The tracks of the current page that are not yielded yet."""
-        self.extent = Extent(plan.start.page_size, plan.start.page, plan.end_page)
-        self.tally = Tally()
+        self.extent: Extent = Extent(plan.start.page_size, plan.start.page, plan.end_page)
+        self.tally: Tally = Tally()
         self.invalid_records: list[InvalidRecord] = []
-        self.invalid = self.duplicates = self.pages_done = self.admitted = 0
+        self.invalid: int = 0
+        self.duplicates: int = 0
+        self.pages_done: int = 0
+        self.admitted: int = 0
         self._drifted_before = self._met_twice = False
         self._make_caller = caller
         self._caller: Caller | None = None

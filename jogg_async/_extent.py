@@ -23,9 +23,9 @@ class Extent:
     def __init__(self, page_size: int, first_page: int, end_page: float) -> None:
         self.total_items: int | None = None
         self.total_pages: int | None = None
-        self.page_size = page_size
-        self.drifted = False
-        self.ended = False
+        self.page_size: int = page_size
+        self.drifted: bool = False
+        self.ended: bool = False
         self._asked_size = page_size
         self._first_page = first_page
         self._end_page = end_page

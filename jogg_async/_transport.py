@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import ssl
 import urllib.request
 from collections.abc import Iterator
@@ -39,9 +40,10 @@ class _Connector(aiohttp.TCPConnector):
     ahead = 0
     """How many connections to open beside the next one that is asked for."""
 
-    def __init__(self) -> None:
-        super().__init__(limit=0)  # the gate counts, not the pool
-        self.opening: set[asyncio.Task[None]] = set()
+    @functools.cached_property
+    def opening(self) -> set[asyncio.Task[None]]:
+        """The connections that are being opened."""
+        return set()
 
     async def connect(
         self,
@@ -151,7 +153,7 @@ class Transport:
     def _session(self) -> aiohttp.ClientSession:
         callers = self._callers
         if callers is None:
-            connector: aiohttp.BaseConnector | None = _Connector()
+            connector: aiohttp.BaseConnector | None = _Connector(limit=0)  # the gate counts, not the pool
         else:
             connector = callers.connector
         if connector is None:

@@ -25,7 +25,7 @@ MakeSession = Callable[..., JoggSession]
 @pytest.fixture(autouse=True)
 async def nothing_left_running() -> AsyncIterator[None]:
     """No task outlives its test."""
-    before = asyncio.all_tasks()
+    before = left = asyncio.all_tasks()
     yield
     for _ in range(10):
         left = asyncio.all_tasks() - before - {asyncio.current_task()}

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jogg_async import ConfigurationError, JoggError, JoggSession
-from jogg_async._settings import Secret, api_key_from, base_url_from, is_loopback, masked
+from jogg_async._secret import Secret, masked
+from jogg_async._settings import api_key_from, base_url_from, is_loopback
 
 BAD_KEYS = [
     pytest.param("", id="empty"),

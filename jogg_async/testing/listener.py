@@ -23,7 +23,7 @@ class Listener(web.Server):
 
     def __init__(self, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]) -> None:
         super().__init__(handler, handler_cancellation=True, access_log=None)
-        self.accepted = 0
+        self.accepted: int = 0
         self._transports: dict[web.RequestHandler, asyncio.Transport] = {}
         self._socket: asyncio.Server | None = None
 

@@ -57,8 +57,8 @@ class Responder:
     ) -> None:
         if not 0 <= error_rate <= 1:
             raise ValueError(f"error_rate must be 0 to 1, not {error_rate}")
-        self.faults = FaultScript()
-        self.changes = ChangeScript()
+        self.faults: FaultScript = FaultScript()
+        self.changes: ChangeScript = ChangeScript()
         self._catalogue = catalogue
         self._service = service
         self._latency = latency

@@ -87,7 +87,7 @@ class FakeJogg:
         record: bool = True,
     ) -> None:
         self.api_key = api_key
-        self.catalogue = (
+        self.catalogue: Catalogue = (
             tracks if isinstance(tracks, Catalogue) else Catalogue(tracks, seed=seed, show_filters=show_filters)
         )
         self.requests: list[SeenRequest] = []

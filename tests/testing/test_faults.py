@@ -179,7 +179,7 @@ async def test_two_faults_at_once(ask: Asker) -> None:
         with pytest.raises(aiohttp.ClientPayloadError):
             await ask(fake)
     with pytest.raises(ValueError, match="two ways"):
-        Fault.drop() + Fault.reset()
+        _ = Fault.drop() + Fault.reset()
 
 
 async def test_faults_are_used_in_order_and_by_page(ask: Asker) -> None:
