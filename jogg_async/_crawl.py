@@ -306,6 +306,8 @@ class Crawl:
         if self._wanted() <= 0:
             window.close()
             return
+        if self.extent.known and self.plan.limit == math.inf:
+            return  # nothing depends on what this page brought; the next step fills the window
         if exhausted and not self.extent.known:
             self.extent.stop_at(number)
         self._bound(window)

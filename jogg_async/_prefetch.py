@@ -88,6 +88,7 @@ class Prefetch(Generic[T]):
                 del stale[number]
         if last < self._next:
             self._next = max(int(last) + 1, self.lowest)
+        self._wake()
 
     async def take(self) -> tuple[int, T] | None:
         """The next result with its number, or `None` where all are taken. Cancelling a call loses nothing.
@@ -136,6 +137,8 @@ class Prefetch(Generic[T]):
         self._running[number] = task
         self._tasks.add(task)
         task.add_done_callback(functools.partial(self._finished, number))
+        if self._closed:  # by a finalizer, which may run wherever memory is taken
+            task.cancel()
 
     def _finished(self, number: int, task: asyncio.Task[T]) -> None:
         # In a callback, not in the task: a task that is cancelled before its first step never runs any of its code.

@@ -1,0 +1,317 @@
+"""What comes out of a pager: tracks and pages in order, how far it reads ahead, and what it says of itself."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import weakref
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jogg_async import CatalogueChangedWarning, DecodeError, JoggSession, ParameterError, Track, TrackList
+from jogg_async._ids import SeenIds
+from jogg_async.testing import FakeJogg, Fault
+
+from .model import PASSING, REFUSED, Doors, crawl, examples, ids, ids_from, until
+
+if TYPE_CHECKING:
+    from .conftest import MakeFake, MakeSession
+
+
+def rows_of(*numbers: Any) -> list[dict[str, Any]]:
+    return [{"id": number, "name": f"Song {number}"} for number in numbers]
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+async def test_every_track_comes_once(make_fake: MakeFake, make_session: MakeSession, ordered: bool) -> None:
+    fake = await make_fake(330, jitter=0.02)
+    found = await ids_from(make_session(fake).tracks(page_size=10, ordered=ordered))
+    assert (found if ordered else sorted(found)) == list(range(1, 331))
+    assert sorted(page or 0 for page in fake.pages) == list(range(1, 34))
+
+
+async def test_a_track_has_the_fields_of_its_row(fake: FakeJogg, jogg: JoggSession) -> None:
+    first = await anext(jogg.tracks())
+    row = fake.catalogue[0]
+    assert first == Track(row["id"], row["name"], row["music_url"], row["duration"])
+
+
+async def test_order_does_not_hang_on_which_answer_is_first(make_fake: MakeFake, make_session: MakeSession) -> None:
+    fake = await make_fake(50)
+    doors = Doors(fake, 2, 3, 4)
+    crawling = asyncio.create_task(ids_from(make_session(fake).tracks(page_size=10)))
+    for page in (4, 3, 2):
+        await until(lambda: len(fake.requests) == 5)
+        await doors.open(page)
+    assert await crawling == list(range(1, 51))
+
+
+async def test_without_order_pages_come_as_they_arrive(make_fake: MakeFake, make_session: MakeSession) -> None:
+    fake = await make_fake(50)
+    doors = Doors(fake, 2, 3, 4)
+    pager = make_session(fake).tracks(page_size=10, ordered=False)
+    found = [(await anext(pager)).id for _ in range(20)]
+    assert found == [*range(1, 11), *range(41, 51)]
+    await doors.open(3)
+    found += [(await anext(pager)).id for _ in range(10)]
+    assert found[20:] == list(range(21, 31))
+    await doors.open()
+    found += await ids_from(pager)
+    assert sorted(found) == list(range(1, 51))
+
+
+async def test_nothing_is_asked_before_the_first_step(fake: FakeJogg, jogg: JoggSession) -> None:
+    pager = jogg.tracks()
+    pager.pages()
+    pager.checkpoint()
+    repr(pager)
+    assert (pager.total_items, pager.total_pages) == (None, None)
+    assert (pager.progress.requests, pager.progress.tracks, pager.progress.total_pages) == (0, 0, None)
+    await asyncio.sleep(0.02)
+    assert fake.requests == []
+    assert fake.connections == 0
+    await anext(pager)
+    assert (pager.total_items, pager.total_pages) == (250, 3)
+    await pager.aclose()
+
+
+@pytest.mark.parametrize("concurrency", [1, 3])
+@pytest.mark.parametrize("ordered", [True, False])
+async def test_a_slow_consumer_stops_the_reading_ahead(
+    make_fake: MakeFake, make_session: MakeSession, concurrency: int, ordered: bool
+) -> None:
+    fake = await make_fake(400)
+    async with make_session(fake).tracks(page_size=1, concurrency=concurrency, ordered=ordered) as pager:
+        for taken in (1, 5):
+            while pager.progress.tracks < taken:
+                await anext(pager)
+            most = taken + 16 * concurrency + 16
+            await until(lambda most=most: len(fake.requests) == most)  # type: ignore[misc]
+            await asyncio.sleep(0.03)
+            assert len(fake.requests) == most
+        assert len(await pager.collect()) == 400 - 5
+
+
+async def test_requests_in_flight_are_bounded(make_fake: MakeFake, make_session: MakeSession) -> None:
+    fake = await make_fake(40, latency=0.005)
+    session = make_session(fake, concurrency=6)
+    assert len(await session.tracks(page_size=1, concurrency=3).collect()) == 40
+    assert fake.max_in_flight == 3
+    fake.clear()
+    assert len(await session.tracks(page_size=1, concurrency=50).collect()) == 40
+    assert fake.max_in_flight == 6
+
+
+async def test_tracks_read_are_not_kept(make_fake: MakeFake, make_session: MakeSession) -> None:
+    fake = await make_fake(3000)
+    pager = make_session(fake).tracks(page_size=10, concurrency=1)
+    first = weakref.ref(await anext(pager))
+    most = 0
+    async for track in pager:
+        if track.id % 500 == 0:
+            most = max(most, sum(type(each) is Track for each in gc.get_objects()))
+    assert first() is None
+    assert most <= 10 * (16 + 16 + 2)
+
+
+def test_a_million_ids_are_kept_compactly() -> None:
+    seen = SeenIds()
+    for start in range(0, 1_000_000, 10_000):
+        assert seen.add_all(range(start, start + 10_000)) is None
+    assert seen.add_all([5, -1, 2_000_000, -1]) == [1, 2]
+    assert len(seen._ids.serialize()) < 1_000_000
+
+
+async def test_one_pass(fake: FakeJogg, jogg: JoggSession) -> None:
+    pager = jogg.tracks()
+    assert aiter(pager) is pager
+    assert len(await ids_from(pager)) == 250
+    assert await ids_from(pager) == []
+    assert len(await pager.collect()) == 0
+    with pytest.raises(StopAsyncIteration):
+        await anext(pager)
+    assert len(fake.requests) == 3
+
+
+@examples(40)
+@given(
+    numbers=st.lists(st.integers(1, 30), max_size=60),
+    page_size=st.integers(1, 12),
+    ordered=st.booleans(),
+    by_page=st.booleans(),
+)
+async def test_an_id_that_comes_twice_is_left_out(
+    numbers: list[int], page_size: int, ordered: bool, by_page: bool
+) -> None:
+    async with FakeJogg(rows_of(*numbers)) as fake, JoggSession(fake.api_key, base_url=fake.url) as jogg:
+        pager = jogg.tracks(page_size=page_size, ordered=ordered, on_drift="ignore")
+        if by_page:
+            found = [id for page in [page async for page in pager.pages()] for id in ids(page.tracks)]
+        else:
+            found = await ids_from(pager)
+        wanted = crawl(fake.catalogue[:], page_size)
+        assert (found if ordered else sorted(found)) == (wanted if ordered else sorted(wanted))
+        assert pager.progress.duplicates == len(numbers) - len(wanted)
+        assert pager.progress.drifted == (len(wanted) < len(numbers))
+
+
+async def test_pages(fake: FakeJogg, jogg: JoggSession) -> None:
+    pages = [page async for page in jogg.tracks().pages()]
+    assert [len(page.tracks) for page in pages] == [100, 100, 50]
+    assert [page.pagination.page for page in pages] == [1, 2, 3]
+    assert all(page.rid is not None and len(page.rid) == 32 for page in pages)
+    assert [id for page in pages for id in ids(page.tracks)] == list(range(1, 251))
+
+
+async def test_pages_and_tracks_share_their_place(jogg: JoggSession) -> None:
+    pager = jogg.tracks()
+    pages = pager.pages()
+    found = [(await anext(pager)).id for _ in range(30)]
+    rest = await anext(pages)
+    assert ids(rest.tracks) == list(range(31, 101))
+    assert rest.pagination.page == 1
+    found += [(await anext(pager)).id]
+    assert found[-1] == 101
+    assert ids((await anext(pages)).tracks) == list(range(102, 201))
+    assert len(await pager.collect()) == 50
+    with pytest.raises(StopAsyncIteration):
+        await anext(pages)
+
+
+async def test_pages_without_duplicates(make_fake: MakeFake, make_session: MakeSession) -> None:
+    fake = await make_fake(rows_of(1, 2, 2, 3, 1, 2, 4))
+    pager = make_session(fake).tracks(page_size=2, on_drift="ignore")
+    assert [ids(page.tracks) async for page in pager.pages()] == [[1, 2], [3], [], [4]]
+    assert pager.progress.duplicates == 3
+
+
+async def test_collect(jogg: JoggSession) -> None:
+    pager = jogg.tracks()
+    first = await anext(pager)
+    rest = await pager.collect()
+    assert isinstance(rest, TrackList)
+    assert [first.id, *ids(rest)] == list(range(1, 251))
+
+
+async def test_collect_shows_progress(jogg: JoggSession, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("rich")
+    assert len(await jogg.tracks().collect(progress=True)) == 250
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "250/250" in err
+
+
+async def test_what_was_collected_before_an_error_is_not_lost(fake: FakeJogg, jogg: JoggSession) -> None:
+    fake.fail(REFUSED, page=2)
+    pager = jogg.tracks()
+    with pytest.raises(ParameterError) as caught:
+        await pager.collect()
+    error = caught.value
+    assert isinstance(error.tracks, TrackList)
+    assert ids(error.tracks) == list(range(1, 101))
+    assert ids(await pager.collect()) == list(range(101, 251))
+
+
+async def test_progress(fake: FakeJogg, jogg: JoggSession) -> None:
+    fake.fail(PASSING, page=2)
+    pager = jogg.tracks()
+    for _ in range(150):
+        await anext(pager)
+    await until(lambda: pager.progress.requests == 4)
+    progress = pager.progress
+    assert (progress.pages_done, progress.total_pages) == (2, 3)
+    assert (progress.tracks, progress.total_items) == (150, 250)
+    assert (progress.requests, progress.retries) == (4, 1)
+    assert (progress.duplicates, progress.invalid, progress.drifted, progress.paused) == (0, 0, False, 0.0)
+    await pager.collect()
+    assert (progress.tracks, progress.pages_done) == (150, 2)
+    assert (pager.progress.tracks, pager.progress.pages_done, pager.progress.requests) == (250, 3, 4)
+    assert "250 tracks, 3 of 3 pages" in repr(pager)
+
+
+async def test_progress_tells_of_a_pause(fake: FakeJogg, jogg: JoggSession) -> None:
+    fake.fail(Fault.business(429, retry_after=60), page=2)
+    pager = jogg.tracks()
+    await anext(pager)
+    await until(lambda: pager.progress.paused)
+    assert 55 < pager.progress.paused <= 60
+    await pager.aclose()
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+async def test_several_tasks_share_one_pager(make_fake: MakeFake, make_session: MakeSession, ordered: bool) -> None:
+    fake = await make_fake(300, jitter=0.01)
+    pager = make_session(fake).tracks(page_size=7, ordered=ordered)
+    shares = await asyncio.gather(*(ids_from(pager) for _ in range(5)))
+    assert sorted(id for share in shares for id in share) == list(range(1, 301))
+    if ordered:
+        assert all(share == sorted(share) for share in shares)
+
+
+async def test_an_invalid_record_is_an_error_with_its_place(fake: FakeJogg, jogg: JoggSession) -> None:
+    fake.fail(Fault.wrong_types("duration", 12.7, record=3), page=2, times=None)
+    pager = jogg.tracks()
+    with pytest.raises(DecodeError) as caught:
+        await ids_from(pager)
+    assert (caught.value.page, caught.value.path) == (2, "$.data.music[3].duration")
+    assert caught.value.value == "12.7"
+    assert pager.progress.tracks == 100
+    assert (caught.value.attempts, len(caught.value.rid or "")) == (1, 32)
+
+
+async def test_invalid_records_may_be_passed_over(
+    fake: FakeJogg, jogg: JoggSession, caplog: pytest.LogCaptureFixture
+) -> None:
+    fake.fail(Fault.wrong_types("id", "12", record=3), page=2)
+    with caplog.at_level(logging.WARNING, "jogg_async"):
+        pager = jogg.tracks(on_invalid="skip")
+        assert await ids_from(pager) == [id for id in range(1, 251) if id != 104]
+    assert pager.progress.invalid == 1
+    assert pager.progress.drifted is False
+    (invalid,) = pager.invalid_records
+    assert (invalid.page, invalid.place, invalid.record["id"]) == (2, 3, "12")
+    assert "$.data.music[3].id" in invalid.message
+    (logged,) = caplog.records
+    assert "page 2" in logged.getMessage()
+    assert "$.data.music[3].id" in logged.getMessage()
+
+
+async def test_a_thousand_invalid_records_are_kept(make_fake: MakeFake, make_session: MakeSession) -> None:
+    fake = await make_fake([{"id": str(number)} for number in range(1, 1151)] + rows_of(7))
+    pager = make_session(fake).tracks(on_invalid="skip")
+    assert await ids_from(pager) == [7]
+    assert pager.progress.invalid == 1150
+    assert [(kept.page, kept.place) for kept in pager.invalid_records] == [
+        (page, place) for page in range(1, 11) for place in range(100)
+    ]
+
+
+async def test_without_a_change_nothing_is_said_of_drift(jogg: JoggSession) -> None:
+    for policy in ("ignore", "warn", "raise", "recrawl"):
+        pager = jogg.tracks(on_drift=policy)
+        assert len(await pager.collect()) == 250
+        assert pager.progress.drifted is False
+
+
+async def test_filters_and_further_parameters_are_sent(fake: FakeJogg, jogg: JoggSession) -> None:
+    found = await ids_from(jogg.tracks(mood="Calm", genre="Corporate", params={"sort": "id", "new": True, "top": 5}))
+    assert found == [row["id"] for row in fake.catalogue.filtered(mood="Calm", genre="Corporate")]
+    assert fake.requests[0].query == {
+        "mood": "Calm",
+        "genre": "Corporate",
+        "page": "1",
+        "page_size": "100",
+        "sort": "id",
+        "new": "true",
+        "top": "5",
+    }
+
+
+async def test_a_repeated_id_is_worth_a_warning(make_fake: MakeFake, make_session: MakeSession) -> None:
+    fake = await make_fake(rows_of(1, 2, 1))
+    with pytest.warns(CatalogueChangedWarning):
+        assert await ids_from(make_session(fake).tracks()) == [1, 2]

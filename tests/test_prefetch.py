@@ -1,0 +1,349 @@
+"""The window of numbered jobs, without HTTP: each job is a future that the test resolves when it likes."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jogg_async._prefetch import Prefetch
+
+from .model import examples, no_complaints, turns
+
+
+class BrokenError(Exception):
+    """What a job raises when the test says so."""
+
+
+class Bench:
+    """A window, and what it did: jobs finish, fail and hang as the test says.
+
+    After each change `settle` checks the bounds, and that everything they allow was started.
+    """
+
+    def __init__(
+        self, last: float, *, ahead: int = 4, ordered: bool = True, budget: float = math.inf, width: int = 99
+    ) -> None:
+        self.under_way: dict[int, asyncio.Future[int]] = {}
+        self.started: list[int] = []
+        self.arrived: list[int] = []
+        self.taken: list[int] = []
+        self.failed: list[int] = []
+        self.width = width
+        self.step: asyncio.Task[None] | None = None
+        self.ended = False
+        self._ahead = ahead
+        self.window: Prefetch[int] = Prefetch(
+            self._job, lambda number, _: self.arrived.append(number), lambda: self.width, ahead=ahead, ordered=ordered
+        )
+        self.window.budget = budget
+        self.window.start(1, last)
+
+    def _job(self, number: int) -> Any:
+        assert number not in self.under_way
+        assert number not in self.held
+        assert number <= self.window.last
+        assert number < self.window.lowest + self._ahead
+        assert len(self.under_way) < self.width
+        self.started.append(number)
+        self.under_way[number] = asyncio.get_running_loop().create_future()
+        assert len(self.under_way) + len(self.held) <= self.window.budget
+        return self._fetch(number, self.under_way[number])
+
+    async def _fetch(self, number: int, door: asyncio.Future[int]) -> int:
+        try:
+            return await door
+        finally:
+            if self.under_way.get(number) is door:
+                del self.under_way[number]
+
+    @property
+    def held(self) -> list[int]:
+        """The results that nobody took yet."""
+        return [number for number in self.arrived if number not in self.taken]
+
+    def take(self) -> None:
+        """Begin a step, unless one waits."""
+        if self.step is None or self.step.done():
+            self.step = asyncio.create_task(self._take())
+
+    async def _take(self) -> None:
+        try:
+            taken = await self.window.take()
+        except BrokenError as error:
+            (number,) = error.args
+            self.failed.append(number)
+            return
+        if taken is None:
+            self.ended = True
+        else:
+            assert taken == (taken[0], taken[0] * 10)
+            self.taken.append(taken[0])
+            self.window.fill()
+
+    def finish(self, number: int) -> None:
+        self.under_way[number].set_result(number * 10)
+
+    def fail(self, number: int) -> None:
+        self.under_way[number].set_exception(BrokenError(number))
+
+    async def settle(self) -> None:
+        await turns(8)
+
+
+async def drained(bench: Bench) -> list[int]:
+    """Everything that is left: each job under way finishes."""
+    async with asyncio.timeout(5):
+        while not bench.ended:
+            bench.take()
+            for number in list(bench.under_way):
+                bench.finish(number)
+            await bench.settle()
+    return bench.taken
+
+
+MOVES = st.lists(st.tuples(st.sampled_from(["finish", "fail", "take", "cancel"]), st.integers(0, 9)), max_size=40)
+
+
+@examples(150)
+@given(
+    last=st.integers(0, 12),
+    ahead=st.integers(1, 6),
+    budget=st.one_of(st.just(math.inf), st.integers(1, 5)),
+    width=st.integers(1, 5),
+    ordered=st.booleans(),
+    moves=MOVES,
+)
+async def test_whatever_happens_each_number_comes_once(
+    last: int, ahead: int, budget: float, width: int, ordered: bool, moves: list[tuple[str, int]]
+) -> None:
+    with no_complaints():
+        bench = Bench(last, ahead=ahead, ordered=ordered, budget=budget, width=width)
+        broken: set[int] = set()
+        for move, choice in moves:
+            numbers = sorted(bench.under_way)
+            if move == "take":
+                bench.take()
+            elif move == "cancel" and bench.step is not None:
+                bench.step.cancel()
+            elif numbers and move == "finish":
+                bench.finish(numbers[choice % len(numbers)])
+            elif numbers and move == "fail":
+                broken.add(numbers[choice % len(numbers)])
+                bench.fail(numbers[choice % len(numbers)])
+            await bench.settle()
+            if ordered:
+                assert bench.taken == list(range(1, len(bench.taken) + 1))
+        taken = await drained(bench)
+        assert sorted(taken) == list(range(1, last + 1))
+        assert broken == set(bench.failed)
+        for number in broken:
+            assert bench.started.count(number) == 1 + bench.failed.count(number)
+        assert len(bench.started) == last + len(bench.failed)
+        await bench.window.aclose()
+
+
+@examples(60)
+@given(ahead=st.integers(1, 6), budget=st.integers(1, 8), data=st.data())
+async def test_a_result_makes_room_for_the_next_job_before_anybody_takes_it(
+    ahead: int, budget: int, data: st.DataObject
+) -> None:
+    bench = Bench(50, ahead=ahead, ordered=False, budget=budget)
+    bench.window.fill()
+    assert bench.started == list(range(1, min(ahead, budget) + 1))
+    while bench.under_way:
+        bench.finish(data.draw(st.sampled_from(sorted(bench.under_way))))
+        await bench.settle()
+        # Nothing was taken, so results go on counting: the bounds are used up, and not passed.
+        assert len(bench.started) == min(ahead, budget)
+        bench.window.budget += 1
+        bench.window.fill()
+        budget += 1
+        assert len(bench.started) == min(ahead, budget)
+    await bench.window.aclose()
+
+
+async def test_a_slow_first_job_does_not_stop_the_others() -> None:
+    bench = Bench(100, ahead=10)
+    bench.take()
+    await bench.settle()
+    for number in range(2, 11):
+        bench.finish(number)
+    await bench.settle()
+    assert (bench.taken, bench.started) == ([], list(range(1, 11)))
+    bench.finish(1)
+    await bench.settle()
+    assert (bench.taken, bench.started) == ([1], list(range(1, 12)))
+    await bench.window.aclose()
+
+
+async def test_an_error_waits_for_the_results_below_it_and_is_tried_again_alone() -> None:
+    bench = Bench(6, ahead=6)
+    bench.window.fill()
+    bench.fail(3)
+    await bench.settle()
+    for number in (1, 2, 5):
+        bench.finish(number)
+    await bench.settle()
+    for _ in range(2):
+        bench.take()
+        await bench.settle()
+    assert (bench.taken, bench.failed) == ([1, 2], [])
+    bench.take()
+    await bench.settle()
+    assert bench.failed == [3]
+    assert bench.started == [1, 2, 3, 4, 5, 6]
+    bench.take()
+    await bench.settle()
+    assert bench.started == [1, 2, 3, 4, 5, 6, 3]
+    assert await drained(bench) == [1, 2, 3, 4, 5, 6]
+
+
+async def test_nothing_new_starts_while_an_error_stands() -> None:
+    bench = Bench(9, ahead=3)
+    bench.window.fill()
+    bench.fail(2)
+    await bench.settle()
+    bench.finish(1)
+    bench.take()
+    await bench.settle()
+    assert (bench.taken, bench.started) == ([1], [1, 2, 3])
+    bench.take()
+    await bench.settle()
+    bench.finish(3)
+    await bench.settle()
+    assert (bench.failed, bench.started) == ([2], [1, 2, 3])
+    await bench.window.aclose()
+
+
+async def test_without_order_all_that_is_in_comes_before_the_error() -> None:
+    bench = Bench(5, ahead=5, ordered=False)
+    bench.window.fill()
+    bench.fail(1)
+    await bench.settle()
+    for number in (4, 2):
+        bench.finish(number)
+        await bench.settle()
+    for _ in range(3):
+        bench.take()
+        await bench.settle()
+    assert (bench.taken, bench.failed) == ([4, 2], [1])
+    assert sorted(await drained(bench)) == [1, 2, 3, 4, 5]
+
+
+@examples(100)
+@given(
+    ordered=st.booleans(),
+    ahead=st.integers(1, 8),
+    moves=st.lists(st.tuples(st.sampled_from(["finish", "take", "fail", "last", "discard"]), st.integers(0, 12))),
+)
+async def test_the_end_may_move(ordered: bool, ahead: int, moves: list[tuple[str, int]]) -> None:
+    with no_complaints():
+        bench = Bench(6, ahead=ahead, ordered=ordered)
+        for move, choice in moves:
+            if bench.ended:
+                break  # nobody moves an end that was reached
+            numbers = sorted(bench.under_way)
+            if move == "take":
+                bench.take()
+            elif move in ("last", "discard"):
+                dropped = [number for number in bench.held if number > choice and move == "discard"]
+                bench.arrived = [number for number in bench.arrived if number not in dropped]
+                bench.window.move_last(choice, discard=move == "discard")
+                await bench.settle()
+                assert all(number <= choice for number in bench.under_way)
+                bench.window.fill()
+            elif numbers:
+                number = numbers[choice % len(numbers)]
+                bench.finish(number) if move == "finish" else bench.fail(number)
+            await bench.settle()
+        taken = await drained(bench)
+        assert len(set(taken)) == len(taken)
+        assert set(range(1, int(bench.window.last) + 1)) <= set(taken)
+        assert sorted(taken) == sorted(bench.arrived)
+        await bench.window.aclose()
+
+
+async def test_what_failed_beyond_a_nearer_end_holds_nothing_back() -> None:
+    bench = Bench(8, ahead=8)
+    bench.window.fill()
+    bench.fail(6)
+    await bench.settle()
+    bench.window.move_last(4)
+    await bench.settle()
+    bench.window.move_last(8)
+    bench.window.fill()
+    assert sorted(bench.under_way) == list(range(1, 9))
+    await bench.window.aclose()
+
+
+@examples(60)
+@given(last=st.integers(1, 12), ahead=st.integers(1, 6), finished=st.integers(0, 12), waiting=st.booleans())
+async def test_closing_leaves_nothing(last: int, ahead: int, finished: int, waiting: bool) -> None:
+    before = asyncio.all_tasks()
+    with no_complaints():
+        bench = Bench(last, ahead=ahead)
+        for _ in range(finished):
+            bench.take()
+            await bench.settle()
+            for number in sorted(bench.under_way)[:1]:
+                bench.finish(number)
+            await bench.settle()
+        if waiting:
+            bench.take()
+            await turns(1)
+        taken = len(bench.taken)
+        await bench.window.aclose()
+        await bench.settle()
+        assert asyncio.all_tasks() == before
+        assert bench.step is None or bench.step.done()
+        assert len(bench.taken) <= taken + 1
+        started = len(bench.started)
+        bench.window.fill()
+        bench.take()
+        await bench.settle()
+        assert len(bench.started) == started
+        await bench.window.aclose()
+
+
+async def test_jobs_that_never_ran_are_closed_too() -> None:
+    before = asyncio.all_tasks()
+    bench = Bench(5, ahead=5)
+    bench.window.fill()
+    await bench.window.aclose()
+    assert asyncio.all_tasks() == before
+
+
+async def test_closing_while_jobs_are_being_started_starts_no_more() -> None:
+    """A finalizer closes the window from wherever the collector happens to run."""
+    window: Prefetch[int]
+    started: list[int] = []
+
+    def job(number: int) -> Any:
+        started.append(number)
+        if number == 2:
+            window.close()
+        return asyncio.sleep(0, number)
+
+    window = Prefetch(job, lambda number, _: None, lambda: 9, ahead=9, ordered=True)
+    window.start(1, 9)
+    window.fill()
+    await window.aclose()
+    assert started == [1, 2]
+
+
+async def test_a_job_that_somebody_else_cancels_is_an_error() -> None:
+    before = asyncio.all_tasks()
+    bench = Bench(2, ahead=2)
+    bench.window.fill()
+    await bench.settle()
+    for job in asyncio.all_tasks() - before:
+        job.cancel()
+    await bench.settle()
+    with pytest.raises(Exception, match="cancelled"):
+        await bench.window.take()
+    assert await drained(bench) == [1, 2]

@@ -1,0 +1,259 @@
+"""The session: single pages, the count, closing, and a caller's own aiohttp session."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import pytest
+
+from jogg_async import DecodeError, JoggSession, NotFoundError, RetryPolicy, SessionClosedError, Track, TransportError
+from jogg_async.testing import FakeJogg, Fault
+
+from .model import Doors, ids, ids_from, no_complaints, turns, until
+
+if TYPE_CHECKING:
+    from .conftest import MakeFake, MakeSession
+
+
+def patched(**pagination: Any) -> Fault:
+    """Replace fields of the pagination; `None` takes one out."""
+
+    def change(envelope: Any) -> None:
+        told = envelope["data"]["pagination"]
+        told.update(pagination)
+        envelope["data"]["pagination"] = {name: value for name, value in told.items() if value is not None}
+
+    return Fault.patch(change)
+
+
+async def test_one_page(fake: FakeJogg, jogg: JoggSession) -> None:
+    page = await jogg.page()
+    assert ids(page.tracks) == list(range(1, 11))
+    assert page.pagination.total_pages == 25
+    page = await jogg.page(3, page_size=100)
+    assert (len(page.tracks), page.pagination.page) == (50, 3)
+    assert (await jogg.page(9, page_size=100)).tracks == ()
+    assert [(seen.page, seen.page_size) for seen in fake.requests] == [(1, 10), (3, 100), (9, 100)]
+
+
+async def test_one_page_of_a_part(fake: FakeJogg, jogg: JoggSession) -> None:
+    page = await jogg.page(genre="Jazz", mood="Dark", params={"sort": "name"})
+    assert ids(page.tracks) == [row["id"] for row in fake.catalogue.filtered(genre="Jazz", mood="Dark")[:10]]
+    assert fake.requests[0].query["sort"] == "name"
+
+
+async def test_one_page_with_an_invalid_record(fake: FakeJogg, jogg: JoggSession) -> None:
+    fake.fail(Fault.wrong_types("id", True), times=None)
+    with pytest.raises(DecodeError) as caught:
+        await jogg.page(2)
+    assert (caught.value.page, caught.value.path, caught.value.attempts) == (2, "$.data.music[0].id", 1)
+    assert ids((await jogg.page(2, on_invalid="skip")).tracks) == list(range(12, 21))
+
+
+async def test_one_page_that_fails(fake: FakeJogg, jogg: JoggSession) -> None:
+    fake.fail(Fault.business(10104))
+    with pytest.raises(NotFoundError) as caught:
+        await jogg.page(4)
+    assert (caught.value.page, caught.value.attempts, caught.value.code) == (4, 1, 10104)
+    assert len(caught.value.rid or "") == 32
+
+
+async def test_the_count_is_one_cheap_request(fake: FakeJogg, jogg: JoggSession) -> None:
+    assert await jogg.count() == 250
+    assert await jogg.count(mood="Calm") == len(fake.catalogue.filtered(mood="Calm"))
+    assert await jogg.count(genre="no such") == 0
+    assert [(seen.page, seen.page_size) for seen in fake.requests] == [(1, 1)] * 3
+
+
+async def test_no_count_without_a_total(fake: FakeJogg, jogg: JoggSession) -> None:
+    fake.fail(patched(total_items=None))
+    with pytest.raises(DecodeError) as caught:
+        await jogg.count()
+    assert (caught.value.page, caught.value.attempts, len(caught.value.rid or "")) == (1, 1, 32)
+
+
+async def test_bad_arguments_ask_nothing(fake: FakeJogg, jogg: JoggSession) -> None:
+    bad: list[dict[str, Any]] = [{"number": 0}, {"page_size": 0}, {"page_size": 101}, {"params": {"page": 1}}]
+    for arguments in bad:
+        with pytest.raises(ValueError, match="must"):
+            await jogg.page(**arguments)
+    with pytest.raises(ValueError, match="on_invalid"):
+        await jogg.page(on_invalid="maybe")  # type: ignore[arg-type]
+    assert fake.requests == []
+
+
+async def test_closing_under_a_step_that_waits(make_fake: MakeFake, make_session: MakeSession) -> None:
+    fake = await make_fake(250)
+    Doors(fake, 2)
+    session = make_session(fake)
+    pagers = [session.tracks(), session.tracks(ordered=False)]
+    crawls = [asyncio.ensure_future(pager.collect()) for pager in pagers]
+    await until(lambda: all(pager.progress.tracks == tracks for pager, tracks in zip(pagers, (100, 150), strict=True)))
+    steps = [asyncio.ensure_future(anext(pagers[0])) for _ in range(3)]
+    await turns()
+    with no_complaints():
+        await session.aclose()
+        for crawl, tracks in zip(crawls, (100, 150), strict=True):
+            with pytest.raises(SessionClosedError) as caught:
+                await crawl
+            assert len(caught.value.tracks or ()) == tracks
+        ends = await asyncio.gather(*steps, return_exceptions=True)
+        assert [type(end) for end in ends] == [SessionClosedError] * 3
+    for pager in pagers:
+        with pytest.raises(SessionClosedError):
+            await anext(pager)
+    await until(lambda: fake.in_flight == 0)
+
+
+async def test_a_crawl_cut_short_never_looks_complete(fake: FakeJogg, jogg: JoggSession) -> None:
+    fresh, standing, ended = jogg.tracks(), jogg.tracks(), jogg.tracks()
+    await anext(standing)
+    await ended.collect()
+    await jogg.aclose()
+    for pager in (fresh, standing):
+        for _ in range(2):
+            with pytest.raises(SessionClosedError):
+                await anext(pager)
+            with pytest.raises(SessionClosedError):
+                await anext(pager.pages())
+            with pytest.raises(SessionClosedError):
+                await pager.collect()
+    with pytest.raises(StopAsyncIteration):
+        await anext(ended)
+
+
+@pytest.mark.parametrize("ask", [JoggSession.page, JoggSession.count])
+@pytest.mark.parametrize("queued", [False, True])
+async def test_closing_under_a_single_request(
+    make_fake: MakeFake, make_session: MakeSession, ask: Callable[[JoggSession], Awaitable[object]], queued: bool
+) -> None:
+    fake = await make_fake(latency=3600)
+    session = make_session(fake, concurrency=1)
+    requests: list[asyncio.Future[object]] = []
+    for _ in range(1 + queued):
+        requests.append(asyncio.ensure_future(ask(session)))
+        await until(lambda: fake.in_flight == 1)
+    await turns()
+    await session.aclose()
+    for request in requests:
+        with pytest.raises(SessionClosedError):
+            await request
+    assert len(fake.requests) == 1
+
+
+async def test_a_cancelled_request_is_given_up(make_fake: MakeFake, make_session: MakeSession) -> None:
+    fake = await make_fake(latency=3600)
+    session = make_session(fake)
+    before = asyncio.all_tasks()
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(session.page(), 0.05)
+    await until(lambda: fake.in_flight == 0)
+    assert {task for task in asyncio.all_tasks() - before if "RequestHandler" not in repr(task)} == set()
+
+
+async def test_closing_twice_is_closing_once(fake: FakeJogg) -> None:
+    async with JoggSession(fake.api_key, base_url=fake.url) as session:
+        await anext(session.tracks(page_size=1))
+        await asyncio.gather(session.aclose(), session.aclose())
+        await session.aclose()
+        assert session.closed
+    await session.aclose()
+    await until(lambda: fake.open_connections == 0)
+
+
+async def test_a_closed_session_is_of_no_more_use(fake: FakeJogg) -> None:
+    session = JoggSession(fake.api_key, base_url=fake.url)
+    assert await session.count() == 250
+    assert not session.closed
+    await session.aclose()
+    with pytest.raises(SessionClosedError):
+        session.tracks()
+    with pytest.raises(SessionClosedError):
+        await session.page()
+    with pytest.raises(SessionClosedError):
+        await session.count()
+    with pytest.raises(SessionClosedError):
+        async with session:
+            pass
+    await JoggSession("never-used").aclose()
+
+
+async def test_the_time_limit_is_for_one_attempt(make_fake: MakeFake, make_session: MakeSession) -> None:
+    fake = await make_fake(latency=0.03)
+    session = make_session(fake, concurrency=1, timeout=0.2)
+    await asyncio.gather(*(session.page(number) for number in range(1, 11)))  # 0.3 s in all, most of it waiting
+    fake.fail(Fault.stall(), times=None)
+    once = make_session(fake, timeout=0.05, retry=RetryPolicy(attempts=1))
+    with pytest.raises(TransportError, match=r"0\.05") as caught:
+        await once.page(7)
+    assert (caught.value.page, caught.value.attempts) == (7, 1)
+    fake.clear()
+    fake.fail(Fault.drip(0.4))
+    with pytest.raises(TransportError):
+        await once.page()
+
+
+def with_cookie(value: str) -> Fault:
+    return Fault("cookie", alter=lambda answer: answer.with_headers({"Set-Cookie": value}))
+
+
+async def test_cookies_are_not_kept(fake: FakeJogg, jogg: JoggSession) -> None:
+    fake.fail(with_cookie("crumb=1"), times=None)
+    await jogg.tracks().collect()
+    await jogg.page()
+    assert not any("Cookie" in seen.headers for seen in fake.requests)
+
+
+async def test_a_callers_session_stays_as_it_was(fake: FakeJogg) -> None:
+    traced: list[str] = []
+
+    async def on_start(_: object, __: object, params: aiohttp.TraceRequestStartParams) -> None:
+        traced.append(str(params.url.query.get("page")))
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_start.append(on_start)
+    jar = aiohttp.CookieJar(unsafe=True)
+    jar.update_cookies({"own": "1"})
+    fake.fail(with_cookie("crumb=1"), times=None)
+    async with aiohttp.ClientSession(cookie_jar=jar, headers={"X-Team": "music"}, trace_configs=[trace]) as http:
+        headers = dict(http.headers)
+        async with JoggSession(fake.api_key, base_url=fake.url, http=http) as jogg:
+            assert len(await ids_from(jogg.tracks())) == 250
+        assert not http.closed
+        assert dict(http.headers) == headers
+        assert [(cookie.key, cookie.value) for cookie in jar] == [("own", "1")]
+        async with http.get(f"{fake.url}/music/1.wav") as response:
+            assert response.status == 200
+        assert "x-api-key" not in fake.requests[-1].headers
+    assert sorted(traced[:3]) == ["1", "2", "3"]
+    assert all(seen.headers["X-Team"] == "music" and "Cookie" not in seen.headers for seen in fake.requests[:3])
+
+
+async def test_a_callers_settings_do_not_apply(make_fake: MakeFake) -> None:
+    fake = await make_fake(250, latency=0.05)
+    settings: dict[str, Any] = {
+        "raise_for_status": True,
+        "timeout": aiohttp.ClientTimeout(total=0.01),
+        "auto_decompress": True,
+    }
+    fake.fail(Fault.gzip(), times=1)
+    fake.fail(Fault.business(10104, http_status=404), times=1)
+    async with (
+        aiohttp.ClientSession(**settings) as http,
+        JoggSession("fake-jogg-key", base_url=fake.url, http=http) as jogg,
+    ):
+        page = await jogg.page()
+        assert isinstance(page.tracks[0], Track)
+        with pytest.raises(NotFoundError):
+            await jogg.page()
+
+
+async def test_a_callers_session_that_is_closed(fake: FakeJogg) -> None:
+    async with aiohttp.ClientSession() as http:
+        jogg = JoggSession(fake.api_key, base_url=fake.url, http=http)
+    with pytest.raises(SessionClosedError):
+        await jogg.page()
+    await jogg.aclose()
