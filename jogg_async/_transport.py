@@ -40,6 +40,9 @@ class _Connector(aiohttp.TCPConnector):
     ahead = 0
     """How many connections to open beside the next one that is asked for."""
 
+    _wanted = 0
+    """How many of them are not being opened yet: a request that asks for a connection meanwhile opens it itself."""
+
     @functools.cached_property
     def opening(self) -> set[asyncio.Task[None]]:
         """The connections that are being opened."""
@@ -51,16 +54,25 @@ class _Connector(aiohttp.TCPConnector):
         traces: list[Any],
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 (aiohttp's own)
     ) -> aiohttp.connector.Connection:
+        self._wanted = max(0, self._wanted - 1)
         ahead, self.ahead = self.ahead, 0
+        self._wanted += ahead
         for _ in range(ahead):
             task = asyncio.get_running_loop().create_task(self._open(req, timeout))
             self.opening.add(task)
             task.add_done_callback(self.opening.discard)
         return await super().connect(req, traces, timeout)
 
+    def forget_wanted(self) -> None:
+        """Open none of those that are not being opened yet."""
+        self._wanted = 0
+
     async def _open(self, req: aiohttp.ClientRequest, patience: aiohttp.ClientTimeout) -> None:
         try:
             await asyncio.sleep(_OPENING_DELAY)
+            if self._wanted <= 0:
+                return
+            self._wanted -= 1
             connection = await super().connect(req, [], patience)
         except Exception:  # noqa: BLE001 - what fails here fails again, and is reported, where a request needs it
             return
@@ -138,6 +150,7 @@ class Transport:
         if self._connector is None:
             return ()
         self._connector.ahead = 0
+        self._connector.forget_wanted()
         opening = tuple(self._connector.opening)
         for task in opening:
             task.cancel()

@@ -138,7 +138,8 @@ class TrackPager:
         """Where the consumer stands, as a dict that JSON can hold: ``tracks(resume=...)`` goes on with the next track.
 
         It holds the page, the place among its records, the page size and the filters. Unordered, it stands at the
-        lowest page not wholly yielded, so that tracks of later pages may come again.
+        lowest page not wholly yielded, so that tracks of later pages may come again. It holds no ids: what an earlier
+        pass of ``on_drift="recrawl"`` yielded may come again as well.
         """
         return self._crawl.position().as_dict()
 

@@ -26,7 +26,11 @@ PASSING = Fault.business(50000)
 
 def examples(count: int) -> settings:
     """Settings of a property test that drives an event loop."""
-    return settings(max_examples=count, deadline=None, suppress_health_check=list(HealthCheck))
+    return settings(
+        max_examples=count,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.filter_too_much],
+    )
 
 
 def is_valid(row: Any) -> bool:

@@ -137,22 +137,25 @@ async def test_refusals_lower_the_number_in_flight(make_fake: MakeFake, make_ses
     fake = await make_fake(600)
     session = make_session(fake, concurrency=8)
 
-    async def most_in_flight() -> int:
+    async def most_in_flight(expected: int) -> int:
         doors = Doors(fake)
         pages = [asyncio.ensure_future(session.page()) for _ in range(12)]
-        await asyncio.sleep(0.1)
+        async with asyncio.timeout(5):
+            while fake.in_flight < expected:  # noqa: ASYNC110 (the fake tells nobody)
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
         most = fake.in_flight
         await doors.open()
         await asyncio.gather(*pages)
         return most
 
     await ids_from(session.tracks(page_size=10))
-    assert await most_in_flight() == 8
+    assert await most_in_flight(8) == 8
     fake.fail(Fault.business(429, retry_after=0.05))
     await session.page()
-    assert await most_in_flight() == 4
+    assert await most_in_flight(4) == 4
     await ids_from(session.tracks(page_size=10))
-    assert await most_in_flight() == 8
+    assert await most_in_flight(8) == 8
 
 
 async def test_a_crawl_under_a_rate_limit_comes_through(make_fake: MakeFake, make_session: MakeSession) -> None:

@@ -341,3 +341,12 @@ async def test_a_mock_server_that_repeats_one_answer(fake: FakeJogg, jogg: JoggS
     with pytest.warns(CatalogueChangedWarning):
         assert await ids_from(jogg.tracks()) == [1]
     assert len(fake.requests) <= 10
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+async def test_one_answer_under_an_absurd_total_ends(fake: FakeJogg, jogg: JoggSession, ordered: bool) -> None:
+    data = {"music": [{"id": 1}], "pagination": {"page": 1, "page_size": 10, "total_pages": 10**12}}
+    fake.fail(Fault.raw(json.dumps({"code": 0, "msg": "Success", "data": data}).encode()), times=None)
+    with pytest.warns(CatalogueChangedWarning):
+        assert await ids_from(jogg.tracks(ordered=ordered)) == [1]
+    assert 101 <= len(fake.requests) <= 101 + 8 * 16 + 16 + 8

@@ -118,7 +118,7 @@ MOVES = st.lists(st.tuples(st.sampled_from(["finish", "fail", "take", "cancel"])
     ordered=st.booleans(),
     moves=MOVES,
 )
-async def test_whatever_happens_each_number_comes_once(
+async def test_whatever_happens_each_number_comes_once(  # noqa: PLR0917 (what hypothesis draws)
     last: int, ahead: int, budget: float, width: int, ordered: bool, moves: list[tuple[str, int]]
 ) -> None:
     with no_complaints():
@@ -148,22 +148,26 @@ async def test_whatever_happens_each_number_comes_once(
 
 
 @examples(60)
-@given(ahead=st.integers(1, 6), budget=st.integers(1, 8), data=st.data())
+@given(
+    ahead=st.integers(1, 8),
+    budget=st.integers(1, 8),
+    width=st.integers(1, 4),
+    ordered=st.booleans(),
+    order=st.lists(st.integers(0, 7), min_size=8, max_size=8),
+)
 async def test_a_result_makes_room_for_the_next_job_before_anybody_takes_it(
-    ahead: int, budget: int, data: st.DataObject
+    ahead: int, budget: int, width: int, ordered: bool, order: list[int]
 ) -> None:
-    bench = Bench(50, ahead=ahead, ordered=False, budget=budget)
+    bench = Bench(50, ahead=ahead, ordered=ordered, budget=budget, width=width)
     bench.window.fill()
-    assert bench.started == list(range(1, min(ahead, budget) + 1))
-    while bench.under_way:
-        bench.finish(data.draw(st.sampled_from(sorted(bench.under_way))))
-        await bench.settle()
-        # Nothing was taken, so results go on counting: the bounds are used up, and not passed.
-        assert len(bench.started) == min(ahead, budget)
-        bench.window.budget += 1
-        bench.window.fill()
-        budget += 1
-        assert len(bench.started) == min(ahead, budget)
+    assert len(bench.started) == min(ahead, budget, width)
+    for finished, choice in enumerate(order, 1):
+        if bench.under_way:
+            bench.finish(sorted(bench.under_way)[choice % len(bench.under_way)])
+            await bench.settle()
+            # What nobody took counts on: results fill the window and the budget, and only leave their turn.
+            assert len(bench.started) == min(ahead, budget, width + finished)
+    assert bench.taken == []
     await bench.window.aclose()
 
 

@@ -99,6 +99,7 @@ def test_who_does_not_use_it_does_not_notice(run: Run) -> None:
             assert not {"aiohttp", "attrs", "jogg_async.testing.server"} & set(sys.modules)
         """,
         "-pno:hypothesispytest",
+        "--no-header",  # it lists every plugin that is installed
     )
     result.assert_outcomes(passed=1)
     assert "jogg" not in result.stdout.str().replace("test_who_does_not_use_it_does_not_notice", "")
