@@ -1,0 +1,73 @@
+"""What speed rests on, shown by counting: no clock is asked."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from jogg_async import _call, _convert
+
+if TYPE_CHECKING:
+    from .conftest import MakeFake, MakeSession
+
+
+async def test_a_page_is_decoded_once_and_the_fast_way(
+    make_fake: MakeFake, make_session: MakeSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[int] = []
+
+    def counted(envelope: Any, number: int, *, skip_invalid: bool) -> Any:
+        decoded.append(number)
+        return _convert.decode_page(envelope, number, skip_invalid=skip_invalid)
+
+    def slow(*_: object) -> None:
+        raise AssertionError("a page with the documented fields alone took the slow way")
+
+    monkeypatch.setattr(_call, "decode_page", counted)
+    monkeypatch.setattr(_convert, "_structure_loosely", slow)
+    monkeypatch.setattr(_convert, "_decode_exactly", slow)
+    fake = await make_fake(1000)
+    assert len(await make_session(fake).tracks(page_size=50).collect()) == 1000
+    assert sorted(decoded) == list(range(1, 21))
+
+
+async def test_the_window_is_filled_again_before_anybody_takes_a_page(
+    make_fake: MakeFake, make_session: MakeSession
+) -> None:
+    fake = await make_fake(10_000)
+    pager = make_session(fake, concurrency=2).tracks(page_size=10)
+    await anext(pager)
+    async with asyncio.timeout(10):
+        while len(fake.requests) < 1 + 16 * 2 + 16:  # noqa: ASYNC110 (the fake tells nobody)
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(0.05)
+    assert len(fake.requests) == 1 + 16 * 2 + 16
+    assert pager.progress.pages_done == 1
+    await pager.aclose()
+
+
+async def test_connections_open_while_the_first_page_is_on_its_way(
+    make_fake: MakeFake, make_session: MakeSession
+) -> None:
+    fake = await make_fake(2500, latency=0.2)
+    pager = make_session(fake, concurrency=6).tracks()
+    first = asyncio.ensure_future(anext(pager))
+    async with asyncio.timeout(10):
+        while fake.connections < 6:  # noqa: ASYNC110 (the fake tells nobody)
+            await asyncio.sleep(0.005)
+    assert (len(fake.requests), first.done()) == (1, False)
+    await first
+    await pager.aclose()
+    assert fake.connections == 6
+
+
+async def test_a_first_attempt_asks_stamina_nothing(
+    make_fake: MakeFake, make_session: MakeSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def loaded() -> None:
+        raise AssertionError("a request that succeeds at once needs no backoff")
+
+    monkeypatch.setattr(_call, "_stamina", loaded)
+    assert await make_session(await make_fake(10)).count() == 10
