@@ -169,7 +169,7 @@ class Consumer:
             step.cancel()
         try:
             track = await step
-        except (asyncio.CancelledError, ParameterError):
+        except (asyncio.CancelledError, ParameterError, ServerError):
             return
         if track is None:
             self.ended = True
