@@ -33,6 +33,9 @@ _LEAST_CUT: Final = 0.5
 _LATENESS: Final = 0.05
 """Seconds that a late request is made up for: timers fire late, and each delay would lower the rate for good."""
 
+_SHORTEST_SPAN: Final = 0.1
+"""Seconds below which a first measurement says nothing."""
+
 _REST: Final = 1.0
 """Seconds without an answer that do not count into the first measurement, nor does what was before."""
 
@@ -115,7 +118,7 @@ class Pace:
         elapsed = now - self._counted_from
         current = self.rate(now)
         if current is None:
-            self._floor = max(self._accepted, 1) / (elapsed + wait or 1.0)
+            self._floor = max(self._accepted, 1) / max(elapsed + wait, _SHORTEST_SPAN)
             return
         if not self._accepted:
             return  # an outage: it says nothing of the rate
