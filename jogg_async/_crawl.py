@@ -32,8 +32,8 @@ _RECRAWLS: Final = 5
 """How often `on_drift="recrawl"` goes over the pages again at the most."""
 
 _AHEAD: Final = 16
-"""Pages held ahead of the consumer, per request in flight: fewer, and one slow page stalls the rest (see
-docs/performance.md); more gains nothing."""
+"""Pages held ahead of the consumer, per request in flight: fewer, and one slow page stalls the rest (the scenario
+`tail` of `nox -s bench`); more gains nothing."""
 
 _STALE_RUN: Final = 100
 """Pages in a row without an id new in this pass that end it: far more than rows that slid could fill."""
