@@ -1,8 +1,8 @@
 """An envelope's data to a `Page`, through cattrs: fast where all is well, exact about the place where it is not.
 
-Two converters. The fast one has a single hook, for the page, and none for a field: its loop checks types in place. Only
-when that loop stumbles does the exact one structure the same data again, field by field with cattrs' detailed
-validation, to say which value is wrong.
+Two converters. The fast one has a single hook, for the page, and none for a field: msgspec checks the documented fields
+in C, and a loop keeps those that this version does not know. Only when that loop stumbles does the exact one structure
+the same data again, field by field with cattrs' detailed validation, to say which value is wrong.
 """
 
 from __future__ import annotations
@@ -167,11 +167,15 @@ def _tracks(rows: list[dict[str, Any]]) -> tuple[Track, ...]:
 
 
 def _extra(row: dict[str, Any]) -> Mapping[str, Any]:
-    extra = {name: value for name, value in row.items() if name not in _KNOWN}
+    extra = _unknown(row)
     for value in extra.values():
         if type(value) is not str and not _representable(value):
             raise _StumbleError
     return Fields(extra)
+
+
+def _unknown(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name not in _KNOWN}
 
 
 def _representable(value: Any, depth: int = 0) -> bool:
@@ -228,7 +232,7 @@ def _exact_track(row: Any, _: type[Track]) -> Track:
     if type(row) is not dict:
         raise _unlike(row, "an object")
     track: Track = _known_fields(row, Track)
-    extra = {name: value for name, value in cast("dict[str, Any]", row).items() if name not in _KNOWN}
+    extra = _unknown(cast("dict[str, Any]", row))
     for name, value in extra.items():
         if not _representable(value):
             error = _unlike(value, "a value of 64-bit numbers and moderate depth")

@@ -87,7 +87,12 @@ class Crawl:
     @property
     def drifted(self) -> bool:
         """Whether a change of the catalogue showed so far."""
-        return self._drifted_before or self._met_twice or self.extent.drifted
+        return self._drifted_before or self._changed
+
+    @property
+    def _changed(self) -> bool:
+        """Whether one showed in this pass."""
+        return self._met_twice or self.extent.drifted
 
     @property
     def paused(self) -> float:
@@ -322,9 +327,8 @@ class Crawl:
         window.fill()
 
     def _wants_pass(self) -> bool:
-        changed = self._met_twice or self.extent.drifted
-        self._drifted_before = self._drifted_before or changed
-        return changed and self.plan.on_drift == "recrawl" and self._passes < _RECRAWLS and self._wanted() > 0
+        self._drifted_before = self.drifted
+        return self._changed and self.plan.on_drift == "recrawl" and self._passes < _RECRAWLS and self._wanted() > 0
 
     def _begin_pass(self, window: Prefetch[Decoded]) -> None:
         self._passes += 1
@@ -338,7 +342,7 @@ class Crawl:
 
     def _report_drift(self) -> None:
         policy = self.plan.on_drift
-        if policy == "ignore" or not (self._met_twice or self.extent.drifted):
+        if policy == "ignore" or not self._changed:
             return
         if policy == "raise":
             raise CatalogueChangedError(_CHANGED)

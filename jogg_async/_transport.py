@@ -63,9 +63,13 @@ class _Connector(aiohttp.TCPConnector):
             task.add_done_callback(self.opening.discard)
         return await super().connect(req, traces, timeout)
 
-    def forget_wanted(self) -> None:
-        """Open none of those that are not being opened yet."""
-        self._wanted = 0
+    def stop_opening(self) -> tuple[asyncio.Task[None], ...]:
+        """Give up what is being opened ahead; returns the tasks that end with it."""
+        self.ahead = self._wanted = 0
+        opening = tuple(self.opening)
+        for task in opening:
+            task.cancel()
+        return opening
 
     async def _open(self, req: aiohttp.ClientRequest, patience: aiohttp.ClientTimeout) -> None:
         try:
@@ -147,14 +151,7 @@ class Transport:
 
     def stop_opening(self) -> tuple[asyncio.Task[None], ...]:
         """Give up the connections that are being opened ahead; returns the tasks that end with it."""
-        if self._connector is None:
-            return ()
-        self._connector.ahead = 0
-        self._connector.forget_wanted()
-        opening = tuple(self._connector.opening)
-        for task in opening:
-            task.cancel()
-        return opening
+        return self._connector.stop_opening() if self._connector is not None else ()
 
     async def aclose(self) -> None:
         """Close what this transport opened. Closing twice is closing once."""
