@@ -35,9 +35,6 @@ _AHEAD: Final = 16
 """Pages held ahead of the consumer, per request in flight: fewer, and one slow page stalls the rest (the scenario
 `tail` of `nox -s bench`); more gains nothing."""
 
-_STALE_RUN: Final = 100
-"""Pages in a row without an id new in this pass that end it: far more than rows that slid could fill."""
-
 _INVALID_KEPT: Final = 1000
 
 _CHANGED: Final = "the catalogue changed during the crawl (totals, an id met twice, or a page's number)"
@@ -76,7 +73,6 @@ class Crawl:
         self._seen = self._seen_in_pass = SeenIds()
         self._passes = 0
         self._standing = Standing(plan.start)
-        self._stale = 0
         self._current = Page(())
         self._ended = not self._wanted() or plan.end_page < plan.start.page
         self._steps = 0
@@ -315,14 +311,9 @@ class Crawl:
         if self._wanted() <= 0:
             window.close()
             return
-        self._stale = self._stale + 1 if exhausted else 0
-        if self._stale >= _STALE_RUN:  # a service that repeats itself, under a total that is absurd
-            self._met_twice = True
-            self.extent.stop_at(number)
-        elif self.extent.known and self.plan.limit == math.inf:
+        self.extent.note_taken(number, exhausted=exhausted)
+        if self.extent.known and not self.extent.ended and self.plan.limit == math.inf:
             return  # nothing depends on what this page brought; the next step fills the window
-        if exhausted and not self.extent.known:
-            self.extent.stop_at(number)
         self._bound(window)
         window.fill()
 
@@ -333,7 +324,6 @@ class Crawl:
     def _begin_pass(self, window: Prefetch[Decoded]) -> None:
         self._passes += 1
         self._met_twice = False
-        self._stale = 0
         self.pages_done = 0
         self._seen_in_pass = SeenIds()
         self.extent.begin_pass()

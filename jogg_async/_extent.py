@@ -10,6 +10,10 @@ from .models import Pagination
 _EMPTY_RUN: Final = 3
 """Empty pages in a row, by number, that end a crawl inside its total: one may be a hiccup, a total may be absurd."""
 
+_STALE_RUN: Final = 100
+"""Pages in a row without an id new in this pass that end it inside its total, in case the service repeats itself under
+an absurd one: far more than rows that slid could fill."""
+
 
 class Extent:
     """The catalogue's extent; the newest answer wins.
@@ -34,6 +38,7 @@ class Extent:
         self._first_items: int | None = None
         self._first_pages: int | None = None
         self._empty: set[int] = set()
+        self._stale = 0
 
     def begin_pass(self) -> None:
         """Forget what one pass says about itself; the totals stay."""
@@ -41,6 +46,7 @@ class Extent:
         self._stop = math.inf
         self._first_items = self._first_pages = None
         self._empty.clear()
+        self._stale = 0
 
     @property
     def last(self) -> float:
@@ -68,6 +74,17 @@ class Extent:
         self._update(pagination)
         if empty:
             self._note_empty(number)
+
+    def note_taken(self, number: int, *, exhausted: bool) -> None:
+        """A page was handed on.
+
+        Args:
+            number: the page.
+            exhausted: whether it held records, and none with an id new in this pass.
+        """
+        self._stale = self._stale + 1 if exhausted else 0
+        if self._stale >= (_STALE_RUN if self.known else 1):
+            self.stop_at(number)
 
     def stop_at(self, number: int) -> None:
         """End the pass with this page."""
