@@ -103,12 +103,17 @@ class Gate:
         """Seconds of a rate-limit pause still to wait."""
         return self._pace.paused(self._now())
 
+    def turn_at_once(self, lane: Lane) -> Turn | None:
+        """A turn, where one is free and nobody waits for it."""
+        if self._lanes or not self._free(lane) or self._pace.delay(now := self._now()) > 0:
+            return None
+        self._take(lane, now)
+        return Turn(lane, now)
+
     async def turn(self, lane: Lane) -> Turn:
         """Wait for a turn. Cancelling gives it up."""
-        now = self._now()
-        if not self._lanes and self._free(lane) and self._pace.delay(now) <= 0:
-            self._take(lane, now)
-            return Turn(lane, now)
+        if turn := self.turn_at_once(lane):
+            return turn
         while True:
             await self._queue(lane)
             if not self._pace.paused(now := self._now()):

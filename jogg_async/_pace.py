@@ -50,20 +50,16 @@ class Pace:
     """
 
     def __init__(self, now: float) -> None:
+        self.limited: bool = False
+        """Whether a refusal has been met, so that there is a rate."""
         self._resume = now
         self._next = now
-        self._searching = False
         self._floor: float | None = None
         self._ceiling: float | None = None
         self._climb = _SHORTEST
         self._counted_from = self._last = now
         self._accepted = 0
         self._recent: deque[float] = deque()
-
-    @property
-    def limited(self) -> bool:
-        """Whether a refusal has been met, so that there is a rate."""
-        return self._floor is not None or self._ceiling is not None
 
     def paused(self, now: float) -> float:
         """Seconds of the pause still to wait."""
@@ -81,7 +77,9 @@ class Pace:
 
     def delay(self, now: float) -> float:
         """Seconds until a request may be sent; 0 for at once."""
-        return max(0.0, self._resume - now, self._next - now if self.limited else 0.0)
+        if not self.limited:
+            return self.paused(now)
+        return max(0.0, self._resume - now, self._next - now)
 
     def sent(self, now: float) -> None:
         """A request goes out."""
@@ -119,6 +117,7 @@ class Pace:
         current = self.rate(now)
         if current is None:
             self._floor = max(self._accepted, 1) / max(elapsed + wait, _SHORTEST_SPAN)
+            self.limited = True
             return
         if not self._accepted:
             return  # an outage: it says nothing of the rate

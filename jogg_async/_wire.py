@@ -18,6 +18,7 @@ import attrs
 import msgspec
 
 from ._secret import redacted, redacted_bytes
+from ._shape import Documented, Envelope, Success
 from .errors import (
     APIError,
     AuthenticationError,
@@ -62,7 +63,7 @@ _SLICE: Final = 4096
 _WINDOW_BITS: Final = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 
 
-@attrs.frozen
+@attrs.define
 class Answer:
     """One answer as it came: the body still compressed, nothing judged."""
 
@@ -71,20 +72,14 @@ class Answer:
     body: bytes
 
 
-class Envelope(msgspec.Struct, frozen=True):
-    """The envelope of a success: what is around the data, and the data's JSON as it came, an object."""
-
-    code: int | float
-    data: msgspec.Raw
-    msg: str | None = None
-    rid: str | None = None
+_documented: Final = msgspec.json.Decoder(Envelope[Documented])
+_undocumented: Final = msgspec.json.Decoder(Envelope[msgspec.Raw])
 
 
-_decoder: Final = msgspec.json.Decoder(Envelope)
-
-
-def read_envelope(answer: Answer, now: float, key: str = "") -> Envelope:
+def read_envelope(answer: Answer, now: float, key: str = "") -> Success:
     """The envelope of a success: its ``code`` is 0 and its ``data`` an object.
+
+    Where the data is as documented, it is checked in the same pass.
 
     Args:
         answer: what came.
@@ -100,14 +95,22 @@ def read_envelope(answer: Answer, now: float, key: str = "") -> Envelope:
         envelope = _envelope_or_none(answer, key)
         raise _refusal(answer, envelope, _code(envelope), now, key)
     body = _plain(answer)
+    success = _success(body)
+    if success is None or success.code != 0:
+        raise _fault(answer, body, now, key)
+    return success
+
+
+def _success(body: bytes) -> Success | None:
     try:
-        success = _decoder.decode(body)
+        return _documented.decode(body)
     except (ValueError, RecursionError):
         pass
-    else:
-        if success.code == 0 and memoryview(success.data)[:1].tobytes() == b"{":
-            return success
-    raise _fault(answer, body, now, key)
+    try:
+        envelope = _undocumented.decode(body)
+    except (ValueError, RecursionError):
+        return None
+    return envelope if memoryview(envelope.data)[:1].tobytes() == b"{" else None
 
 
 def _fault(answer: Answer, body: bytes, now: float, key: str) -> APIError | DecodeError:

@@ -7,6 +7,7 @@ import tracemalloc
 import zlib
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,6 +24,7 @@ from jogg_async import (
     ServerError,
     TransportError,
 )
+from jogg_async._shape import Documented, Record
 from jogg_async._wire import MAX_BODY, Answer, is_retried, read_envelope, shown, too_large
 
 NOW = 1_800_000_000.0
@@ -68,18 +70,33 @@ def error_of(body: Any, status: int = 200, **headers: str) -> Any:
 def test_a_success_is_code_0_with_data(code: float, status: int, msg: str | None) -> None:
     body = {"code": code, "msg": msg, "data": {"music": None}, "rid": RID}
     envelope = read_envelope(answer(body, status), NOW)
-    assert json.loads(bytes(envelope.data)) == {"music": None}
-    assert envelope.rid == RID
+    assert (envelope.data, envelope.rid) == (Documented(), RID)
 
 
 @pytest.mark.parametrize("indent", [None, 0, 1, "\t"])
-@pytest.mark.parametrize("data", [{}, {"music": []}, {"x": "\u00e4", "y": [1.5, {"z": None}]}])
-def test_white_space_and_unknown_fields_change_nothing(indent: int | str | None, data: Any) -> None:
+@pytest.mark.parametrize(
+    ("data", "wanted"),
+    [
+        ({}, Documented()),
+        ({"music": []}, Documented(music=[])),
+        ({"x": "\u00e4", "y": [1.5, {"z": None}]}, Documented()),
+        ({"music": [{"id": 2, "name": ""}], "x": []}, Documented(music=[Record(2, "")])),
+    ],
+)
+def test_white_space_and_unknown_fields_change_nothing(indent: int | str | None, data: Any, wanted: Documented) -> None:
     body = {"more": [{"x": 2**70}], "data": data, "rid": RID, "msg": "ok", "code": 0, "": 1}
     text = f" \r\n\t{json.dumps(body, indent=indent, separators=(' ,  ', ' :  '))} \n"
     envelope = read_envelope(answer(text.encode()), NOW)
-    assert json.loads(bytes(envelope.data)) == data
-    assert envelope.rid == RID
+    assert (envelope.data, envelope.rid) == (wanted, RID)
+
+
+@pytest.mark.parametrize(
+    "data", [{"music": 1}, {"music": [{"id": 1, "new": 2}]}, {"music": [{"id": 2**63}]}, {"pagination": {"page": "1"}}]
+)
+def test_data_that_is_not_as_documented_is_handed_on_as_it_came(data: Any) -> None:
+    envelope = read_envelope(answer({"code": 0, "data": data, "rid": RID}), NOW)
+    assert isinstance(envelope.data, msgspec.Raw)
+    assert (json.loads(bytes(envelope.data)), envelope.rid) == (data, RID)
 
 
 @pytest.mark.parametrize("status", [200, 202, *STATUSES])
@@ -233,7 +250,7 @@ def deflated(body: bytes, bits: int) -> bytes:
 )
 def test_what_was_asked_for_is_decompressed(coding: str, body: bytes) -> None:
     envelope = read_envelope(answer(body, Content_Encoding=coding), NOW)
-    assert json.loads(bytes(envelope.data)) == json.loads(PLAIN)["data"]
+    assert envelope.data == Documented(music=[Record(number) for number in range(300)])
 
 
 @pytest.mark.parametrize(
