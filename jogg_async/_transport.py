@@ -14,6 +14,7 @@ from aiohttp.http import HttpProcessingError
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
+from ._deadline import Deadlines
 from ._secret import Secret, clean
 from ._settings import is_loopback
 from ._version import __version__
@@ -109,6 +110,7 @@ class Transport:
         self._proxy = proxy_for(base_url)
         self._http: aiohttp.ClientSession | None = None
         self._connector: _Connector | None = None
+        self._deadlines: Deadlines | None = None
         self._headers = self._merged_headers()
 
     async def get(self, url: URL) -> Answer:
@@ -119,12 +121,16 @@ class Transport:
             SessionClosedError: the caller closed the aiohttp session that was given as ``http``.
         """
         http = self._http or self._session()
+        deadlines = self._deadlines
+        if deadlines is None:
+            deadlines = self._deadlines = Deadlines(self._timeout)
         if http.closed:
             raise SessionClosedError("the aiohttp session given as http is closed")
         try:
-            async with asyncio.timeout(self._timeout):
-                # The headers go with the request: a session's own go to a proxy too.
-                response = await http.get(url, headers=self._headers, allow_redirects=False, proxy=self._proxy)
+            with deadlines.attempt():
+                # A session's own headers go to a proxy too: where there is one, ours go with each request instead.
+                headers = None if self._proxy is None else self._headers
+                response = await http.get(url, headers=headers, allow_redirects=False, proxy=self._proxy)
                 try:
                     body = await _body(response)
                 except BaseException as fault:  # noqa: BLE001 - it is raised again
@@ -157,6 +163,8 @@ class Transport:
         """Close what this transport opened. Closing twice is closing once."""
         if opening := self.stop_opening():
             await asyncio.wait(opening)
+        if self._deadlines is not None:
+            self._deadlines.close()
         if self._http is not None:
             await self._http.close()
 
@@ -175,6 +183,7 @@ class Transport:
             cookie_jar=aiohttp.DummyCookieJar(),
             trace_configs=callers.trace_configs if callers is not None else None,
             timeout=_NO_TIMEOUT,
+            headers=self._headers if self._proxy is None else None,
             auto_decompress=False,  # _wire does it, with a bound
         )
         return self._http
@@ -219,10 +228,10 @@ def proxy_for(url: URL) -> URL | None:
 
 async def _body(response: aiohttp.ClientResponse) -> bytes:
     content = response.content
-    body = await content.readany()
-    if not body:
-        return body
-    chunks, size = [body], len(body)
+    if content.is_eof():  # it came whole with the headers
+        return content.read_nowait()
+    chunks: list[bytes] = []
+    size = 0
     while chunk := await content.readany():
         chunks.append(chunk)
         size += len(chunk)
