@@ -95,6 +95,15 @@ class Crawl:
         """Seconds of a rate-limit pause still to wait."""
         return self._caller.gate.paused if self._caller is not None else 0.0
 
+    def load_held(self) -> bool:
+        """Take in the next page where that takes no waiting; whether tracks are ready then."""
+        window = self._window
+        if window is None or self._closed is not None or self._lock.locked():
+            return False
+        if (held := window.take_held()) is not None:
+            self._admit(window, *held)
+        return bool(self.ready)
+
     def next_track(self) -> Coroutine[Any, Any, Track]:
         """The next track. Cancelling a step loses nothing.
 

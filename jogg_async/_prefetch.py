@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 class Prefetch(Generic[T]):
-    """The window.
+    """The window, in the loop that runs when it is made.
 
     Args:
         job: makes the coroutine that fetches a number.
@@ -41,6 +41,7 @@ class Prefetch(Generic[T]):
         ahead: int,
         ordered: bool,
     ) -> None:
+        self._loop = asyncio.get_running_loop()
         self._job = job
         self._arrived = arrived
         self._width = width
@@ -98,19 +99,23 @@ class Prefetch(Generic[T]):
         Raises:
             Exception: what the job raised, once every result below it is taken. The next call tries that job again.
         """
-        self._try_again()
-        self.fill()
         while True:
-            number = self._takable()
-            if number is not None:
-                return number, self._take(number)
+            if (held := self.take_held()) is not None:
+                return held
             if self.lowest in self._errors:
                 self._raised = self.lowest
                 raise self._errors.pop(self.lowest)
             if not (self._running or self._results):
                 return None
-            self._news = asyncio.get_running_loop().create_future()
+            self._news = self._loop.create_future()
             await self._news
+
+    def take_held(self) -> tuple[int, T] | None:
+        """What `take` returns, where it would not wait for it."""
+        self._try_again()
+        self.fill()
+        number = self._takable()
+        return None if number is None else (number, self._take(number))
 
     def close(self) -> None:
         """Cancel every job, drop every result, and wake who waits."""
@@ -133,7 +138,7 @@ class Prefetch(Generic[T]):
         return not self._closed and running < width and running + len(self._results) < self.budget
 
     def _start(self, number: int) -> None:
-        task = asyncio.get_running_loop().create_task(self._job(number))
+        task = self._loop.create_task(self._job(number))
         self._running[number] = task
         self._tasks.add(task)
         task.add_done_callback(functools.partial(self._finished, number))

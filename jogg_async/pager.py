@@ -78,7 +78,8 @@ class TrackPager:
         try:
             return self._ready.popleft()
         except IndexError:
-            pass
+            if self._crawl.load_held():
+                return self._ready.popleft()
         step = self._crawl.next_track()
         del self  # a traceback that holds this frame must not keep the pager, and so its requests, alive
         return await step
