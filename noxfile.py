@@ -9,6 +9,8 @@ from itertools import chain
 from pathlib import Path
 
 import nox
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 nox.needs_version = ">=2026.4.10"
 nox.options.sessions = ["lint", "types", "build", "core", "tests", "tests_lowest", "coverage", "docs"]
@@ -18,6 +20,7 @@ nox.options.error_on_missing_interpreters = False
 PROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PROJECT)
 DIST = Path("dist")
+LOCKED = bool(os.environ.get("CI"))
 # The wheel must not be shadowed by the tree beside it, and what Python's development mode finds is an error.
 TEST_ENV = {"PYTHONSAFEPATH": "1", "PYTHONDEVMODE": "1"}
 FROM_WHEEL = "import pathlib, sys, jogg_async as j; sys.exit(not pathlib.Path(j.__file__).is_relative_to(sys.prefix))"
@@ -40,10 +43,36 @@ def _group(name: str) -> tuple[str, ...]:
     return nox.project.dependency_groups(PROJECT, name)
 
 
-def _lowest() -> list[str]:
-    """Pin every bound that a user's installation may meet to the version it names."""
-    bounds = [*PROJECT["project"]["dependencies"], *chain(*PROJECT["project"]["optional-dependencies"].values())]
-    return [bound.replace(">=", "==") for bound in bounds if ">=" in bound]
+# Every bound that a user's installation may meet.
+EXTRAS = PROJECT["project"]["optional-dependencies"].values()
+BOUNDS = [bound for bound in chain(PROJECT["project"]["dependencies"], *EXTRAS) if ">=" in bound]
+# What the sessions behind the README's test command install beside the wheel: where CI is set, from a lock each.
+NEEDS = {
+    "build": (*PROJECT["build-system"]["requires"], *_group("build")),
+    "coverage": _group("coverage"),
+    "tests": (*BOUNDS, *_group("tests")),
+    "tests_lowest": (*(bound.replace(">=", "==") for bound in BOUNDS), *_group("tests")),
+}
+LOCKS = {name: Path(".ci", f"{name}.txt") for name in NEEDS}
+
+
+def _check_lock(session: nox.Session, name: str) -> None:
+    """Stop where pyproject.toml asks for what the lock of session `name` does not hold."""
+    lines = LOCKS[name].read_text(encoding="utf-8").splitlines() if LOCKS[name].exists() else []
+    pins = [Requirement(line.rstrip("\\ ")) for line in lines if line[:1].isalnum()]
+    for need in map(Requirement, NEEDS[name]):
+        held = [pin for pin in pins if pin.name == canonicalize_name(need.name)]
+        if not held or not all(need.specifier.contains(str(pin.specifier)[2:]) for pin in held):
+            session.error(f"{LOCKS[name]} does not hold {need}, which pyproject.toml asks for: run `nox -s lock`")
+
+
+def _install_needs(session: nox.Session, name: str, *wheel: str) -> None:
+    """What session `name` needs: the newest, or where CI is set what its lock pins, by hash, and nothing else."""
+    if not LOCKED:
+        session.install(*wheel, *NEEDS[name])
+        return
+    _check_lock(session, name)
+    session.install("--require-hashes", "--requirement", str(LOCKS[name]))
 
 
 def _wheel() -> Path:
@@ -61,8 +90,10 @@ def _coverage_file(session: nox.Session, name: str = "") -> Path:
     return session.cache_dir.resolve() / "coverage" / f".coverage{name}"
 
 
-def _pytest(session: nox.Session) -> None:
+def _pytest(session: nox.Session, needs: str) -> None:
     """Test the installed wheel: on the oldest Python for the coverage gate too, unless with arguments of one's own."""
+    _install_needs(session, needs, f"{_wheel()}[all]")
+    session.install("--force-reinstall", "--no-deps", str(_wheel()))  # apart: pip wants hashes of all or of none
     session.run("python", "-c", FROM_WHEEL, env=TEST_ENV)
     if session.posargs or session.python != PYTHONS[0]:  # measuring doubles the time, and one Python tells enough
         session.run("python", "-m", "pytest", *session.posargs, env=TEST_ENV)
@@ -75,7 +106,9 @@ def _pytest(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Rules and format."""
+    """Rules and format, and locks that fit pyproject.toml."""
+    for name in NEEDS:
+        _check_lock(session, name)
     session.install(*_group("lint"))
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
@@ -84,14 +117,26 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def build(session: nox.Session) -> None:
     """Build sdist and wheel, and look into them. The other sessions install this wheel."""
-    session.install(*_group("build"))
+    _install_needs(session, "build")
     shutil.rmtree(DIST, ignore_errors=True)
-    session.run("python", "-m", "build", "--outdir", str(DIST))
+    session.run("python", "-m", "build", "--no-isolation", "--outdir", str(DIST))  # isolated, it installs its own
     session.run("twine", "check", "--strict", *map(str, DIST.iterdir()))
     packed = {name for name in zipfile.ZipFile(_wheel()).namelist() if ".dist-info/" not in name}
     tree = {path.as_posix() for pattern in ("*.py", "py.typed") for path in Path("jogg_async").rglob(pattern)}
     if packed != tree:
         session.error(f"The wheel and the tree differ: {sorted(packed ^ tree)}")
+
+
+@nox.session
+def lock(session: nox.Session) -> None:
+    """Pin the newest of what the README's test command installs, by hash, for every Python and platform."""
+    session.install(*_group("lock"))
+    command = ("uv", "pip", "compile", "--no-config", "--no-build", "--upgrade", "--universal", "--generate-hashes")
+    written = ("--quiet", "--no-annotate", "--custom-compile-command", "nox -s lock", "--python-version", PYTHONS[0])
+    for name, needs in NEEDS.items():
+        wanted = Path(session.create_tmp(), f"{name}.in")
+        wanted.write_text("\n".join(needs), encoding="utf-8")
+        session.run(*command, *written, "--output-file", str(LOCKS[name]), str(wanted))
 
 
 @nox.session(requires=["build"])
@@ -117,21 +162,19 @@ def tests(session: nox.Session) -> None:
     """The whole suite on the newest dependencies; then on the lowest ones, and the coverage gate."""
     if session.python == PYTHONS[0] and not session.posargs:
         session.notify("tests_lowest")
-    _install(session, *_group("tests"))
-    _pytest(session)
+    _pytest(session, "tests")
 
 
 @nox.session(python=PYTHONS[0], requires=["build"])
 def tests_lowest(session: nox.Session) -> None:
     """The whole suite on the oldest Python and the lowest dependencies that pyproject.toml allows."""
-    _install(session, *_lowest(), *_group("tests"))
-    _pytest(session)
+    _pytest(session, "tests_lowest")
 
 
 @nox.session
 def coverage(session: nox.Session) -> None:
     """Add up what the test sessions covered, and hold it against the gate."""
-    session.install(*(name for name in _group("tests") if name.startswith("coverage")))
+    _install_needs(session, "coverage")
     env = {"COVERAGE_FILE": str(_coverage_file(session))}
     session.run("coverage", "combine", env=env)
     session.run("coverage", "report", env=env)
