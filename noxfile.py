@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from hashlib import sha256
 from itertools import chain
 from pathlib import Path
 
@@ -116,15 +117,44 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def build(session: nox.Session) -> None:
-    """Build sdist and wheel, and look into them. The other sessions install this wheel."""
+    """Build sdist and wheel, look into them, and build them again. The other sessions install this wheel."""
     _install_needs(session, "build")
     shutil.rmtree(DIST, ignore_errors=True)
-    session.run("python", "-m", "build", "--no-isolation", "--outdir", str(DIST))  # isolated, it installs its own
+    digests = _build(session, Path(), DIST)
     session.run("twine", "check", "--strict", *map(str, DIST.iterdir()))
     packed = {name for name in zipfile.ZipFile(_wheel()).namelist() if ".dist-info/" not in name}
     tree = {path.as_posix() for pattern in ("*.py", "py.typed") for path in Path("jogg_async").rglob(pattern)}
     if packed != tree:
         session.error(f"The wheel and the tree differ: {sorted(packed ^ tree)}")
+    if _build_again(session) != digests:
+        session.error("Two builds of the same content differ: see their digests above")
+
+
+def _build(session: nox.Session, tree: Path, dist: Path, **env: str) -> dict[str, str]:
+    """Without isolation, which would install build tools of its own; dated as hatchling does by default."""
+    command = ("python", "-m", "build", "--no-isolation", "--outdir", str(dist), str(tree))
+    session.run(*command, env={"SOURCE_DATE_EPOCH": None, **env})
+    digests = {built.name: sha256(built.read_bytes()).hexdigest() for built in sorted(dist.iterdir())}
+    for name, digest in digests.items():
+        session.log(f"sha256:{digest} {name}")
+    return digests
+
+
+def _build_again(session: nox.Session) -> dict[str, str]:
+    """Build from the unpacked sdist, in an environment where nothing is as it was but the content."""
+    scratch = Path(session.create_tmp(), "again")
+    shutil.rmtree(scratch, ignore_errors=True)
+    (sdist,) = DIST.glob("*.tar.gz")
+    shutil.unpack_archive(sdist, scratch, filter="data")
+    for path in scratch.rglob("*"):
+        path.chmod(path.stat().st_mode & 0o700)
+        os.utime(path, (0, 0))
+    mask = os.umask(0o077)
+    try:
+        tree = scratch / sdist.name.removesuffix(".tar.gz")
+        return _build(session, tree, scratch / "dist", LC_ALL="C", TZ="Etc/GMT-14", PYTHONHASHSEED="1")
+    finally:
+        os.umask(mask)
 
 
 @nox.session
