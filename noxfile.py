@@ -250,6 +250,23 @@ def bench(session: nox.Session) -> None:
     session.run("python", "-m", "bench", "--json", str(report), *_newest(session), *session.posargs, env=env)
 
 
+@nox.session(requires=["build"])
+def soak(session: nox.Session) -> None:
+    """Crawl with the wheel under faults and limits for an hour, and watch the process; `-- --help` tells more."""
+    _install(session, *_group("soak"), extras="")
+    _show_tests(session)
+    session.run("python", "-c", FROM_WHEEL, env=TEST_ENV)
+    samples = session.cache_dir.resolve() / "soak.csv"
+    env = {"PYTHONSAFEPATH": "1"}
+    session.run("python", "-m", "tests.soak", "--samples", str(samples), *session.posargs, env=env)
+
+
+def _show_tests(session: nox.Session) -> None:
+    """Let the environment find `tests`, behind the wheel: on PYTHONPATH the tree would shadow it."""
+    libraries = str(session.run("python", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", silent=True))
+    Path(libraries.strip(), "tests.pth").write_text(str(Path.cwd()), encoding="utf-8")
+
+
 def _newest(session: nox.Session) -> list[str]:
     """The wheel in an environment of the newest Python on this machine, where the session runs on an older one."""
     running = session.python or f"{sys.version_info.major}.{sys.version_info.minor}"

@@ -1,0 +1,76 @@
+"""What goes wrong with a request: it asks for that itself, by query parameters, so that the service keeps no books."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import TYPE_CHECKING, Final
+
+from jogg_async.testing import Fault
+
+if TYPE_CHECKING:
+    from jogg_async.testing import FakeJogg, SeenRequest
+
+PASSING: Final = {
+    "system": Fault.business(50000),
+    "system, http 500": Fault.business(50000, http_status=500),
+    "system, named wait": Fault.business(50000, retry_after=0.02),
+    "html 503": Fault.html(503),
+    "garbage 502": Fault.raw(b"\x00\xff{]", status=502),
+    "timeout 408": Fault.html(408),
+    "drop": Fault.drop(),
+    "reset": Fault.reset(),
+    "truncate": Fault.truncate(),
+    "truncate, chunked": Fault.truncate(chunked=True),
+    "stall": Fault.stall(3.0),
+    "stall in the body": Fault.stall_body(3.0),
+}
+"""What a repetition mends. The stalls are longer than the time-out of the sessions that meet them."""
+
+HARMLESS: Final = {"slow": Fault.slow(0.1), "drip": Fault.drip(0.05), "gzip": Fault.gzip()}
+LIMIT: Final = {"limit": Fault.business(429, retry_after=0.05), "limit, unnamed": Fault.business(429)}
+FATAL: Final = {
+    "10104": Fault.business(10104, http_status=404),
+    "10105": Fault.business(10105, http_status=401),
+    "18020": Fault.business(18020),
+    "18025": Fault.business(18025, http_status=403),
+    "40000": Fault.business(40000),
+    "garbage": Fault.raw(b"{]"),
+    "types": Fault.wrong_types("duration", "12"),
+}
+"""What no repetition mends."""
+
+CHAOS: Final = [*PASSING.values(), *HARMLESS.values()] * 3 + [*LIMIT.values()]
+
+
+class Spoiler:
+    """Spoils the requests of a fake as they ask for it.
+
+    ``chaos`` is the share of requests that meet something passing or harmless; ``spoil`` names the page that meets the
+    fatal fault ``with``, half of the times it is asked for.
+
+    Args:
+        fake: whose requests; it must have no other faults and no changes in waiting.
+        dice: decides which.
+    """
+
+    def __init__(self, fake: FakeJogg, dice: Random) -> None:
+        self._fake = fake
+        self._dice = dice
+        self.requests = self.faults = 0
+        fake.on_request = self._spoil
+
+    def _spoil(self, seen: SeenRequest) -> None:
+        self.requests += 1
+        fault = self._chosen(seen)
+        if fault is not None:
+            self.faults += 1
+            self._fake.clear()  # the lines used up
+            self._fake.fail(fault)
+
+    def _chosen(self, seen: SeenRequest) -> Fault | None:
+        query = seen.query
+        if query.get("spoil") == str(seen.page) and self._dice.random() < 0.5:
+            return FATAL[query["with"]]
+        if self._dice.random() < float(query.get("chaos", 0)):
+            return self._dice.choice(CHAOS)
+        return None
