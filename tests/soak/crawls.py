@@ -103,11 +103,8 @@ def spoilt(dice: Random) -> dict[str, Any]:
 async def broken(world: World, dice: Random) -> None:
     """A loop left by `break`: nothing else holds the pager."""
     asked = listing(world, dice)
-    count, found = dice.randint(1, 400), list[Track]()
-    async for track in asked.pager():
-        found.append(track)
-        if len(found) == count:
-            break
+    count = dice.randint(1, 400)
+    found = await _piece(asked.pager(), count)
     check(found == asked.wanted[:count], "tracks before the break", asked.arguments, ids(found))
     world.counts.tracks += len(found)
 
@@ -154,18 +151,24 @@ async def resumed(world: World, dice: Random) -> None:
     wanted = world.oracles[place].tracks(asked.page_size, start_page=asked.arguments.get("start_page", 1))
     pager, found = asked.pager(), list[Track]()
     while len(found) < len(wanted):
-        count = dice.randint(1, 600)
-        async for track in pager:
-            found.append(track)
-            count -= 1
-            if not count:
-                break
+        piece = await _piece(pager, dice.randint(1, 600))
+        check(piece, "a piece brings tracks", asked.arguments, ids(found), ids(wanted))
+        found += piece
         saved = json.loads(json.dumps(pager.checkpoint()))
         await pager.aclose()
         pager = asked.jogg.tracks(resume=saved)
     check(await anext(pager, None) is None, "nothing is left", asked.arguments)
     check(found == wanted, "tracks in pieces", asked.arguments, ids(found), ids(wanted))
     world.counts.tracks += len(found)
+
+
+async def _piece(pager: TrackPager, count: int) -> list[Track]:
+    found: list[Track] = []
+    async for track in pager:
+        found.append(track)
+        if len(found) == count:
+            break
+    return found
 
 
 async def by_pages(world: World, dice: Random) -> None:

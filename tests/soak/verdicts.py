@@ -18,8 +18,9 @@ _WARM_UP: Final = 0.1
 _LONG: Final = 30.0
 """Minutes from which a slope says more than the noise of its ends."""
 
-_RSS_AN_HOUR: Final = 1.0
-"""Megabytes: a leak of a single track for every thousand that pass would come to more."""
+_RSS_AN_HOUR: Final = 3.0
+"""Megabytes: 50 bytes leaked by each of an hour's 70,000 crawls would come to more, a tenth of a byte by each of its
+40 million tracks; a single late step of the allocator comes to about as much."""
 
 _RSS_QUARTERS: Final = 4.0
 """Megabytes between the first quarter and the last of a short run: what windows and the allocator move by."""
