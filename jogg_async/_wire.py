@@ -95,10 +95,18 @@ def read_envelope(answer: Answer, now: float, key: str = "") -> Success:
         envelope = _envelope_or_none(answer, key)
         raise _refusal(answer, envelope, _code(envelope), now, key)
     body = _plain(answer)
-    success = _success(body)
+    success = _success(body) if _is_text(body) else None
     if success is None or success.code != 0:
         raise _fault(answer, body, now, key)
     return success
+
+
+def _is_text(body: bytes) -> bool:
+    """Whether all of it is UTF-8: msgspec does not look at the bytes of the fields that it skips."""
+    try:
+        return body.isascii() or bool(body.decode())
+    except UnicodeDecodeError:
+        return False
 
 
 def _success(body: bytes) -> Success | None:

@@ -199,6 +199,14 @@ def test_what_is_not_json_is_a_decode_error(body: bytes) -> None:
     assert len(str(error)) < 500
 
 
+@pytest.mark.parametrize(
+    "where", [b'{"code":0,"data":{},"x":%s}', b'{"code":0,"data":{"x":%s}}', b'{"code":0,"data":{%s:1}}']
+)
+def test_what_is_not_utf_8_is_not_json_even_where_nobody_looks(where: bytes) -> None:
+    for text in (b'"\xff"', b'"\xc0\x80"', b'"\xed\xa0\x80"'):
+        assert isinstance(error_of(where % text), DecodeError)
+
+
 @settings(deadline=None)
 @given(
     st.binary(max_size=60), st.sampled_from([200, 302, 400, 429, 500]), st.sampled_from(["", "gzip", "deflate", "br"])
