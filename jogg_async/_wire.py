@@ -235,7 +235,7 @@ def _code(envelope: Any) -> int | None:
     code = _field(envelope, "code")
     if type(code) is float and code.is_integer() and abs(code) < 2**53:
         return int(code)
-    return code if type(code) is int and abs(code) < 2**63 else None
+    return code if type(code) is int and -(2**63) <= code < 2**63 else None
 
 
 def _text(envelope: Any, name: str) -> str | None:

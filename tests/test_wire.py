@@ -175,6 +175,14 @@ def test_a_shape_that_is_no_envelope_is_named_by_its_place(body: Any, path: str)
     assert not is_retried(error)
 
 
+@pytest.mark.parametrize("code", [-(2**63), 2**63 - 1])
+def test_a_code_may_be_any_integer_of_64_bits(code: int) -> None:
+    error = error_of({"code": code})
+    assert isinstance(error, APIError)
+    assert error.code == code
+    assert isinstance(error_of({"code": code + (1 if code > 0 else -1)}), DecodeError)
+
+
 def test_a_malformed_envelope_keeps_its_rid() -> None:
     assert error_of({"code": 0, "data": None, "rid": RID}).rid == RID
     assert error_of({"code": "0", "rid": RID}).rid == RID
