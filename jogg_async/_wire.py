@@ -131,8 +131,12 @@ def _fault(answer: Answer, body: bytes, now: float, key: str) -> APIError | Deco
         return _refusal(answer, envelope, code, now, key)
     if not isinstance(_field(envelope, "data"), dict):
         return _wrong("$.data", _field(envelope, "data"), "an object", envelope)
-    name = "msg" if _text(envelope, "msg") is None and _field(envelope, "msg") is not None else "rid"
-    return _wrong(f"$.{name}", _field(envelope, name), "a string", envelope)
+    for name in ("msg", "rid"):
+        if not isinstance(_field(envelope, name), str | None):
+            return _wrong(f"$.{name}", _field(envelope, name), "a string", envelope)
+    return DecodeError(
+        "a field of the envelope comes twice, once of a wrong type", path="$", rid=_text(envelope, "rid")
+    )
 
 
 def is_retried(error: JoggError) -> bool:

@@ -183,6 +183,14 @@ def test_a_code_may_be_any_integer_of_64_bits(code: int) -> None:
     assert isinstance(error_of({"code": code + (1 if code > 0 else -1)}), DecodeError)
 
 
+@pytest.mark.parametrize("field", [b'"code":"x"', b'"msg":1', b'"rid":[]'])
+def test_a_field_that_comes_twice_is_not_blamed_on_another(field: bytes) -> None:
+    error = error_of(b'{%s,"code":0,"msg":"","rid":"%s","data":{}}' % (field, RID.encode()))
+    assert isinstance(error, DecodeError)
+    assert (error.path, error.rid) == ("$", RID)
+    assert "twice" in str(error)
+
+
 def test_a_malformed_envelope_keeps_its_rid() -> None:
     assert error_of({"code": 0, "data": None, "rid": RID}).rid == RID
     assert error_of({"code": "0", "rid": RID}).rid == RID
