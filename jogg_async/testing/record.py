@@ -23,7 +23,7 @@ class SeenRequest:
     path: str
     """Such as "/v2/musics", decoded."""
     query: dict[str, str]
-    """The query parameters, decoded; of a repeated one, the last."""
+    """The query parameters, decoded; of a repeated one, the first."""
     headers: Mapping[str, str] = attrs.field(repr=False)
     """The headers as they were sent; looked up without regard to case. Not in the `repr`, since one is the key."""
     page: int | None = None

@@ -25,7 +25,8 @@ ENDPOINT: Final = "/v2/musics"
 _MAX_PAGE_SIZE: Final = 100
 _MUSIC_PATH: Final = re.compile(r"/music/(\d{1,18})\.wav", re.ASCII)
 _RANGE: Final = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
-_INTEGER: Final = re.compile(r"[+-]?\d{1,18}", re.ASCII)
+# So many digits Python reads and writes whatever its limit is set to; the vendor names no upper bound for a page.
+_INTEGER: Final = re.compile(r"[+-]?\d{1,640}", re.ASCII)
 
 # The vendor says "standard HTTP status codes" and no more; these are the ones that fit.
 _HTTP_STATUS: Final[Mapping[int, int]] = {
@@ -37,8 +38,8 @@ _HTTP_STATUS: Final[Mapping[int, int]] = {
 
 
 def integer(text: str | None, default: int) -> int | None:
-    """A query value as an integer: absent or empty is the default, anything else that is no integer is `None`."""
-    if not text:
+    """A query value as an integer: absent is the default, anything else that is no integer is `None`."""
+    if text is None:
         return default
     return int(text) if _INTEGER.fullmatch(text) else None
 

@@ -53,6 +53,18 @@ async def test_request_ids_are_new_each_time_and_the_same_for_a_seed(ask: Asker)
     assert all(re.fullmatch(r"[0-9a-f]{32}", rid) for rid in rids[0])
 
 
+@pytest.mark.parametrize("page", [2**63, 10**30, 10**639])
+async def test_a_page_far_past_the_end_is_not_refused_for_its_digits(ask: Asker, page: int) -> None:
+    async with FakeJogg(25) as fake:
+        data = (await ask(fake, page=page)).json["data"]
+        assert (data["music"], data["pagination"]["page"]) == ([], page)
+
+
+async def test_a_page_of_more_digits_than_python_reads_is_refused(ask: Asker) -> None:
+    async with FakeJogg(25) as fake:
+        assert (await ask(fake, page="9" * 5000)).json["code"] == 40000
+
+
 @pytest.mark.parametrize(("null", "empty"), [(False, []), (True, None)])
 async def test_a_page_past_the_end_is_empty(ask: Asker, null: bool, empty: Any) -> None:
     async with FakeJogg(25, null_when_empty=null) as fake:
@@ -94,11 +106,13 @@ async def test_the_key_can_be_chosen(ask: Asker) -> None:
 @pytest.mark.parametrize(
     "query",
     [
+        {"page": ""},
         {"page": 0},
         {"page": -1},
         {"page": "one"},
         {"page": "1.0"},
         {"page": "٣"},
+        {"page_size": ""},
         {"page_size": 0},
         {"page_size": 101},
         {"page_size": "ten"},
@@ -108,6 +122,13 @@ async def test_parameters_out_of_range_are_refused(ask: Asker, query: dict[str, 
     async with FakeJogg() as fake:
         reply = await ask(fake, **query)
         assert (reply.status, reply.json["code"]) == (400, 40000)
+
+
+async def test_of_a_repeated_parameter_the_first_counts(ask: Asker) -> None:
+    async with FakeJogg(25) as fake:
+        reply = await ask(fake, "/v2/musics?page=2&page=x&page_size=5&page_size=6")
+        assert ids(reply.json) == [6, 7, 8, 9, 10]
+        assert fake.requests[0].query == {"page": "2", "page_size": "5"}
 
 
 async def test_unknown_parameters_are_ignored(ask: Asker) -> None:
