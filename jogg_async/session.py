@@ -222,7 +222,7 @@ class JoggSession:
             mood: only this mood; `None` for all.
 
         Raises:
-            DecodeError: the answer names no total.
+            DecodeError: the answer names no total, or one below 0.
             JoggError: the request failed for good.
             SessionClosedError: the session is closed, or was closed meanwhile.
         """
@@ -230,8 +230,9 @@ class JoggSession:
         page = await self._fetch(listing, 1, skip_invalid=True)
         total, rid = page.pagination.total_items, page.rid
         del page  # a traceback that shows local variables need not show its records
-        if total is None:
-            error = DecodeError("the answer has no total", path="$.data.pagination.total_items", rid=rid)
+        if total is None or total < 0:
+            what = "the answer has no total" if total is None else f"the answer's total is {total}"
+            error = DecodeError(what, path="$.data.pagination.total_items", rid=rid)
             error.page, error.attempts, error.asked = 1, 1, f"GET {listing.address(1)}"
             raise error
         return total

@@ -75,6 +75,13 @@ async def test_no_count_without_a_total(fake: FakeJogg, jogg: JoggSession) -> No
     assert (caught.value.page, caught.value.attempts, len(caught.value.rid or "")) == (1, 1, 32)
 
 
+async def test_no_count_below_0(fake: FakeJogg, jogg: JoggSession) -> None:
+    fake.fail(patched(total_items=-7))
+    with pytest.raises(DecodeError, match="the answer's total is -7") as caught:
+        await jogg.count()
+    assert caught.value.path == "$.data.pagination.total_items"
+
+
 async def test_bad_arguments_ask_nothing(fake: FakeJogg, jogg: JoggSession) -> None:
     bad: list[dict[str, Any]] = [{"number": 0}, {"page_size": 0}, {"page_size": 101}, {"params": {"page": 1}}]
     for arguments in bad:
