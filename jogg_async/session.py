@@ -212,7 +212,7 @@ class JoggSession:
         checked_int("number", number, 1)
         checked_policy("on_invalid", on_invalid, OnInvalid)
         listing = listing_of(self._base_url, page_size, filters_of(genre, mood, params))
-        return await self._fetch(listing, number, skip_invalid=on_invalid == "skip")
+        return await self._fetch(listing, number, Tally(), skip_invalid=on_invalid == "skip")
 
     async def count(self, *, genre: str | None = None, mood: str | None = None) -> int:
         """The number of tracks, from one request for one track.
@@ -227,19 +227,20 @@ class JoggSession:
             SessionClosedError: the session is closed, or was closed meanwhile.
         """
         listing = listing_of(self._base_url, 1, filters_of(genre, mood, None))
-        page = await self._fetch(listing, 1, skip_invalid=True)
+        tally = Tally()
+        page = await self._fetch(listing, 1, tally, skip_invalid=True)
         total, rid = page.pagination.total_items, page.rid
         del page  # a traceback that shows local variables need not show its records
         if total is None or total < 0:
             what = "the answer has no total" if total is None else f"the answer's total is {total}"
             error = DecodeError(what, path="$.data.pagination.total_items", rid=rid)
-            error.page, error.attempts, error.asked = 1, 1, f"GET {listing.address(1)}"
+            error.page, error.attempts, error.asked = 1, tally.requests, f"GET {listing.address(1)}"
             raise error
         return total
 
-    async def _fetch(self, listing: Listing, number: int, *, skip_invalid: bool) -> Page:
+    async def _fetch(self, listing: Listing, number: int, tally: Tally, *, skip_invalid: bool) -> Page:
         caller = self._connected()
-        request = caller.page(listing, number, Lane(1), Tally(), skip_invalid=skip_invalid)
+        request = caller.page(listing, number, Lane(1), tally, skip_invalid=skip_invalid)
         return (await self._until_closed(request)).page
 
     async def _until_closed(self, request: Coroutine[Any, Any, _T]) -> _T:

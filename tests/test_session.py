@@ -75,6 +75,14 @@ async def test_no_count_without_a_total(fake: FakeJogg, jogg: JoggSession) -> No
     assert (caught.value.page, caught.value.attempts, len(caught.value.rid or "")) == (1, 1, 32)
 
 
+async def test_no_count_tells_of_every_attempt(fake: FakeJogg, jogg: JoggSession) -> None:
+    fake.fail(Fault.business(50000))
+    fake.fail(patched(total_items=None))
+    with pytest.raises(DecodeError, match="after 2 attempts") as caught:
+        await jogg.count()
+    assert caught.value.attempts == len(fake.requests) == 2
+
+
 async def test_no_count_below_0(fake: FakeJogg, jogg: JoggSession) -> None:
     fake.fail(patched(total_items=-7))
     with pytest.raises(DecodeError, match="the answer's total is -7") as caught:
