@@ -161,12 +161,14 @@ class Transport:
 
     async def aclose(self) -> None:
         """Close what this transport opened. Closing twice is closing once."""
-        if opening := self.stop_opening():
-            await asyncio.wait(opening)
-        if self._deadlines is not None:
-            self._deadlines.close()
-        if self._http is not None:
-            await self._http.close()
+        try:
+            if opening := self.stop_opening():
+                await asyncio.wait(opening)
+        finally:
+            if self._deadlines is not None:
+                self._deadlines.close()
+            if self._http is not None:
+                await self._http.close()
 
     def _session(self) -> aiohttp.ClientSession:
         callers = self._callers

@@ -113,15 +113,20 @@ class JoggSession:
         A step that waits raises `SessionClosedError`.
         """
         self._closed = True
-        calls = tuple(self._calls)
+        calls, crawls = tuple(self._calls), tuple(self._crawls)
+        # All of it at once, and the connections in any case: this call may be cancelled wherever it waits.
         for call in calls:
             call.cancel()
-        await asyncio.gather(*(crawl.aclose(SessionClosedError) for crawl in tuple(self._crawls)))
-        if calls:
-            await asyncio.wait(calls)
-        if self._caller is not None:
-            self._caller.gate.close()
-        await self._transport.aclose()
+        for crawl in crawls:
+            crawl.close(SessionClosedError)
+        try:
+            await asyncio.gather(*(crawl.aclose(SessionClosedError) for crawl in crawls))
+            if calls:
+                await asyncio.wait(calls)
+        finally:
+            if self._caller is not None:
+                self._caller.gate.close()
+            await self._transport.aclose()
 
     def tracks(
         self,

@@ -179,6 +179,23 @@ async def test_closing_twice_is_closing_once(fake: FakeJogg) -> None:
     await until(lambda: fake.open_connections == 0)
 
 
+@pytest.mark.parametrize("patience", [1, 2, 3])
+async def test_a_close_that_is_cancelled_leaves_nothing_open(make_fake: MakeFake, patience: int) -> None:
+    fake = await make_fake(latency=3600)
+    session = JoggSession(fake.api_key, base_url=fake.url)
+    with no_complaints():
+        step = asyncio.ensure_future(anext(session.tracks()))
+        await until(lambda: fake.in_flight == 1 and fake.open_connections == 8)
+        closing = asyncio.ensure_future(session.aclose())
+        await turns(patience)
+        closing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await closing
+        with pytest.raises(SessionClosedError):
+            await asyncio.wait_for(step, 5)
+        await until(lambda: fake.open_connections == 0)
+
+
 async def test_a_closed_session_is_of_no_more_use(fake: FakeJogg) -> None:
     session = JoggSession(fake.api_key, base_url=fake.url)
     assert await session.count() == 250
