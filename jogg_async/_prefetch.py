@@ -120,7 +120,7 @@ class Prefetch(Generic[T]):
     def close(self) -> None:
         """Cancel every job, drop every result, and wake who waits."""
         self._closed = True
-        for task in self._tasks:
+        for task in tuple(self._running.values()):  # each once: the next time it may be leaving the caller's limiter
             task.cancel()
         self._running.clear()
         self._results.clear()

@@ -112,11 +112,11 @@ class JoggSession:
 
         A step that waits raises `SessionClosedError`.
         """
-        self._closed = True
         calls, crawls = tuple(self._calls), tuple(self._crawls)
         # All of it at once, and the connections in any case: this call may be cancelled wherever it waits.
-        for call in calls:
+        for call in () if self._closed else calls:  # each once: the next time it may be leaving the caller's limiter
             call.cancel()
+        self._closed = True
         for crawl in crawls:
             crawl.close(SessionClosedError)
         try:

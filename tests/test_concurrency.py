@@ -16,6 +16,7 @@ from jogg_async import (
     RateLimitError,
     RetryPolicy,
     ServerError,
+    SessionClosedError,
     TransportError,
 )
 from jogg_async.testing import Fault, RateLimit
@@ -177,6 +178,34 @@ async def test_the_limiter_is_entered_around_each_attempt(fake: FakeJogg, make_s
     with pytest.raises(Exception, match="40000"):
         await session.page()
     assert (limiter.entered, limiter.inside) == (7, 0)
+
+
+class Slow(Counted):
+    """One that takes its time to let go."""
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await turns(5)
+        await super().__aexit__(kind, error, traceback)
+
+
+async def test_closing_again_does_not_cut_the_exit_of_a_limiter_short(fake: FakeJogg) -> None:
+    fake.fail(Fault.stall(), times=None, after=1)
+    limiter = Slow()
+    async with JoggSession(fake.api_key, base_url=fake.url, limiter=limiter) as session:
+        pager = session.tracks(page_size=10)
+        await anext(pager)
+        waiting = asyncio.ensure_future(session.page())
+        await until(lambda: fake.in_flight == 8)
+        del pager
+        closing = asyncio.ensure_future(session.aclose())
+        await turns(3)
+    await closing
+    with pytest.raises(SessionClosedError):
+        await waiting
+    assert limiter.entered == 10
+    assert limiter.inside == 0
 
 
 async def test_a_limiter_from_aiolimiter(fake: FakeJogg, make_session: MakeSession) -> None:
