@@ -15,6 +15,7 @@ import attrs
 import pytest
 
 from jogg_async import (
+    CatalogueChangedError,
     JoggError,
     JoggSession,
     Page,
@@ -78,6 +79,7 @@ class Scene:
         unordered: the pager promises no order.
         leaves_nothing: what was cut off had already closed what it used.
         closes: it closed the pager.
+        tells: the pager's end tells of a change of the catalogue.
     """
 
     fake: FakeJogg
@@ -91,6 +93,7 @@ class Scene:
     loses: bool = False
     unordered: bool = False
     closes: bool = False
+    tells: bool = False
     leaves_nothing: bool = False
 
     def tracks(self, **kwargs: Any) -> TrackPager:
@@ -294,6 +297,15 @@ async def a_last_step(scene: Scene) -> Coroutine[Any, Any, Any]:
     return step(await scene.taken(TRACKS))
 
 
+async def a_last_step_that_tells_of_a_change(scene: Scene) -> Coroutine[Any, Any, Any]:
+    def grown(envelope: Any) -> None:
+        envelope["data"]["pagination"]["total_items"] += 1
+
+    scene.fake.fail(Fault.patch(grown), page=3)
+    scene.tells = True
+    return step(await scene.taken(TRACKS, on_drift="raise"))
+
+
 OPERATIONS: Final[tuple[Prepare, ...]] = (
     a_first_step,
     a_step_that_waits,
@@ -320,12 +332,15 @@ OPERATIONS: Final[tuple[Prepare, ...]] = (
     opening_ahead,
     a_new_pass,
     a_last_step,
+    a_last_step_that_tells_of_a_change,
 )
 
 CONCURRENT: Final[dict[Prepare, int]] = {
     a_step_that_waits_for_a_turn: 1,
     a_page_that_waits_for_a_turn: 1,
     opening_ahead: 4,
+    a_last_step: 4,
+    a_last_step_that_tells_of_a_change: 4,
     closing_a_pager_that_opens_connections: 4,
 }
 """The requests in flight, where they are not `CONCURRENCY`."""
@@ -346,6 +361,9 @@ async def check_pager(scene: Scene, ending: Ending) -> None:
         scene.found = scene.wanted[: pager.progress.tracks]
     assert pager.progress.tracks == len(scene.found)
     wanted = scene.found.copy() if scene.closes else scene.wanted
+    if scene.tells and ending.cut:
+        with pytest.raises(CatalogueChangedError):
+            await anext(pager)
     await read_all(scene.found, pager)
     assert (sorted(scene.found) if scene.unordered else scene.found) == wanted
 
@@ -394,7 +412,7 @@ async def trial(fake: FakeJogg, prepare: Prepare, cut: Cut, point: int, server: 
     scene = Scene(fake, limiter, jogg, concurrency)
     with no_complaints():
         ending = await cut(await prepare(scene), point)
-        assert ending.error is None or isinstance(ending.error, JoggError)
+        assert ending.error is None or isinstance(ending.error, CatalogueChangedError if scene.tells else JoggError)
         scene.take(ending.result)
         if scene.leaves_nothing:
             await check_nothing_left(scene, server)
