@@ -171,7 +171,9 @@ def _lenient(body: bytes) -> Any:
     try:
         return msgspec.json.decode(body)
     except msgspec.ValidationError:  # well-formed, with a number that msgspec does not take
-        return json.loads(body, parse_constant=_not_json, parse_int=_unbounded)
+        value = json.loads(body, parse_constant=_not_json, parse_int=_unbounded)
+        json.dumps(value, ensure_ascii=False).encode()  # which fails where json took half a surrogate pair
+        return value
 
 
 def _not_json(constant: str) -> Any:

@@ -223,6 +223,13 @@ def test_what_is_not_utf_8_is_not_json_even_where_nobody_looks(where: bytes) -> 
         assert isinstance(error_of(where % text), DecodeError)
 
 
+@pytest.mark.parametrize("status", [200, 500])
+def test_half_a_surrogate_pair_beside_a_number_beyond_all_bounds_is_no_message(status: int) -> None:
+    error = error_of(b'{"x":1e999,"code":1,"msg":"\\ud800"}', status)
+    assert isinstance(error, DecodeError if status == 200 else ServerError)
+    assert str(error).encode()
+
+
 @settings(deadline=None)
 @given(
     st.binary(max_size=60), st.sampled_from([200, 302, 400, 429, 500]), st.sampled_from(["", "gzip", "deflate", "br"])
