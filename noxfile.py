@@ -261,6 +261,16 @@ def soak(session: nox.Session) -> None:
     session.run("python", "-m", "tests.soak", "--samples", str(samples), *session.posargs, env=env)
 
 
+@nox.session(requires=["build"])
+def fuzz(session: nox.Session) -> None:
+    """Fuzz what reads bytes from outside for an hour; `-- --help` tells more. The corpus stays in nox's cache."""
+    _install(session, *_group("fuzz"), extras="")
+    _show_tests(session)
+    session.run("python", "-c", FROM_WHEEL, env=TEST_ENV)
+    folder = session.cache_dir.resolve() / "fuzz"
+    session.run("python", "-m", "tests.fuzz", "--folder", str(folder), *session.posargs, env={"PYTHONSAFEPATH": "1"})
+
+
 def _show_tests(session: nox.Session) -> None:
     """Let the environment find `tests`, behind the wheel: on PYTHONPATH the tree would shadow it."""
     libraries = str(session.run("python", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", silent=True))

@@ -1,0 +1,121 @@
+"""What is fuzzed: each target takes bytes, and raises where the client did anything but what it promises."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
+
+from jogg_async import APIError, DecodeError, JoggError, TransportError
+from jogg_async._checkpoint import MAX_PAGE_SIZE, Checkpoint
+from jogg_async._convert import decode_page
+from jogg_async._wire import Answer, is_retried, read_envelope, retry_after
+from jogg_async.errors import RateLimitError, ServerError
+from tests.agreement import claim, claim_decent, compare
+from tests.bodies import Change, body
+
+_STATUS: Final = (200, 201, 204, 301, 400, 401, 402, 403, 404, 408, 418, 422, 429, 500, 502, 503)
+_CODINGS: Final = (None, "", "gzip", "x-gzip", "deflate", "identity", "br", " GZIP ")
+_NOW: Final = 1_700_000_000.0
+_KEY: Final = "secret-key"
+_MOST_CHANGES: Final = 12
+
+
+def bodies(data: bytes) -> None:
+    """A body of HTTP 200, in all three ways to decode. The first byte says whether invalid records are passed over."""
+    compare(data[1:], skip_invalid=bool(data[:1] and data[0] % 2))
+
+
+def pages(data: bytes) -> None:
+    """A good page with changes: bytes for its size and its ends, then four bytes for each change."""
+    if len(data) < 4:
+        return
+    form, before, behind, cut = data[:4]
+    numbers = [data[place : place + 4] for place in range(4, min(len(data) - 3, 4 + 4 * _MOST_CHANGES), 4)]
+    changes = [Change(what, place, value * 256 + more) for what, place, value, more in numbers]
+    ends = {"before": max(0, before - 247), "behind": max(0, behind - 247), "cut": max(0, cut - 223)}
+    compare(body(form % 4, changes, unknown=bool(form & 4), **ends), skip_invalid=bool(form & 8))
+
+
+def answers(data: bytes) -> None:
+    """A whole answer: a byte for the status, one for the coding; a line each for two headers; the rest is the body."""
+    if len(data) < 2:
+        return
+    wait, _, rest = data[2:].partition(b"\n")
+    date, _, body = rest.partition(b"\n")
+    headers = {"Retry-After": wait.decode("latin-1"), "Date": date.decode("latin-1")}
+    coding = _CODINGS[data[1] % len(_CODINGS)]
+    headers |= {"Location": headers["Date"]} if coding is None else {"Content-Encoding": coding}
+    answer = Answer(_STATUS[data[0] % len(_STATUS)], headers, body)
+    try:
+        decode_page(read_envelope(answer, _NOW, _KEY), 1, skip_invalid=bool(data[0] & 128))
+    except JoggError as error:
+        _claim_fitting(error, answer)
+    _claim_wait(headers)
+
+
+def _claim_fitting(error: JoggError, answer: Answer) -> None:
+    claim_decent(error)
+    if not 200 <= answer.status < 300:
+        claim(isinstance(error, APIError) and error.http_status == answer.status, "an error status", error)
+    claim(isinstance(error, APIError | DecodeError | TransportError), "the kind of error", error)
+    claim(not (isinstance(error, DecodeError | TransportError) and is_retried(error)), "is not retried", error)
+    claim(_KEY not in str(error), "the key shows", error)
+    if isinstance(error, RateLimitError | ServerError) and error.retry_after is not None:
+        claim(0 < error.retry_after < math.inf, "a wait", error.retry_after)
+
+
+def _claim_wait(headers: Mapping[str, str]) -> None:
+    """The wait of the headers alone is that of a plain reading."""
+    found = retry_after(headers, None, _NOW)
+    claim(found is None or 0 < found < math.inf, "a wait", found)
+    value = headers["Retry-After"]
+    if value.isascii() and value.isdigit() and len(value) < 300:
+        claim(found == (float(value) or None), "a wait in seconds", value, found)
+    elif found is not None and _number(value) is None:
+        then, now = _moment(value), _moment(headers["Date"])
+        claim(then is not None, "a wait out of nothing", value, found)
+        claim(then is None or found == then - (now or _NOW), "a wait until a date", value, found)
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _moment(text: str) -> float | None:
+    try:
+        found: datetime = parsedate_to_datetime(text)
+        return (found if found.tzinfo else datetime.fromisoformat(f"{found.isoformat()}+00:00")).timestamp()
+    except (ValueError, TypeError, OverflowError, OSError):
+        return None
+
+
+def checkpoints(data: bytes) -> None:
+    """A checkpoint out of somebody's file: it is one, or a `ValueError`."""
+    try:
+        given: Any = json.loads(data)
+    except (ValueError, RecursionError):
+        return
+    try:
+        found = Checkpoint.of(given)
+    except ValueError as error:
+        claim(len(str(error)) < 400, "its text is long", error)
+        return
+    claim(type(found.page) is type(found.place) is type(found.page_size) is int, "whole numbers", found)
+    claim(found.page >= 1 and found.place >= 0 and 1 <= found.page_size <= MAX_PAGE_SIZE, "bounds", found)
+    claim(all(type(each) is str for pair in found.filters.items() for each in pair), "filters", found)
+    claim(Checkpoint.of(json.loads(json.dumps(found.as_dict()))) == found, "there and back", found)
+
+
+TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
+    "pages": pages,
+    "bodies": bodies,
+    "answers": answers,
+    "checkpoints": checkpoints,
+}
