@@ -233,6 +233,32 @@ def coverage(session: nox.Session) -> None:
 
 
 @nox.session(requires=["build"])
+def neighbours(session: nox.Session) -> None:
+    """Try the wheel and its fake with tools of others; one that is missing is skipped, and named at the end."""
+    _install(session, *_group("neighbours"))
+    path = os.pathsep.join([str(_mitmproxy(session)), *map(str, _prism(session)), os.environ["PATH"]])
+    tests = session.posargs or ["tests/neighbours"]
+    session.run("python", "-m", "pytest", *tests, env={**TEST_ENV, "PATH": path})
+
+
+def _mitmproxy(session: nox.Session) -> Path:
+    """Where mitmproxy is: in an environment of its own, since it pins what it needs; its newest wants a new Python."""
+    folder = session.cache_dir.resolve() / "mitmproxy"
+    session.run(f"python{_newest_python(session)}", "-m", "venv", str(folder), external=True)
+    session.run(str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "mitmproxy>=12", external=True)
+    return folder / "bin"
+
+
+def _prism(session: nox.Session) -> list[Path]:
+    """Where Prism is; nowhere on a machine without npm."""
+    if not shutil.which("npm"):
+        return []
+    folder = session.cache_dir.resolve() / "prism"
+    session.run("npm", "install", "--silent", "--prefix", str(folder), "@stoplight/prism-cli@5", external=True)
+    return [folder / "node_modules" / ".bin"]
+
+
+@nox.session(requires=["build"])
 def docs(session: nox.Session) -> None:
     """The documentation, where a warning or a dead reference is an error."""
     _install(session, *_group("docs"))
@@ -277,11 +303,19 @@ def _show_tests(session: nox.Session) -> None:
     Path(libraries.strip(), "tests.pth").write_text(str(Path.cwd()), encoding="utf-8")
 
 
+def _running(session: nox.Session) -> str:
+    return str(session.python or f"{sys.version_info.major}.{sys.version_info.minor}")
+
+
+def _newest_python(session: nox.Session) -> str:
+    """The newest Python on this machine."""
+    return next((version for version in reversed(PYTHONS) if shutil.which(f"python{version}")), _running(session))
+
+
 def _newest(session: nox.Session) -> list[str]:
     """The wheel in an environment of the newest Python on this machine, where the session runs on an older one."""
-    running = session.python or f"{sys.version_info.major}.{sys.version_info.minor}"
-    newest = next((version for version in reversed(PYTHONS) if shutil.which(f"python{version}")), running)
-    if newest == running:
+    newest = _newest_python(session)
+    if newest == _running(session):
         return []
     python = session.cache_dir.resolve() / f"bench-{newest}" / "bin" / "python"
     session.run(f"python{newest}", "-m", "venv", str(python.parents[1]), external=True)

@@ -1,0 +1,98 @@
+"""Runs inside mitmproxy: sends what is asked of any host to the fake, and changes the answer as the request wishes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+PORT: Final = int(os.environ["MEDDLER_PORT"])
+HEARD: Final = Path(os.environ["MEDDLER_HEARD"])
+DELAY: Final = 0.3
+
+
+def http_connect(flow: Any) -> None:
+    """Note what a client says before its TLS begins."""
+    with HEARD.open("ab") as file:
+        file.write(
+            b"%b %b\n%b\n" % (flow.request.data.method, flow.request.data.authority, bytes(flow.request.headers))
+        )
+
+
+def server_connect(data: Any) -> None:
+    data.server.address = "127.0.0.1", PORT
+
+
+def request(flow: Any) -> None:
+    flow.request.scheme, flow.request.host, flow.request.port = "http", "127.0.0.1", PORT
+
+
+def responseheaders(flow: Any) -> None:
+    flow.response.stream = flow.request.query.get("wish") == "stream"
+
+
+async def response(flow: Any) -> None:
+    wish = flow.request.query.get("wish", "")
+    if wish == "late":
+        await asyncio.sleep(DELAY)
+    elif wish in CHANGES:
+        CHANGES[wish](flow)
+
+
+def _encoded(coding: str) -> Callable[[Any], None]:
+    return lambda flow: flow.response.encode(coding)
+
+
+def _headed(**headers: str) -> Callable[[Any], None]:
+    return lambda flow: flow.response.headers.update({name.replace("_", "-"): value for name, value in headers.items()})
+
+
+def _chunked(flow: Any) -> None:
+    del flow.response.headers["content-length"]
+    flow.response.headers["transfer-encoding"] = "chunked"
+
+
+def _old(flow: Any) -> None:
+    flow.response.http_version = "HTTP/1.0"
+
+
+def _without_length(flow: Any) -> None:
+    """Let the end of the connection be the end of the body."""
+    _old(flow)
+    del flow.response.headers["content-length"]
+
+
+def _cut(flow: Any) -> None:
+    flow.response.content = flow.response.content[:500]
+
+
+def _noise(flow: Any) -> None:
+    flow.response.content = random.Random(1).randbytes(4000)
+
+
+def _page(flow: Any) -> None:
+    flow.response.status_code = 503
+    flow.response.headers["content-type"] = "text/html"
+    flow.response.text = "<h1>Down for maintenance</h1>"
+
+
+def _kill(flow: Any) -> None:
+    flow.kill()
+
+
+CHANGES: Final[Mapping[str, Callable[[Any], None]]] = {
+    **{coding: _encoded(coding) for coding in ("gzip", "deflate", "br", "zstd")},
+    "close": _headed(connection="close"),
+    "longer": _headed(content_length="99999"),
+    "mislabelled": _headed(content_encoding="gzip"),
+    "chunked": _chunked,
+    "old": _old,
+    "without-length": _without_length,
+    "cut": _cut,
+    "noise": _noise,
+    "page": _page,
+    "killed": _kill,
+}
