@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import itertools
+import os
 from collections.abc import AsyncIterable, Callable, Generator, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -25,9 +26,9 @@ PASSING = Fault.business(50000)
 
 
 def examples(count: int) -> settings:
-    """Settings of a property test that drives an event loop."""
+    """Settings of a property test that drives an event loop; `JOGG_EXAMPLES` asks for another number of examples."""
     return settings(
-        max_examples=count,
+        max_examples=int(os.environ.get("JOGG_EXAMPLES", count)),
         deadline=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.filter_too_much],
     )

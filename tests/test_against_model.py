@@ -1,28 +1,18 @@
-"""Whatever fails, and whatever consumers do: what comes out is `model.crawl`, or the start of it."""
+"""Whatever fails: what comes out is `model.crawl`, or the start of it."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jogg_async import (
-    AuthenticationError,
-    JoggError,
-    JoggSession,
-    ParameterError,
-    RetryPolicy,
-    ServerError,
-    SessionClosedError,
-    TrackPager,
-)
+from jogg_async import AuthenticationError, JoggError, JoggSession, ParameterError, RetryPolicy, ServerError
 from jogg_async.testing import FakeJogg, Fault
 
-from .model import PASSING, REFUSED, Doors, crawl, examples, ids_from, no_complaints, read_into, turns, until
+from .model import PASSING, REFUSED, Doors, crawl, examples, ids_from, no_complaints, read_into, until
 
 if TYPE_CHECKING:
     from .conftest import MakeFake, MakeSession
@@ -148,122 +138,3 @@ async def test_faults_cost_no_track(  # noqa: PLR0917 (what hypothesis draws)
         assert fake.max_in_flight <= concurrency
         assert pager.progress.requests == len(fake.requests)
         assert pager.progress.duplicates == len(numbers) - len(wanted)
-
-
-@attrs.define
-class Consumer:
-    """One pager, and what the model says it will yield."""
-
-    pager: TrackPager
-    wanted: list[int]
-    ordered: bool
-    found: list[int] = attrs.field(factory=list)
-    ended: bool = False
-    closed: bool = False
-
-    async def step(self, patience: int) -> None:
-        """A step, cancelled after so many turns of the loop; 0: never."""
-        step = asyncio.ensure_future(anext(self.pager, None))
-        if patience:
-            await turns(patience)
-            step.cancel()
-        try:
-            track = await step
-        except (asyncio.CancelledError, ParameterError, ServerError):
-            return
-        if track is None:
-            self.ended = True
-            assert self.closed or len(self.found) == len(self.wanted)
-        else:
-            assert not self.ended
-            self.found.append(track.id)
-        self.check()
-
-    def check(self) -> None:
-        if self.ordered:
-            assert self.found == self.wanted[: len(self.found)]
-        assert len(self.found) == len(set(self.found))
-        assert set(self.found) <= set(self.wanted)
-        assert self.pager.progress.tracks == len(self.found)
-
-
-class World:
-    """One session, several consumers, and a fake that fails as told."""
-
-    def __init__(self, fake: FakeJogg, jogg: JoggSession, rows: list[dict[str, Any]]) -> None:
-        self.fake = fake
-        self.jogg = jogg
-        self.rows = rows
-        self.consumers: list[Consumer] = []
-
-    def start(self, choice: int) -> None:
-        ordered, page_size = choice % 3 > 0, choice % 7 + 1
-        limit = choice if ordered and choice % 2 else None  # without order, which ones come first is nobody's promise
-        pager = self.jogg.tracks(page_size=page_size, ordered=ordered, limit=limit, on_drift="ignore")
-        self.consumers.append(Consumer(pager, crawl(self.rows, page_size, limit=limit), ordered))
-
-    def resume(self, consumer: Consumer) -> None:
-        checkpoint = consumer.pager.checkpoint()
-        page, place = checkpoint["page"], checkpoint["place"]
-        wanted = crawl(self.rows, checkpoint["page_size"], start_page=page, place=place)
-        pager = self.jogg.tracks(resume=checkpoint, on_drift="ignore")
-        assert set(wanted) | set(consumer.found) >= set(consumer.wanted)
-        self.consumers.append(Consumer(pager, wanted, ordered=True))
-
-    async def do(self, move: str, choice: int) -> None:
-        if move == "fail":
-            self.fake.fail(REFUSED if choice % 2 else PASSING, page=choice % 9 + 1)
-        elif move == "start" or not self.consumers:
-            self.start(choice)
-        elif move == "drop":
-            self.consumers.pop(choice % len(self.consumers))
-        else:
-            await self.use(move, self.consumers[choice % len(self.consumers)], choice)
-
-    async def use(self, move: str, consumer: Consumer, choice: int) -> None:
-        if move == "step":
-            for _ in range(choice % 5 + 1):
-                await consumer.step(0)
-        elif move == "cancel":
-            await consumer.step(choice % 6 + 1)
-        elif move == "resume":
-            self.resume(consumer)
-        elif not consumer.ended:
-            await consumer.pager.aclose()
-            consumer.closed = True
-
-
-MOVES = st.lists(
-    st.tuples(
-        st.sampled_from(["start", "start", "step", "step", "step", "cancel", "fail", "resume", "drop", "close"]),
-        st.integers(0, 40),
-    ),
-    min_size=3,
-    max_size=25,
-)
-
-
-@examples(60)
-@given(numbers=st.lists(st.integers(1, 30), max_size=30), moves=MOVES, concurrency=st.integers(1, 4))
-async def test_any_order_of_events(numbers: list[int], moves: list[tuple[str, int]], concurrency: int) -> None:
-    rows = [{"id": number} for number in numbers]
-    before = asyncio.all_tasks()
-    with no_complaints():
-        async with asyncio.timeout(20), FakeJogg(rows) as fake:
-            jogg = JoggSession(fake.api_key, base_url=fake.url, retry=TWICE, concurrency=concurrency)
-            world = World(fake, jogg, rows)
-            for move, choice in moves:
-                await world.do(move, choice)
-            consumers = [consumer for consumer in world.consumers if not consumer.closed]
-            fake.clear()
-            for consumer in consumers[1:]:
-                while not consumer.ended:
-                    await consumer.step(0)
-                assert sorted(consumer.found) == sorted(consumer.wanted)
-            await jogg.aclose()
-            for consumer in consumers[:1]:
-                if not consumer.ended:
-                    with pytest.raises(SessionClosedError):
-                        await anext(consumer.pager)
-    await turns()
-    assert asyncio.all_tasks() == before
