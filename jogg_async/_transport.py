@@ -6,6 +6,7 @@ import asyncio
 import functools
 import ssl
 import urllib.request
+import weakref
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -62,7 +63,24 @@ class _Connector(aiohttp.TCPConnector):
             task = asyncio.get_running_loop().create_task(self._open(req, timeout))
             self.opening.add(task)
             task.add_done_callback(self.opening.discard)
-        return await super().connect(req, traces, timeout)
+        connection = await super().connect(req, traces, timeout)
+        if req.is_ssl() and connection.transport is not None:
+            self._secured.add(connection.transport)
+        return connection
+
+    @functools.cached_property
+    def _secured(self) -> weakref.WeakSet[asyncio.Transport]:
+        return weakref.WeakSet()
+
+    async def cut_off(self) -> None:
+        """After `close`: wait no longer for the other side's good-bye where it ended a TLS connection itself.
+
+        The connector forgets such a connection at once, though its socket stays open until that good-bye comes.
+        """
+        for transport in tuple(self._secured):
+            transport.abort()
+        if self._secured:
+            await asyncio.sleep(0)  # the loop closes their sockets in its next turn
 
     def stop_opening(self) -> tuple[asyncio.Task[None], ...]:
         """Give up what is being opened ahead; returns the tasks that end with it."""
@@ -169,6 +187,8 @@ class Transport:
                 self._deadlines.close()
             if self._http is not None:
                 await self._http.close()
+            if self._connector is not None:
+                await self._connector.cut_off()
 
     def _session(self) -> aiohttp.ClientSession:
         callers = self._callers

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
+import os
 import ssl
+import sys
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Final
 
 import aiohttp
@@ -15,7 +20,7 @@ from jogg_async import JoggSession, TransportError
 
 from .conftest import Serve
 from .leaks import caught, leaks, leaks_in_log
-from .raw import AT_ONCE, Behaviour, RawServer, Visit
+from .raw import AT_ONCE, PAGE, Behaviour, RawServer, Visit
 
 KEY: Final = "canary-5d1c07e9ab3f4286-key"
 LONG_AGO: Final = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
@@ -154,3 +159,39 @@ async def test_a_tls_connection_cut_in_the_body_is_tried_again(
     async with JoggSession(KEY, base_url=server.url, http=trusting, retry=AT_ONCE) as jogg:
         assert await jogg.count() == 2
     assert server.accepted == 2
+
+
+CLIENT: Final = """
+import asyncio, sys
+from jogg_async import JoggSession
+
+async def main():
+    async with JoggSession("key", base_url=sys.argv[1], timeout=5) as jogg:
+        print((await jogg.page()).tracks[0].name)
+
+asyncio.run(main())
+"""
+
+
+async def ends_the_connection(visit: Visit) -> None:
+    await visit.request()
+    await visit.answer(PAGE, "Connection: close")
+    visit.writer.transport.pause_reading()  # so that it never says good-bye
+    try:
+        await asyncio.sleep(60)
+    finally:
+        visit.writer.transport.abort()
+
+
+async def test_a_connection_that_the_service_ends_is_not_left_open(
+    serve: Serve, server_tls: ssl.SSLContext, authority: trustme.CA, tmp_path: Path
+) -> None:
+    """In a process of its own: aiohttp reads the trusted authorities when it is imported."""
+    server = await serve(ends_the_connection, tls=server_tls)
+    trusted = tmp_path / "trusted.pem"
+    authority.cert_pem.write_to_path(str(trusted))
+    command = (sys.executable, "-X", "dev", "-W", "error", "-c", CLIENT, server.url)
+    process = await asyncio.create_subprocess_exec(
+        *command, stdout=PIPE, stderr=PIPE, env={**os.environ, "SSL_CERT_FILE": str(trusted)}
+    )
+    assert await process.communicate() == (b"One\n", b"")
