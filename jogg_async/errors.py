@@ -24,7 +24,7 @@ The codes and what they mean are those of the service's reference. Each error pi
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,6 +49,9 @@ __all__ = [
     "TransportError",
 ]
 
+_LONGEST: Final = 1000
+"""Characters of a text that the service may have chosen, in the text of an error."""
+
 
 class JoggError(Exception):
     """The root: ``except JoggError`` catches all that this package raises, bad arguments (`ValueError`) apart.
@@ -71,7 +74,7 @@ class JoggError(Exception):
     tracks: TrackList | None = None
 
     def __str__(self) -> str:
-        text = super().__str__()
+        text = _shortened(super().__str__())
         if self.asked:
             tries = f" failed after {self.attempts} attempts" if (self.attempts or 0) > 1 else " failed"
             text = f"{self.asked}{tries}: {text}"
@@ -84,7 +87,11 @@ class JoggError(Exception):
 
     def _details(self) -> Iterator[str]:
         if self.rid:
-            yield f"rid {self.rid}"
+            yield f"rid {_shortened(self.rid)}"
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}… ({len(text)} characters)"
 
 
 class ConfigurationError(JoggError, ValueError):

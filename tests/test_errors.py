@@ -171,3 +171,11 @@ def test_a_rid_given_at_once_is_kept(kind: type[APIError | DecodeError]) -> None
     error = kind("x", rid=RID)
     assert error.rid == RID
     assert RID in str(error)
+
+
+@pytest.mark.parametrize("kind", API_ERRORS)
+def test_what_the_service_says_is_cut_short_in_the_text_alone(kind: type[APIError]) -> None:
+    error = kind("m" * 10**6, rid="r" * 10**6)
+    assert 2000 < len(str(error)) < 2500
+    assert "m… (1000000 characters)" in str(error)
+    assert (error.msg, error.rid) == ("m" * 10**6, "r" * 10**6)

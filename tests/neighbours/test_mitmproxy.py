@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import contextlib
 import os
@@ -34,13 +33,6 @@ ENCODED: Final = base64.b64encode(CREDENTIALS.encode()).decode()
 AT_ONCE: Final = RetryPolicy(attempts=3, wait_initial=0.0, wait_jitter=0.0)
 
 pytestmark = pytest.mark.skipif(MITMDUMP is None, reason="mitmproxy is not installed")
-
-
-@pytest.fixture(autouse=True)
-async def connections_end() -> AsyncIterator[None]:
-    """Time for connections to end: where the service closes one that goes through a proxy, aiohttp does not wait."""
-    yield
-    await asyncio.sleep(0.1)
 
 
 @attrs.frozen
