@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
@@ -169,6 +172,40 @@ async def test_a_name_that_nobody_knows() -> None:
     async with JoggSession("key", base_url="https://nowhere.invalid", retry=AT_ONCE, timeout=5) as jogg:
         with pytest.raises(TransportError, match=r"nowhere\.invalid"):
             await jogg.page()
+
+
+async def fails_in_time(jogg: JoggSession) -> None:
+    async with jogg:
+        began = time.monotonic()
+        with pytest.raises(TransportError, match=r"no whole answer within 0\.1 s") as caught:
+            await jogg.page()
+        assert time.monotonic() - began < ATTEMPTS * TIMEOUT + SLACK
+        assert caught.value.attempts == ATTEMPTS
+
+
+async def test_a_name_that_nobody_answers_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer of the resolver is a stand-in: there is none here that could be made to be silent."""
+    asked: list[object] = []
+
+    async def silence(*args: object, **kwargs: object) -> None:
+        asked.append(args)
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", silence)
+    await fails_in_time(JoggSession("key", base_url="https://silent.test", retry=AT_ONCE, timeout=TIMEOUT))
+    assert asked
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="fills the queue of a socket as Linux does")
+async def test_a_connection_that_is_never_made() -> None:
+    with contextlib.ExitStack() as stack:
+        deaf = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        url = f"http://127.0.0.1:{deaf.getsockname()[1]}"
+        for _ in range(4):  # the queue of a listener that accepts nobody: from then on the kernel drops who knocks
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(deaf.getsockname())
+        await fails_in_time(JoggSession("key", base_url=url, retry=AT_ONCE, timeout=TIMEOUT))
 
 
 async def closing_after_each(visit: Visit) -> None:
