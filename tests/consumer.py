@@ -128,6 +128,7 @@ class Consumer:
         """What holds where all was yielded."""
         assert self.pager is not None
         progress = self.pager.progress
+        self.tally["drifted"] += progress.drifted
         found = self.found if self.ordered else sorted(self.found)
         wanted = self.wanted if self.ordered else [sorted(each) for each in self.wanted]
         if len(wanted) == 1 or not progress.drifted:

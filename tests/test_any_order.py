@@ -101,7 +101,7 @@ class Sessions(RuleBasedStateMachine):
 
     @initialize(
         target=sessions,
-        count=st.sampled_from([120, 60, 30, 8, 0]),
+        count=st.sampled_from([120, 120, 40, 8, 0]),
         odd=st.dictionaries(st.integers(0, 59), st.integers(0, 9), max_size=3),
         concurrency=st.integers(1, 4),
     )
@@ -129,9 +129,9 @@ class Sessions(RuleBasedStateMachine):
     @rule(
         target=consumers,
         jogg=sessions,
-        page_size=st.integers(1, 8),
+        page_size=st.sampled_from([1, 1, 2, 3, 8]),
         ordered=st.booleans(),
-        concurrency=st.none() | st.integers(1, 5),
+        concurrency=st.sampled_from([1, 1, 2, 5, None]),
         limit=st.none() | st.integers(0, 30),
         on_drift=st.sampled_from(["ignore", "warn", "raise", "recrawl"]),
     )
