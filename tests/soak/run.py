@@ -50,7 +50,6 @@ _LONGEST: Final = 90.0
 
 _REST_EVERY: Final = 60.0
 _OBJECTS_EVERY: Final = 30.0
-_CROWD_EVERY: Final = 600.0
 
 
 @attrs.define
@@ -90,7 +89,7 @@ class Soak:
         self._at_work = 0
 
     async def run(self, seconds: float) -> None:
-        """Crawl for so long."""
+        """Crawl for so long; a crowd before and one after, since its app and its sockets stay in the heap's shape."""
         await self._crowd()
         self._sampler.begin()
         await self._rest(0)
@@ -101,18 +100,17 @@ class Soak:
             for consumer in consumers:
                 consumer.cancel()
             await asyncio.gather(*consumers, return_exceptions=True)
+        if not self._outcome.wrong:
+            await self._crowd()
 
     async def _watch(self, seconds: float) -> None:
-        rest, objects, crowd = _REST_EVERY, _OBJECTS_EVERY, _CROWD_EVERY
+        rest, objects = _REST_EVERY, _OBJECTS_EVERY
         end = self._sampler.seconds + seconds
         self._go.set()
         while (now := self._sampler.seconds) < end and not self._outcome.wrong:
             if now >= rest:
                 rest += _REST_EVERY
                 await self._rest()
-                if now >= crowd:
-                    crowd += _CROWD_EVERY
-                    await self._crowd()
                 self._go.set()
             await self._sampler.take(objects=now >= objects, consumers=CONSUMERS)
             if now >= objects:
