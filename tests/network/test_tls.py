@@ -176,6 +176,7 @@ asyncio.run(main())
 async def ends_the_connection(visit: Visit) -> None:
     await visit.request()
     await visit.answer(PAGE, "Connection: close")
+    assert isinstance(visit.writer.transport, asyncio.Transport)
     visit.writer.transport.pause_reading()  # so that it never says good-bye
     try:
         await asyncio.sleep(60)
