@@ -312,6 +312,7 @@ class Sessions(RuleBasedStateMachine):
         try:
             self.run(self.end())
             gc.collect()
+            gc.freeze()  # what hypothesis keeps of each example would make the next collection slower
             assert self.complaints == []
         finally:
             self.runner.run(self.fake.close())
