@@ -110,7 +110,7 @@ class TrackPager:
         return PageIterator(self, self._crawl)
 
     async def collect(self, progress: bool = False) -> TrackList:
-        """All the tracks that are left.
+        """All the tracks that are left. Cancelling it gives up those it had taken; the pager goes on behind them.
 
         Args:
             progress: show a progress bar on standard error, or in the notebook (extra ``progress``).
