@@ -279,28 +279,24 @@ def bench(session: nox.Session) -> None:
 @nox.session(requires=["build"])
 def soak(session: nox.Session) -> None:
     """Crawl with the wheel under faults and limits for an hour, and watch the process; `-- --help` tells more."""
-    _install(session, *_group("soak"), extras="")
-    _show_tests(session)
-    session.run("python", "-c", FROM_WHEEL, env=TEST_ENV)
-    samples = session.cache_dir.resolve() / "soak.csv"
-    env = {"PYTHONSAFEPATH": "1"}
-    session.run("python", "-m", "tests.soak", "--samples", str(samples), *session.posargs, env=env)
+    _run_beside_the_wheel(session, "soak", "--samples", "soak.csv")
 
 
 @nox.session(requires=["build"])
 def fuzz(session: nox.Session) -> None:
     """Fuzz what reads bytes from outside for an hour; `-- --help` tells more. The corpus stays in nox's cache."""
-    _install(session, *_group("fuzz"), extras="")
-    _show_tests(session)
-    session.run("python", "-c", FROM_WHEEL, env=TEST_ENV)
-    folder = session.cache_dir.resolve() / "fuzz"
-    session.run("python", "-m", "tests.fuzz", "--folder", str(folder), *session.posargs, env={"PYTHONSAFEPATH": "1"})
+    _run_beside_the_wheel(session, "fuzz", "--folder", "fuzz")
 
 
-def _show_tests(session: nox.Session) -> None:
-    """Let the environment find `tests`, behind the wheel: on PYTHONPATH the tree would shadow it."""
+def _run_beside_the_wheel(session: nox.Session, name: str, option: str, place: str) -> None:
+    """Run `tests.<name>`, which keeps what it finds at a place in nox's cache."""
+    _install(session, *_group(name), extras="")
+    # A path behind the wheel's: on PYTHONPATH the tree would shadow the wheel.
     libraries = str(session.run("python", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", silent=True))
     Path(libraries.strip(), "tests.pth").write_text(str(Path.cwd()), encoding="utf-8")
+    session.run("python", "-c", FROM_WHEEL, env=TEST_ENV)
+    kept = str(session.cache_dir.resolve() / place)
+    session.run("python", "-m", f"tests.{name}", option, kept, *session.posargs, env={"PYTHONSAFEPATH": "1"})
 
 
 def _running(session: nox.Session) -> str:
