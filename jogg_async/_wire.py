@@ -171,8 +171,9 @@ def _lenient(body: bytes) -> Any:
     try:
         return msgspec.json.decode(body)
     except msgspec.ValidationError:  # well-formed, with a number that msgspec does not take
-        value = json.loads(body, parse_constant=_not_json, parse_int=_unbounded)
-        json.dumps(value, ensure_ascii=False).encode()  # which fails where json took half a surrogate pair
+        # json lets half a surrogate pair through, in bytes and in an escape: an error that quotes it can't be printed.
+        value = json.loads(body.decode(), parse_constant=_not_json, parse_int=_unbounded)
+        json.dumps(value, ensure_ascii=False).encode()
         return value
 
 

@@ -230,6 +230,10 @@ def test_half_a_surrogate_pair_beside_a_number_beyond_all_bounds_is_no_message(s
     assert str(error).encode()
 
 
+def test_what_is_not_utf_8_is_not_json_beside_a_number_beyond_all_bounds_either() -> None:
+    assert isinstance(error_of(b'{"x":1e999,"code":1,"y":"\xed\xa0\x80","y":1}'), DecodeError)
+
+
 @settings(deadline=None)
 @given(
     st.binary(max_size=60), st.sampled_from([200, 302, 400, 429, 500]), st.sampled_from(["", "gzip", "deflate", "br"])
