@@ -16,8 +16,7 @@ import msgspec
 from cattrs.gen import make_dict_structure_fn, override
 
 from ._shape import HIGH, LOW, Documented, Record, Success
-from ._wire import shown
-from .errors import DecodeError
+from .errors import DecodeError, shown
 from .models import NO_FIELDS, Fields, InvalidRecord, Page, Pagination, Track
 
 _EXACT_FLOAT = 2**53

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import zlib
 from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -17,6 +16,7 @@ from typing import Any, Final, cast
 import attrs
 import msgspec
 
+from ._coding import plain
 from ._secret import redacted, redacted_bytes
 from ._shape import Documented, Envelope, Success
 from .errors import (
@@ -31,12 +31,8 @@ from .errors import (
     RateLimitError,
     ServerError,
     TransportError,
+    shown,
 )
-
-MAX_BODY: Final = 32 * 1024 * 1024
-"""The most bytes that a body may have once decompressed: a page of 100 tracks has about 15 KB."""
-
-ACCEPT_ENCODING: Final = "gzip, deflate"
 
 _BY_CODE: Final[Mapping[int, type[APIError]]] = {
     429: RateLimitError,
@@ -58,9 +54,6 @@ _BY_STATUS: Final[Mapping[int, type[APIError]]] = {
 }
 _RETRIED_STATUS: Final = 408
 _MOST_DIGITS: Final = 400
-_SLICE: Final = 4096
-"""Compressed bytes taken at a time: each end of a gzip member copies what is left of them."""
-_WINDOW_BITS: Final = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 
 
 @attrs.define
@@ -94,7 +87,7 @@ def read_envelope(answer: Answer, now: float, key: str = "") -> Success:
     if not 200 <= answer.status < 300:
         envelope = _envelope_or_none(answer, key)
         raise _refusal(answer, envelope, _code(envelope), now, key)
-    body = _plain(answer)
+    body = plain(answer.headers.get("Content-Encoding", ""), answer.body)
     success = _success(body) if _is_text(body) else None
     if success is None or success.code != 0:
         raise _fault(answer, body, now, key)
@@ -148,15 +141,6 @@ def is_retried(error: JoggError) -> bool:
     )
 
 
-def shown(value: object) -> str:
-    """A short rendering of a value for an error's text."""
-    try:
-        text = repr(value)
-    except RecursionError:
-        return f"a deeply nested {type(value).__name__}"
-    return text if len(text) <= 80 else f"{text[:60]}… ({len(text)} characters)"
-
-
 def _envelope(body: bytes) -> Any:
     try:
         return _lenient(body)
@@ -187,51 +171,9 @@ def _unbounded(digits: str) -> int | float:
 
 def _envelope_or_none(answer: Answer, key: str) -> Any:
     try:
-        return _envelope(redacted_bytes(_plain(answer), key))
+        return _envelope(redacted_bytes(plain(answer.headers.get("Content-Encoding", ""), answer.body), key))
     except (DecodeError, TransportError):
         return None  # a proxy's HTML page, say: the status decides
-
-
-def _plain(answer: Answer) -> bytes:
-    """The body, decompressed by no more than `MAX_BODY` bytes, so that a small body cannot fill the memory."""
-    coding = answer.headers.get("Content-Encoding", "").strip().lower()
-    if not coding or coding == "identity":
-        return answer.body
-    if coding not in _WINDOW_BITS:
-        raise DecodeError(f"the answer has the Content-Encoding {shown(coding)}, which was not asked for")
-    bits = _WINDOW_BITS[coding]
-    if coding == "deflate" and not _has_zlib_header(answer.body):
-        bits = -bits  # some servers send a raw stream under this name
-    return _inflated(answer.body, bits)
-
-
-def _has_zlib_header(body: bytes) -> bool:
-    return len(body) >= 2 and body[0] & 0x0F == 8 and (body[0] << 8 | body[1]) % 31 == 0
-
-
-def _inflated(body: bytes, bits: int) -> bytes:
-    whole = bytearray()
-    stream = zlib.decompressobj(bits)
-    place = 0
-    while place < len(body):
-        if stream.eof:  # gzip allows several members, one behind the other
-            stream = zlib.decompressobj(bits)
-        slice_ = body[place : place + _SLICE]
-        try:
-            whole += stream.decompress(slice_, MAX_BODY + 1 - len(whole))
-        except zlib.error as fault:
-            raise DecodeError(f"the answer's compressed body is damaged ({fault})") from None
-        if len(whole) > MAX_BODY:
-            raise too_large()
-        place += len(slice_) - len(stream.unused_data)
-    if not stream.eof:
-        raise DecodeError("the answer's compressed body ends too early")
-    return bytes(whole)
-
-
-def too_large() -> TransportError:
-    """The error for a body over the cap; sending again would not make it smaller."""
-    return TransportError(f"the answer's body has more than {MAX_BODY // 2**20} MiB")
 
 
 def _field(envelope: Any, name: str) -> Any:

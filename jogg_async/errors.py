@@ -90,6 +90,15 @@ class JoggError(Exception):
             yield f"rid {_shortened(self.rid)}"
 
 
+def shown(value: object) -> str:
+    """A short rendering of a value for an error's text."""
+    try:
+        text = repr(value)
+    except RecursionError:
+        return f"a deeply nested {type(value).__name__}"
+    return text if len(text) <= 80 else f"{text[:60]}… ({len(text)} characters)"
+
+
 def _shortened(text: str) -> str:
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}… ({len(text)} characters)"
 

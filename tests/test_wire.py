@@ -24,8 +24,10 @@ from jogg_async import (
     ServerError,
     TransportError,
 )
+from jogg_async._coding import MAX_BODY, too_large
 from jogg_async._shape import Documented, Record
-from jogg_async._wire import MAX_BODY, Answer, is_retried, read_envelope, shown, too_large
+from jogg_async._wire import Answer, is_retried, read_envelope
+from jogg_async.errors import shown
 
 NOW = 1_800_000_000.0
 RID = "0123456789abcdef0123456789abcdef"

@@ -1,0 +1,69 @@
+"""Content codings: a body as it came to the body that was meant, within bounds."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Final
+
+from .errors import DecodeError, TransportError, shown
+
+MAX_BODY: Final = 32 * 1024 * 1024
+"""The most bytes that a body may have once decompressed: a page of 100 tracks has about 15 KB."""
+
+ACCEPT_ENCODING: Final = "gzip, deflate"
+
+_SLICE: Final = 4096
+"""Compressed bytes taken at a time: each end of a gzip member copies what is left of them."""
+
+_WINDOW_BITS: Final = {"gzip": 31, "x-gzip": 31, "deflate": 15}
+
+
+def plain(coding: str, body: bytes) -> bytes:
+    """The body, decompressed by no more than `MAX_BODY` bytes, so that a small body cannot fill the memory.
+
+    Args:
+        coding: the answer's ``Content-Encoding``; empty for none.
+        body: as it came.
+
+    Raises:
+        DecodeError: the coding was not asked for, or the body does not follow it.
+        TransportError: the body is larger than `MAX_BODY`.
+    """
+    coding = coding.strip().lower()
+    if not coding or coding == "identity":
+        return body
+    if coding not in _WINDOW_BITS:
+        raise DecodeError(f"the answer has the Content-Encoding {shown(coding)}, which was not asked for")
+    bits = _WINDOW_BITS[coding]
+    if coding == "deflate" and not _has_zlib_header(body):
+        bits = -bits  # some servers send a raw stream under this name
+    return _inflated(body, bits)
+
+
+def _has_zlib_header(body: bytes) -> bool:
+    return len(body) >= 2 and body[0] & 0x0F == 8 and (body[0] << 8 | body[1]) % 31 == 0
+
+
+def _inflated(body: bytes, bits: int) -> bytes:
+    whole = bytearray()
+    stream = zlib.decompressobj(bits)
+    place = 0
+    while place < len(body):
+        if stream.eof:  # gzip allows several members, one behind the other
+            stream = zlib.decompressobj(bits)
+        slice_ = body[place : place + _SLICE]
+        try:
+            whole += stream.decompress(slice_, MAX_BODY + 1 - len(whole))
+        except zlib.error as fault:
+            raise DecodeError(f"the answer's compressed body is damaged ({fault})") from None
+        if len(whole) > MAX_BODY:
+            raise too_large()
+        place += len(slice_) - len(stream.unused_data)
+    if not stream.eof:
+        raise DecodeError("the answer's compressed body ends too early")
+    return bytes(whole)
+
+
+def too_large() -> TransportError:
+    """The error for a body over the cap; sending again would not make it smaller."""
+    return TransportError(f"the answer's body has more than {MAX_BODY // 2**20} MiB")
