@@ -50,8 +50,6 @@ class Pace:
     """
 
     def __init__(self, now: float) -> None:
-        self.limited: bool = False
-        """Whether a refusal has been met, so that there is a rate."""
         self._resume = now
         self._next = now
         self._floor: float | None = None
@@ -60,6 +58,11 @@ class Pace:
         self._counted_from = self._last = now
         self._accepted = 0
         self._recent: deque[float] = deque()
+
+    @property
+    def limited(self) -> bool:
+        """Whether a refusal has been met, so that there is a rate."""
+        return self._floor is not None
 
     def paused(self, now: float) -> float:
         """Seconds of the pause still to wait."""
@@ -117,7 +120,6 @@ class Pace:
         current = self.rate(now)
         if current is None:
             self._floor = max(self._accepted, 1) / max(elapsed + wait, _SHORTEST_SPAN)
-            self.limited = True
             return
         if not self._accepted:
             return  # an outage: it says nothing of the rate

@@ -18,7 +18,7 @@ import msgspec
 
 from ._coding import plain
 from ._secret import redacted, redacted_bytes
-from ._shape import Documented, Envelope, Success
+from ._shape import HIGH, LOW, Documented, Envelope, Success
 from .errors import (
     APIError,
     AuthenticationError,
@@ -184,7 +184,7 @@ def _code(envelope: Any) -> int | None:
     code = _field(envelope, "code")
     if type(code) is float and code.is_integer() and abs(code) < 2**53:
         return int(code)
-    return code if type(code) is int and -(2**63) <= code < 2**63 else None
+    return code if type(code) is int and LOW <= code <= HIGH else None
 
 
 def _text(envelope: Any, name: str) -> str | None:

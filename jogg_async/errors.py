@@ -96,11 +96,11 @@ def shown(value: object) -> str:
         text = repr(value)
     except RecursionError:
         return f"a deeply nested {type(value).__name__}"
-    return text if len(text) <= 80 else f"{text[:60]}… ({len(text)} characters)"
+    return _shortened(text, 80, 60)
 
 
-def _shortened(text: str) -> str:
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}… ({len(text)} characters)"
+def _shortened(text: str, most: int = _LONGEST, kept: int = _LONGEST) -> str:
+    return text if len(text) <= most else f"{text[:kept]}… ({len(text)} characters)"
 
 
 class ConfigurationError(JoggError, ValueError):
