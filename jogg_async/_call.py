@@ -73,8 +73,19 @@ class Caller:
     gate: Gate
     policy: RetryPolicy
     limiter: AbstractAsyncContextManager[Any] | None
+    page_totals: dict[Listing, int] = attrs.field(factory=dict[Listing, int])
+    """Total pages by address, as crawls of this session learnt them."""
 
-    async def page(self, listing: Listing, number: int, lane: Lane, tally: Tally, *, skip_invalid: bool) -> Decoded:
+    async def page(
+        self,
+        listing: Listing,
+        number: int,
+        lane: Lane,
+        tally: Tally,
+        *,
+        skip_invalid: bool,
+        policy: RetryPolicy | None = None,
+    ) -> Decoded:
         """One page of a listing.
 
         Raises:

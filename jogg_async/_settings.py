@@ -17,6 +17,9 @@ API_KEY_VARIABLE: Final = "JOGG_API_KEY"
 BASE_URL_VARIABLE: Final = "JOGG_BASE_URL"
 DEFAULT_BASE_URL: Final = "https://api.jogg.ai"
 
+MAX_INT: Final = 2**63 - 1
+"""The largest page number, count or id: the service's integers have 64 bits."""
+
 _LONGEST: Final = sys.float_info.max
 _VISIBLE_ASCII = re.compile(r"[!-~]+")
 

@@ -254,4 +254,10 @@ class CatalogueChangedError(JoggError):
 
 
 class CatalogueChangedWarning(UserWarning):
-    """The catalogue changed during the crawl: tracks may have slid past it."""
+    """The catalogue changed during the crawl: some tracks may be missing.
+
+    Attributes:
+        tracks: where warnings are errors, what `TrackPager.collect` had collected; `None` elsewhere.
+    """
+
+    tracks: TrackList | None = None

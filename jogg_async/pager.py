@@ -13,7 +13,7 @@ from .models import InvalidRecord, Page, Track
 if TYPE_CHECKING:
     from typing import Self
 
-    from ._crawl import Crawl
+    from ._paging.crawl import Crawl
     from .tracklist import TrackList
 
 __all__ = ["PageIterator", "Progress", "TrackPager"]
@@ -27,7 +27,9 @@ class Progress:
         pages_done: pages handed on, in this pass over the catalogue.
         total_pages: pages in all; `None` until the first page is in, and where the service does not tell.
         tracks: tracks yielded.
-        total_items: tracks in all; `None` as for `total_pages`.
+        total_items: tracks in the whole catalogue, under the filters; `None` as for `total_pages`.
+        expected: tracks that this crawl will yield in all, by its bounds and its start; `None` until known. Records
+            that are skipped and duplicates lower it while the crawl runs.
         requests: attempts sent, repetitions included.
         retries: the repetitions.
         duplicates: tracks left out because their id came twice in one pass.
@@ -40,6 +42,7 @@ class Progress:
     total_pages: int | None
     tracks: int
     total_items: int | None
+    expected: int | None
     requests: int
     retries: int
     duplicates: int
@@ -70,15 +73,16 @@ class TrackPager:
         """The next track. Cancelling a step loses nothing: the next one goes on.
 
         Raises:
-            StopAsyncIteration: every track was yielded, or the pager was closed.
-            JoggError: the next page failed for good; ``error.page`` names it, and the next step tries it again.
+            StopAsyncIteration: every track was yielded.
+            JoggError: the next page failed for good; ``error.page`` names it, and the next step tries it again. Or the
+                pager was closed before its end.
             SessionClosedError: the session was closed before the end.
             CatalogueChangedError: at the end, under ``on_drift="raise"``.
         """
         try:
             return self._ready.popleft()
         except IndexError:
-            if self._crawl.load_held():
+            if self._crawl.load_ready():
                 return self._ready.popleft()
         step = self._crawl.next_track()
         del self  # a traceback that holds this frame must not keep the pager, and so its requests, alive
@@ -121,13 +125,13 @@ class TrackPager:
         """
         crawl = self._crawl
         if not progress:
-            rest = crawl.rest()
+            rest = crawl.collect()
             del self  # as in a step
             return await rest
         from ._progress import bar
 
         with bar() as show:
-            rest = crawl.rest(show)
+            rest = crawl.collect(show)
             del self
             return await rest
 
@@ -138,21 +142,23 @@ class TrackPager:
     def checkpoint(self) -> dict[str, Any]:
         """Where the consumer stands, as a dict that JSON can hold: ``tracks(resume=...)`` goes on with the next track.
 
-        It holds the page, the place among its records, the page size and the filters. Unordered, it stands at the
-        lowest page not wholly yielded, so that tracks of later pages may come again. It holds no ids: what an earlier
-        pass of ``on_drift="recrawl"`` yielded may come again as well.
+        It holds the page, the place among its records, the page size, the filters, `end_page`, what is left of `limit`,
+        and the totals seen: other totals on resumption count as drift. A change that leaves the totals as they were
+        cannot be noticed. Unordered, it stands at the lowest page not wholly yielded, so that tracks of later pages may
+        come again. It holds no ids: under ``on_drift="recrawl"``, what was yielded before the checkpoint or in an
+        earlier pass may come again.
         """
         return self._crawl.position().as_dict()
 
     @property
     def total_items(self) -> int | None:
         """Tracks in all, by the newest answer; `None` until the first page is in, and where no answer tells."""
-        return self._crawl.extent.total_items
+        return self._crawl.pages.total_items
 
     @property
     def total_pages(self) -> int | None:
         """Pages in all, by the newest answer; `None` as for `total_items`."""
-        return self._crawl.extent.total_pages
+        return self._crawl.pages.total_pages
 
     @property
     def invalid_records(self) -> tuple[InvalidRecord, ...]:
@@ -165,14 +171,15 @@ class TrackPager:
         crawl = self._crawl
         return Progress(
             pages_done=crawl.pages_done,
-            total_pages=crawl.extent.total_pages,
-            tracks=crawl.admitted - len(crawl.ready),
-            total_items=crawl.extent.total_items,
-            requests=crawl.tally.requests,
-            retries=crawl.tally.retries,
-            duplicates=crawl.duplicates,
+            total_pages=crawl.pages.total_pages,
+            tracks=crawl.accepted - len(crawl.ready),
+            total_items=crawl.pages.total_items,
+            expected=crawl.expected,
+            requests=crawl.stats.requests,
+            retries=crawl.stats.retries,
+            duplicates=crawl.passes.duplicates,
             invalid=crawl.invalid,
-            drifted=crawl.drifted,
+            drifted=crawl.passes.drifted,
             paused=crawl.paused,
         )
 

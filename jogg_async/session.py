@@ -12,11 +12,20 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from yarl import URL
 
 from ._call import Caller, Listing, Tally
-from ._crawl import Crawl
 from ._gate import Gate, Lane
-from ._plan import PAGE_SIZE, START_PAGE, OnDrift, OnInvalid, checked_policy, filters_of, listing_of, plan_of
+from ._paging.crawl import Crawl
+from ._paging.options import (
+    PAGE_SIZE,
+    START_PAGE,
+    OnDrift,
+    OnInvalid,
+    checked_policy,
+    crawl_options,
+    filters_of,
+    page_url,
+)
 from ._secret import masked
-from ._settings import api_key_from, base_url_from, checked_int, checked_timeout
+from ._settings import MAX_INT, api_key_from, base_url_from, checked_int, checked_timeout
 from ._transport import Transport
 from .errors import ConfigurationError, DecodeError, SessionClosedError
 from .models import Page
@@ -172,7 +181,7 @@ class JoggSession:
         """
         self._check_open()
         own = self._concurrency
-        plan = plan_of(
+        options = crawl_options(
             self._base_url,
             filters_of(genre, mood, params),
             page_size=page_size,
@@ -184,8 +193,9 @@ class JoggSession:
             on_invalid=on_invalid,
             on_drift=on_drift,
             resume=resume,
+            retry=None,
         )
-        crawl = Crawl(plan, self._connected)
+        crawl = Crawl(options, self._connected)
         self._crawls.add(crawl)
         return TrackPager(crawl)
 
@@ -214,9 +224,9 @@ class JoggSession:
             JoggError: the request failed for good.
             SessionClosedError: the session is closed, or was closed meanwhile.
         """
-        checked_int("number", number, 1)
+        checked_int("number", number, 1, MAX_INT)
         checked_policy("on_invalid", on_invalid, OnInvalid)
-        listing = listing_of(self._base_url, page_size, filters_of(genre, mood, params))
+        listing = page_url(self._base_url, page_size, filters_of(genre, mood, params))
         return await self._fetch(listing, number, Tally(), skip_invalid=on_invalid == "skip")
 
     async def count(self, *, genre: str | None = None, mood: str | None = None) -> int:
@@ -231,7 +241,7 @@ class JoggSession:
             JoggError: the request failed for good.
             SessionClosedError: the session is closed, or was closed meanwhile.
         """
-        listing = listing_of(self._base_url, 1, filters_of(genre, mood, None))
+        listing = page_url(self._base_url, 1, filters_of(genre, mood, None))
         tally = Tally()
         page = await self._fetch(listing, 1, tally, skip_invalid=True)
         total, rid = page.pagination.total_items, page.rid

@@ -9,6 +9,7 @@ import attrs
 
 from jogg_async import (
     CatalogueChangedError,
+    JoggError,
     JoggSession,
     ParameterError,
     Progress,
@@ -87,6 +88,10 @@ class Consumer:
             assert not self.ended
             self.tally["errors"] += 1
             return True
+        except JoggError:
+            assert self.closed
+            assert not self.ended
+            return False
         assert {self.ended, self.closed, self.jogg.closed} == {False}
         self.tally["tracks"] += 1
         self.found.append(track.id)
@@ -100,8 +105,7 @@ class Consumer:
         """It said that this was all."""
         self.tally["ends"] += not self.ended
         self.ended = True
-        if not self.closed:
-            self.check_end()
+        self.check_end()
 
     def check(self, asked: list[int]) -> None:
         """What holds at any time.

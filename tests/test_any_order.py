@@ -323,7 +323,7 @@ class Sessions(RuleBasedStateMachine):
         for consumer in self.all[::2]:
             if consumer.pager is not None:
                 await consumer.read_all()
-                assert consumer.ended or consumer.jogg.closed
+                assert consumer.ended or consumer.closed or consumer.jogg.closed
         self.consumers_have_what_they_should()
         for jogg in self.concurrency:
             await jogg.aclose()

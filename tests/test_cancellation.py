@@ -46,7 +46,11 @@ async def check_pager(scene: Scene, ending: Ending) -> None:
     if scene.tells and ending.cut:
         with pytest.raises(CatalogueChangedError):
             await anext(pager)
-    await read_all(scene.found, pager)
+    if scene.closes:
+        with pytest.raises(JoggError, match="closed before its end"):
+            await read_all(scene.found, pager)
+    else:
+        await read_all(scene.found, pager)
     assert (sorted(scene.found) if scene.unordered else scene.found) == wanted
 
 

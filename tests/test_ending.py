@@ -172,9 +172,9 @@ async def test_a_held_pager_ends_when_it_is_closed(silent: FakeJogg) -> None:
         await pager.aclose()
         await assert_quiet(silent, before)
         await pager.aclose()
-        with pytest.raises(StopAsyncIteration):
+        with pytest.raises(JoggError, match="closed before its end"):
             await anext(pager)
-        with pytest.raises(StopAsyncIteration):
+        with pytest.raises(JoggError, match="closed before its end"):
             await anext(pager.pages())
 
 
@@ -198,7 +198,7 @@ async def test_closing_the_iterator_of_pages_closes_the_pager(silent: FakeJogg) 
         await until(lambda: silent.in_flight == 8)
         await pages.aclose()
         await assert_quiet(silent, before)
-        with pytest.raises(StopAsyncIteration):
+        with pytest.raises(JoggError, match="closed before its end"):
             await anext(pager)
 
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jogg_async import CatalogueChangedWarning, DecodeError, JoggSession, ParameterError, Track, TrackList
-from jogg_async._ids import SeenIds
+from jogg_async._paging.seen_ids import SeenIds
 from jogg_async.testing import FakeJogg, Fault
 
 from .model import PASSING, REFUSED, Doors, crawl, examples, ids, ids_from, until

@@ -10,8 +10,8 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 from jogg_async import APIError, DecodeError, JoggError, TransportError
-from jogg_async._checkpoint import MAX_PAGE_SIZE, Checkpoint
 from jogg_async._convert import decode_page
+from jogg_async._paging.checkpoint import MAX_PAGE_SIZE, Checkpoint
 from jogg_async._wire import Answer, is_retried, read_envelope, retry_after
 from jogg_async.errors import RateLimitError, ServerError
 from tests.agreement import claim, claim_decent, compare
@@ -103,14 +103,14 @@ def checkpoints(data: bytes) -> None:
     except (ValueError, RecursionError):
         return
     try:
-        found = Checkpoint.of(given)
+        found = Checkpoint.from_dict(given)
     except ValueError as error:
         claim(len(str(error)) < 400, "its text is long", error)
         return
     claim(type(found.page) is type(found.place) is type(found.page_size) is int, "whole numbers", found)
     claim(found.page >= 1 and found.place >= 0 and 1 <= found.page_size <= MAX_PAGE_SIZE, "bounds", found)
     claim(all(type(each) is str for pair in found.filters.items() for each in pair), "filters", found)
-    claim(Checkpoint.of(json.loads(json.dumps(found.as_dict()))) == found, "there and back", found)
+    claim(Checkpoint.from_dict(json.loads(json.dumps(found.as_dict()))) == found, "there and back", found)
 
 
 TARGETS: Final[dict[str, Callable[[bytes], None]]] = {

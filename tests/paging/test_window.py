@@ -10,9 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jogg_async._prefetch import Prefetch
-
-from .model import examples, no_complaints, turns
+from jogg_async._paging.window import Window
+from tests.model import examples, no_complaints, turns
 
 
 class BrokenError(Exception):
@@ -37,10 +36,16 @@ class Bench:
         self.step: asyncio.Task[None] | None = None
         self.ended = False
         self._ahead = ahead
-        self.window: Prefetch[int] = Prefetch(
-            self._job, lambda number, _: self.arrived.append(number), lambda: self.width, ahead=ahead, ordered=ordered
+        self.in_backoff = 0
+        self.window: Window[int] = Window(
+            self._job,
+            lambda number, _: self.arrived.append(number),
+            width=width,
+            in_backoff=lambda: self.in_backoff,
+            ahead=ahead,
+            ordered=ordered,
         )
-        self.window.budget = budget
+        self.window.max_outstanding = budget
         self.window.start(1, last)
 
     def _job(self, number: int) -> Any:
@@ -48,10 +53,10 @@ class Bench:
         assert number not in self.held
         assert number <= self.window.last
         assert number < self.window.lowest + self._ahead
-        assert len(self.under_way) < self.width
+        assert len(self.under_way) < self.width + self.in_backoff
         self.started.append(number)
         self.under_way[number] = asyncio.get_running_loop().create_future()
-        assert len(self.under_way) + len(self.held) <= self.window.budget
+        assert number == self.window.lowest or len(self.under_way) + len(self.held) <= self.window.max_outstanding
         return self._fetch(number, self.under_way[number])
 
     async def _fetch(self, number: int, door: asyncio.Future[int]) -> int:
@@ -73,7 +78,7 @@ class Bench:
 
     async def _take(self) -> None:
         try:
-            taken = await self.window.take()
+            taken = await self.window.get()
         except BrokenError as error:
             (number,) = error.args
             self.failed.append(number)
@@ -257,7 +262,7 @@ async def test_the_end_may_move(ordered: bool, ahead: int, moves: list[tuple[str
             elif move in ("last", "discard"):
                 dropped = [number for number in bench.held if number > choice and move == "discard"]
                 bench.arrived = [number for number in bench.arrived if number not in dropped]
-                bench.window.move_last(choice, discard=move == "discard")
+                bench.window.set_last(choice, discard=move == "discard")
                 await bench.settle()
                 assert all(number <= choice for number in bench.under_way)
                 bench.window.fill()
@@ -277,9 +282,9 @@ async def test_what_failed_beyond_a_nearer_end_holds_nothing_back() -> None:
     bench.window.fill()
     bench.fail(6)
     await bench.settle()
-    bench.window.move_last(4)
+    bench.window.set_last(4)
     await bench.settle()
-    bench.window.move_last(8)
+    bench.window.set_last(8)
     bench.window.fill()
     assert sorted(bench.under_way) == list(range(1, 9))
     await bench.window.aclose()
@@ -324,7 +329,7 @@ async def test_jobs_that_never_ran_are_closed_too() -> None:
 
 async def test_closing_while_jobs_are_being_started_starts_no_more() -> None:
     """A finalizer closes the window from wherever the collector happens to run."""
-    window: Prefetch[int]
+    window: Window[int]
     started: list[int] = []
 
     def job(number: int) -> Any:
@@ -333,7 +338,7 @@ async def test_closing_while_jobs_are_being_started_starts_no_more() -> None:
             window.close()
         return asyncio.sleep(0, number)
 
-    window = Prefetch(job, lambda number, _: None, lambda: 9, ahead=9, ordered=True)
+    window = Window(job, lambda number, _: None, width=9, in_backoff=lambda: 0, ahead=9, ordered=True)
     window.start(1, 9)
     window.fill()
     await window.aclose()
@@ -349,5 +354,96 @@ async def test_a_job_that_somebody_else_cancels_is_an_error() -> None:
         job.cancel()
     await bench.settle()
     with pytest.raises(Exception, match="cancelled"):
-        await bench.window.take()
+        await bench.window.get()
     assert await drained(bench) == [1, 2]
+
+
+async def test_an_exception_in_the_callback_becomes_the_error_of_its_page() -> None:
+    def broken(number: int, _: int) -> None:
+        if number == 2:
+            raise BrokenError(number)
+
+    async def fetch(number: int) -> int:
+        return number
+
+    window: Window[int] = Window(fetch, broken, width=1, in_backoff=lambda: 0, ahead=3, ordered=True)
+    window.start(1, 3)
+    assert await window.get() == (1, 1)
+    with pytest.raises(BrokenError):
+        await window.get()
+    await window.aclose()
+
+
+async def test_requests_that_fail_at_once_do_not_recurse() -> None:
+    """With eager tasks, a request without a free descriptor enters backoff before `create_task` returns."""
+    waiting = 0
+
+    def fetch(number: int) -> Any:
+        nonlocal waiting
+        waiting += 1
+        window.on_backoff()
+        return asyncio.sleep(0, number)
+
+    window: Window[int] = Window(
+        fetch, lambda *_: None, width=5000, in_backoff=lambda: waiting, ahead=20_000, ordered=True
+    )
+    window.start(1, 20_000)
+    window.fill()
+    assert waiting == 5000  # a whole round failed, and nothing has succeeded
+    await window.aclose()
+
+
+@pytest.mark.parametrize(("width", "started"), [(1, 2), (2, 3), (8, 15)])
+async def test_failures_in_a_row_stop_the_replacement_of_requests_in_backoff(width: int, started: int) -> None:
+    bench = Bench(100, ahead=99, width=width)
+    bench.window.fill()
+    failed = 0
+    while failed < len(bench.started):
+        failed += 1
+        bench.in_backoff += 1
+        bench.window.on_backoff()
+    assert len(bench.started) == started
+    bench.in_backoff -= 1
+    bench.finish(1)
+    await bench.settle()
+    assert len(bench.started) > started  # one success, and the others are replaced again
+    await bench.window.aclose()
+
+
+async def test_the_lowest_number_starts_whatever_is_outstanding() -> None:
+    bench = Bench(6, ahead=6, budget=6)
+    bench.window.fill()
+    await bench.settle()
+    for number in (4, 5, 6):
+        bench.finish(number)
+    await bench.settle()
+    bench.window.set_last(1)
+    bench.window.max_outstanding = 1
+    await bench.settle()
+    bench.window.set_last(6)
+    assert await drained(bench) == [1, 2, 3, 4, 5, 6]
+
+
+async def test_a_last_number_that_falls_and_rises_again_starts_the_cancelled_ones_again() -> None:
+    bench = Bench(9, ahead=9)
+    bench.window.fill()
+    await bench.settle()
+    bench.window.set_last(3)
+    await bench.settle()
+    assert sorted(bench.under_way) == [1, 2, 3]
+    bench.window.set_last(9)
+    bench.window.fill()
+    assert sorted(bench.under_way) == list(range(1, 10))
+    assert await drained(bench) == list(range(1, 10))
+
+
+async def test_is_drained_only_after_the_last_number_is_taken() -> None:
+    bench = Bench(1)
+    assert not bench.window.is_drained
+    bench.take()
+    await bench.settle()
+    assert not bench.window.is_drained
+    bench.finish(1)
+    await bench.settle()
+    assert bench.taken == [1]
+    assert bench.window.is_drained

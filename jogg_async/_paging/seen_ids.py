@@ -32,6 +32,10 @@ class SeenIds:
         self._ids.update(ids)
         return places
 
+    def discard_all(self, ids: Sequence[int]) -> None:
+        """Remove ids."""
+        self._ids.difference_update(BitMap64(id & _UNSIGNED for id in ids))
+
     def _new_places(self, ids: Sequence[int]) -> list[int]:
         met: set[int] = set()
         places: list[int] = []

@@ -1,0 +1,119 @@
+"""The consumer's position in a crawl, and its form as a dict that JSON can hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, TypeGuard
+
+import attrs
+
+from jogg_async._settings import MAX_INT, checked_int
+
+MAX_PAGE_SIZE: Final = 100
+"""The service's limit (reference of ``GET /v2/musics``)."""
+
+
+@attrs.frozen
+class Checkpoint:
+    """Position of the next track, and what the crawl asks for.
+
+    Attributes:
+        page: page of the next track, from 1.
+        place: place of the next track among that page's records, from 0.
+        page_size: tracks per page, 1 to 100.
+        filters: query parameters besides page and page size.
+        start_page: first page of the whole crawl, from 1: where a further pass over the catalogue begins.
+        end_page: last page wanted; `None` for no bound.
+        limit: tracks still wanted, 0 or more; `None` for no bound.
+        total_items: tracks in all, as the first response of this pass named them; `None` where none did.
+        total_pages: pages in all, likewise.
+    """
+
+    page: int
+    place: int
+    page_size: int
+    filters: dict[str, str]
+    start_page: int = 1
+    end_page: int | None = None
+    limit: int | None = None
+    total_items: int | None = None
+    total_pages: int | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        return attrs.asdict(self)
+
+    @classmethod
+    def from_dict(cls, given: Mapping[str, Any]) -> Checkpoint:
+        """Return the checkpoint that `as_dict` gave.
+
+        Raises:
+            ValueError: `given` is no such dict.
+        """
+        try:
+            page, place, page_size, filters = (given[name] for name in ("page", "place", "page_size", "filters"))
+            rest = {name: given.get(name) for name in _LATER_FIELDS}
+        except (KeyError, TypeError, IndexError, AttributeError):
+            raise ValueError(f"resume must be a dict from TrackPager.checkpoint(), not {given!r:.80}.") from None
+        if not _is_text(filters) or filters.keys() & {"page", "page_size"}:
+            raise ValueError("resume must be a dict from TrackPager.checkpoint(): its filters are malformed.")
+        return cls(
+            checked_int("the page in resume", page, 1, MAX_INT),
+            checked_int("the place in resume", place, 0),
+            checked_int("the page_size in resume", page_size, 1, MAX_PAGE_SIZE),
+            dict(filters),
+            checked_int("the start_page in resume", 1 if rest["start_page"] is None else rest["start_page"], 1, page),
+            _optional("end_page", rest["end_page"], 1),
+            _optional("limit", rest["limit"], 0),
+            _optional("total_items", rest["total_items"], -MAX_INT - 1),
+            _optional("total_pages", rest["total_pages"], -MAX_INT - 1),
+        )
+
+
+_LATER_FIELDS: Final = ("start_page", "end_page", "limit", "total_items", "total_pages")
+
+
+def _optional(name: str, value: object, low: int) -> int | None:
+    return None if value is None else checked_int(f"the {name} in resume", value, low, MAX_INT)
+
+
+def _is_text(filters: Any) -> TypeGuard[Mapping[str, str]]:
+    if not issubclass(type(filters), Mapping):
+        return False
+    return all(isinstance(name, str) and isinstance(value, str) for name, value in filters.items())
+
+
+class Cursor:
+    """Position of the consumer within the page that it reads.
+
+    Args:
+        page: first page of the crawl.
+        place: place at which that page is entered.
+    """
+
+    def __init__(self, page: int, place: int) -> None:
+        self._first = (page, place)
+        self._page = 0
+        self._places: Sequence[int] = ()
+        self._after: int | None = None
+
+    def enter(self, page: int, places: Sequence[int], after: int | None) -> None:
+        """Begin to read a page.
+
+        Args:
+            page: its number.
+            places: places of its tracks among its records.
+            after: place to stand at once all of them are read; `None` for the start of the next page.
+        """
+        self._page, self._places, self._after = page, places, after
+
+    def position(self, lowest: int, unread: int) -> tuple[int, int]:
+        """Return the page and the place of the next track.
+
+        Args:
+            lowest: lowest page not entered yet.
+            unread: tracks of the current page that are not yielded yet.
+        """
+        place = self._places[-unread] if unread else self._after
+        if place is not None and self._page < lowest:
+            return self._page, place
+        return self._first if lowest == self._first[0] else (lowest, 0)

@@ -1,0 +1,376 @@
+"""One crawl: pages to tracks, each id once, up to the end, a limit or a close. Stands behind a `TrackPager`.
+
+The crawl holds no reference to its pager, and its tasks hold only the crawl: dropping the pager ends the crawl.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import math
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
+from typing import Any, Final, TypeVar
+
+import attrs
+
+from jogg_async._call import Caller, Tally
+from jogg_async._convert import Decoded
+from jogg_async._gate import Lane
+from jogg_async.errors import CatalogueChangedWarning, JoggError
+from jogg_async.models import InvalidRecord, Page, Track
+from jogg_async.tracklist import TrackList
+
+from .checkpoint import Checkpoint, Cursor
+from .options import CrawlOptions
+from .page_range import PageRange
+from .passes import Passes
+from .window import Window
+
+_AHEAD: Final = 16
+"""Pages ahead of the consumer for each request in flight: fewer, and one slow page stalls the rest (scenario `tail` of
+``nox -s bench``); more gains nothing."""
+
+_MAX_INVALID_KEPT: Final = 1000
+_MAX_TOTALS_KEPT: Final = 1000
+
+_T = TypeVar("_T")
+
+ShowProgress = Callable[[int, int | None], None]
+"""Shows the progress of `Crawl.collect`: tracks so far, and tracks expected in all, where known."""
+
+
+class State(enum.Enum):
+    """State of a crawl, from its first step on."""
+
+    RUNNING = enum.auto()
+    ABANDONED = enum.auto()
+    """Its pager is gone; it closes when the step under way is over."""
+    CLOSED = enum.auto()
+    """Closed before its end: each step raises."""
+    ENDED = enum.auto()
+
+
+class Crawl:
+    """State of one crawl.
+
+    Args:
+        options: what to crawl.
+        connect: returns the session's page fetcher; called in the event loop of the first step.
+    """
+
+    def __init__(self, options: CrawlOptions, connect: Callable[[], Caller]) -> None:
+        start = options.start
+        self.options = options
+        self.ready: deque[Track] = deque()
+        """Tracks of the current page that are not yielded yet."""
+        self.pages = PageRange(
+            start.page_size,
+            start.page,
+            options.end_page,
+            total_items=start.total_items,
+            total_pages=start.total_pages,
+        )
+        self.passes = Passes(self.pages, options.on_drift)
+        self.stats: Tally = Tally()
+        self.invalid_records: list[InvalidRecord] = []
+        self.invalid = 0
+        self.pages_done = 0
+        self.accepted = 0
+        """Tracks yielded, or in `ready`."""
+        self._connect = connect
+        self._caller: Caller | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._window: Window[Decoded] | None = None
+        self._lock = asyncio.Lock()
+        self._cursor = Cursor(start.page, start.place)
+        self._current = Page(())
+        self._steps = 0
+        self._close_error: type[JoggError] = JoggError
+        self._position_at_close: Checkpoint | None = None
+        self._state = State.RUNNING if self._wanted() > 0 and start.page <= options.end_page else State.ENDED
+
+    @property
+    def expected(self) -> int | None:
+        """Tracks that this crawl will yield in all; `None` until known."""
+        if self._state is State.ENDED:
+            return self.accepted
+        left = self.pages.tracks_between(self.options.start.page, self.options.start.place)
+        if left is None:
+            return None
+        valid = left - self.passes.duplicates - self.invalid
+        return int(min(self.options.limit, max(valid, self.accepted)))
+
+    @property
+    def paused(self) -> float:
+        """Seconds of a rate-limit pause still to wait."""
+        return self._caller.gate.paused if self._caller is not None else 0.0
+
+    def load_ready(self) -> bool:
+        """Accept the next page if that takes no waiting; return whether tracks are ready then."""
+        window = self._window
+        if window is None or self._state is not State.RUNNING or self._lock.locked():
+            return False
+        if (result := window.get_nowait()) is not None:
+            self._accept(window, *result)
+        return bool(self.ready)
+
+    def next_track(self) -> Coroutine[Any, Any, Track]:
+        """Return the next track. Cancelling a step loses nothing.
+
+        Raises:
+            StopAsyncIteration: every track was yielded.
+            JoggError: the next page failed, or the crawl was closed before its end.
+        """
+        self._steps += 1  # now: the pager may be dropped before the coroutine starts
+        return self._step(self._next_track)
+
+    def next_page(self) -> Coroutine[Any, Any, Page]:
+        """Return the next page, or the rest of the current one; otherwise as `next_track`."""
+        self._steps += 1
+        return self._step(self._next_page)
+
+    def collect(self, show: ShowProgress | None = None) -> Coroutine[Any, Any, TrackList]:
+        """Return all remaining tracks; on an error, those before it are its ``tracks``.
+
+        Args:
+            show: called after each page.
+        """
+        self._steps += 1
+        return self._step(partial(self._collect, show))
+
+    async def _step(self, step: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
+        try:
+            return await step()
+        finally:
+            self._steps -= 1
+            self._close_if_abandoned()
+
+    async def _next_track(self) -> Track:
+        async with self._lock:
+            while not self.ready:
+                await self._load()
+            return self.ready.popleft()
+
+    async def _next_page(self) -> Page:
+        async with self._lock:
+            while not self.ready:
+                page = await self._load()
+                if not page.tracks and not self.passes.recrawls:
+                    return page
+            rest = tuple(self.ready)
+            self.ready.clear()
+        return self._current if len(rest) == len(self._current.tracks) else attrs.evolve(self._current, tracks=rest)
+
+    async def _collect(self, show: ShowProgress | None) -> TrackList:
+        tracks: list[Track] = []
+        try:
+            while True:
+                tracks += (await self._next_page()).tracks
+                if show is not None:
+                    show(len(tracks), self.expected)
+        except StopAsyncIteration:
+            return TrackList(tracks)
+        except (JoggError, CatalogueChangedWarning) as error:
+            error.tracks = TrackList(tracks)
+            raise
+
+    def position(self) -> Checkpoint:
+        """Return the position of the next track."""
+        if self._position_at_close is not None:
+            return self._position_at_close
+        start = self.options.start
+        lowest = self._window.lowest if self._window is not None else start.page
+        page, place = self._cursor.position(lowest, len(self.ready))
+        return attrs.evolve(
+            start,
+            page=page,
+            place=place,
+            limit=None if start.limit is None else start.limit - self.accepted + len(self.ready),
+            total_items=self.pages.first_total_items,
+            total_pages=self.pages.first_total_pages,
+        )
+
+    def close(self, error: type[JoggError]) -> None:
+        """End the crawl now. Before its end, each step raises `error` from now on, one that waits too."""
+        if self._state in (State.RUNNING, State.ABANDONED):
+            self._close_error, self._position_at_close = error, self.position()
+            self._state = State.ENDED if self._is_complete() else State.CLOSED
+        self.accepted -= len(self.ready)
+        self.ready.clear()
+        if self._window is not None:
+            self._window.close()
+        if self._caller is not None:
+            self._caller.transport.stop_opening()
+
+    async def aclose(self, error: type[JoggError]) -> None:
+        """`close`, and wait until no task of the crawl is left."""
+        self.close(error)
+        await self._stop_tasks()
+
+    def abandon(self) -> None:
+        """Close after the step under way. Called by a finalizer: in any thread, perhaps after the loop is closed."""
+        if self._state is State.RUNNING:
+            self._state = State.ABANDONED
+        if self._loop is None or self._loop.is_closed():
+            return
+        try:
+            here = asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            here = False
+        if here:
+            self._close_if_abandoned()
+        else:
+            self._loop.call_soon_threadsafe(self._close_if_abandoned)
+
+    def _close_if_abandoned(self) -> None:
+        if self._state is State.ABANDONED and not self._steps:
+            self.close(JoggError)
+
+    async def _stop_tasks(self) -> None:
+        if self._window is not None:
+            await self._window.aclose()
+        if self._caller is not None and (opening := self._caller.transport.stop_opening()):
+            await asyncio.wait(opening)
+
+    async def _load(self) -> Page:
+        """Wait for the next page, and accept it; begin another pass, or end, where there is none."""
+        while True:
+            self._check_open()
+            window = self._window or self._begin()
+            result = await window.get()
+            if self._is_closed:
+                continue
+            if result is not None:
+                return self._accept(window, *result)
+            if self._wanted() > 0:
+                self.pages.finish_pass()
+                if self.passes.wants_recrawl:
+                    self._begin_recrawl(window)
+                    continue
+            await self._stop_tasks()
+            if not self._is_closed:
+                self._state = State.ENDED  # only now: a step cancelled while it waits here must report the drift later
+                self.passes.report_drift()
+
+    @property
+    def _is_closed(self) -> bool:
+        return self._state is State.CLOSED
+
+    def _check_open(self) -> None:
+        """Raise once the crawl is over. One that was cut short must not look complete."""
+        if self._is_closed:
+            raise self._close_error("the crawl was closed before its end, by closing its pager or its session")
+        if self._state is State.ENDED:
+            raise StopAsyncIteration
+
+    def _is_complete(self) -> bool:
+        """Return whether every track was yielded, although no step has met the end yet."""
+        if self.ready or self._window is None:
+            return False
+        return self._wanted() <= 0 or (self._window.is_drained and not self.passes.changed)
+
+    def _begin(self) -> Window[Decoded]:
+        options = self.options
+        caller = self._caller = self._connect()
+        self._loop = asyncio.get_running_loop()
+        lane = Lane(options.concurrency)
+        skip_invalid = options.on_invalid == "skip"
+        self._window = window = Window(
+            lambda number: caller.page(
+                options.url, number, lane, self.stats, skip_invalid=skip_invalid, policy=options.retry
+            ),
+            self._received,
+            width=options.concurrency,
+            in_backoff=lambda: lane.parked,
+            ahead=_AHEAD * options.concurrency + _AHEAD,
+            ordered=options.ordered,
+        )
+        lane.on_parked = window.on_backoff
+        self.pages.expected_pages = caller.page_totals.get(options.url)
+        window.start(options.start.page, self.pages.last)
+        self._update_bounds(window)
+        caller.transport.open_connections(int(min(options.concurrency, options.max_pages())) - 1)
+        return window
+
+    def _received(self, number: int, decoded: Decoded) -> None:
+        """Update the range of pages by a response, before the consumer sees it."""
+        known = self.pages.total_pages
+        self.pages.record_response(number, decoded.page.pagination, decoded.records)
+        if self.pages.total_pages != known:
+            self._remember_total()
+        if self._window is not None:
+            self._update_bounds(self._window)
+
+    def _remember_total(self) -> None:
+        """Let the session's next crawl of the same pages start all of them at once."""
+        if self._caller is not None and self.pages.total_pages is not None:
+            totals = self._caller.page_totals
+            if len(totals) >= _MAX_TOTALS_KEPT:
+                totals.clear()
+            totals[self.options.url] = self.pages.total_pages
+
+    def _update_bounds(self, window: Window[Decoded]) -> None:
+        window.max_outstanding = self._max_outstanding(window.lowest)
+        window.set_last(self.pages.last, discard=self.pages.ended)
+
+    def _max_outstanding(self, lowest: int) -> float:
+        """Return how many pages may be outstanding: as many as the limit needs, and few where the end is unknown."""
+        start = self.options.start
+        most = math.inf if self.pages.has_total else self.options.concurrency
+        if self.options.limit == math.inf:
+            return most
+        skipped = start.place if lowest == start.page else 0
+        return min(most, max(1, math.ceil((self._wanted() + skipped) / self.pages.named_page_size)))
+
+    def _wanted(self) -> float:
+        """Return how many more tracks the limit leaves."""
+        return self.options.limit - self.accepted
+
+    def _accept(self, window: Window[Decoded], number: int, decoded: Decoded) -> Page:
+        """Make a page the current one, without tracks that were yielded before or that the limit cuts off."""
+        page, start = decoded.page, self.options.start
+        places: Sequence[int] = decoded.places or range(len(page.tracks))
+        new = self.passes.new_places(number, [track.id for track in page.tracks], decoded.records)
+        if number == start.page and start.place and not self.passes.recrawls:
+            self.passes.skipped = [
+                track.id for track, place in zip(page.tracks, places, strict=True) if place < start.place
+            ]
+            new = [index for index in (range(len(places)) if new is None else new) if places[index] >= start.place]
+        if new is not None:
+            page = attrs.evolve(page, tracks=tuple(page.tracks[index] for index in new))
+            places = [places[index] for index in new]
+        after = None
+        if len(page.tracks) > self._wanted():
+            cut = int(self._wanted())
+            page, after, places = attrs.evolve(page, tracks=page.tracks[:cut]), places[cut], places[:cut]
+        self._cursor.enter(number, places, after)
+        self._count(page, decoded)
+        self._continue(window)
+        return page
+
+    def _count(self, page: Page, decoded: Decoded) -> None:
+        self._current = page
+        self.ready.extend(page.tracks)
+        self.accepted += len(page.tracks)
+        self.pages_done += 1
+        if decoded.invalid and not self.passes.recrawls:
+            self.invalid += len(decoded.invalid)
+            self.invalid_records += decoded.invalid[: _MAX_INVALID_KEPT - len(self.invalid_records)]
+
+    def _continue(self, window: Window[Decoded]) -> None:
+        """Fill or close the window, where the page just accepted decides on that; else the next step fills it."""
+        if self._wanted() <= 0:
+            window.close()
+        elif not self.pages.has_total or self.pages.ended or self.options.limit < math.inf:
+            self._update_bounds(window)
+            window.fill()
+
+    def _begin_recrawl(self, window: Window[Decoded]) -> None:
+        first = self.options.start.start_page
+        self.passes.begin_recrawl(first)
+        self.pages_done = 0
+        self._cursor = Cursor(first, 0)
+        window.start(first, self.pages.last)
+        self._update_bounds(window)

@@ -1,0 +1,95 @@
+"""Passes over the catalogue: leave out duplicates, notice changes, decide whether to crawl again. No I/O."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from typing import Final
+
+from jogg_async.errors import CatalogueChangedError, CatalogueChangedWarning
+
+from .options import OnDrift
+from .page_range import PageRange
+from .seen_ids import SeenIds
+
+_MAX_RECRAWLS: Final = 5
+"""Further passes under ``on_drift="recrawl"``."""
+
+_CHANGED: Final = "the catalogue changed during the crawl (its totals, a repeated id, a page's number or its length)"
+
+
+class Passes:
+    """State of the current pass, and of those before it.
+
+    Args:
+        pages: range of pages of the crawl.
+        on_drift: policy for changes of the catalogue.
+    """
+
+    def __init__(self, pages: PageRange, on_drift: OnDrift) -> None:
+        self._pages = pages
+        self._on_drift = on_drift
+        self.recrawls = 0
+        self.duplicates = 0
+        self.skipped: list[int] = []
+        """Ids on the first page before the place where the crawl began: duplicates in the first pass, new in others."""
+        self._seen = self._seen_in_pass = SeenIds()
+        self._repeated_id = False
+        self._drifted_before = False
+
+    @property
+    def drifted(self) -> bool:
+        """Whether a change of the catalogue was noticed in any pass."""
+        return self._drifted_before or self.changed
+
+    @property
+    def changed(self) -> bool:
+        """Whether a change was noticed in this pass."""
+        return self._repeated_id or self._pages.drifted
+
+    @property
+    def wants_recrawl(self) -> bool:
+        """Whether the pages are to be fetched once more after this pass."""
+        return self.changed and self._on_drift == "recrawl" and self.recrawls < _MAX_RECRAWLS
+
+    def new_places(self, number: int, ids: list[int], records: int) -> list[int] | None:
+        """Record a page, and return the indexes of its ids that no pass has seen; `None` for all of them.
+
+        Args:
+            number: the page.
+            ids: ids of its valid tracks.
+            records: tracks in it, invalid ones included.
+        """
+        new = self._seen_in_pass.add_all(ids)
+        self._pages.record_taken(number, records, repeated=records > 0 and new == [])
+        if new is not None:
+            self.duplicates += len(ids) - len(new)
+            self._repeated_id = True
+        return new if self._seen is self._seen_in_pass else self._seen.add_all(ids)
+
+    def begin_recrawl(self, first_page: int) -> None:
+        """Begin another pass."""
+        self._drifted_before = True
+        self._repeated_id = False
+        self.recrawls += 1
+        self._seen.discard_all(self.skipped)
+        self.skipped = []
+        self._seen_in_pass = SeenIds()
+        self._pages.begin_pass(first_page)
+
+    def report_drift(self) -> None:
+        """Warn or raise at the end of the crawl, as ``on_drift`` says."""
+        if self._on_drift == "ignore" or not self.changed:
+            return
+        if self._on_drift == "raise":
+            raise CatalogueChangedError(_CHANGED)
+        warnings.warn(f"{_CHANGED}: some tracks may be missing", CatalogueChangedWarning, stacklevel=_levels_up())
+
+
+def _levels_up() -> int:
+    """Return the number of frames between the caller and the user's line, for a warning that points there."""
+    package, _, _ = __name__.partition(".")
+    frame, levels = inspect.currentframe(), 0
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == package:
+        frame, levels = frame.f_back, levels + 1
+    return levels

@@ -1,0 +1,243 @@
+"""Sliding window of page requests, sent ahead of the consumer. Knows no HTTP and no tracks.
+
+A page number goes from *not started* to *running* (a task) to *held* (a result) or *failed* (an error) to *taken*.
+
+Invariants:
+
+- Every number below `lowest` is taken, and `lowest` is not.
+- Only numbers from `lowest` to ``min(last, lowest + ahead - 1)`` start. Each runs once, unless it failed or `set_last`
+  cancelled it.
+- At most ``width`` tasks run, and one more for each request in backoff, as long as requests succeed: after ``width``
+  failures in a row (at least two) no request in backoff is replaced until one succeeds, so that an outage does not
+  spread.
+- At most `max_outstanding` numbers run or are held. `lowest` may always start, or the window could stand still.
+- Nothing starts while a number has failed, until the consumer has met the error and steps again.
+
+The window fills when a result arrives, not when it is taken, so that a slow page stalls neither the others nor the
+consumer of the pages before it. Tasks and callbacks hold the window, never its consumer, whose finalizer closes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import math
+from collections.abc import Callable, Coroutine
+from typing import Any, Generic, TypeVar
+
+from jogg_async.errors import JoggError
+
+T = TypeVar("T")
+
+
+class Window(Generic[T]):
+    """Sliding window, in the event loop that runs when it is made.
+
+    Args:
+        fetch: makes the coroutine that fetches a page number.
+        on_result: called with each result when it arrives; may set `max_outstanding` and call `set_last`. An exception
+            that it raises becomes the page's error.
+        width: tasks to run at once, 1 or more.
+        in_backoff: returns how many of the running requests wait to be sent again.
+        ahead: numbers from `lowest` on that may be running or held, 1 or more.
+        ordered: `get` returns results by number; else as they arrive.
+    """
+
+    def __init__(
+        self,
+        fetch: Callable[[int], Coroutine[Any, Any, T]],
+        on_result: Callable[[int, T], None],
+        *,
+        width: int,
+        in_backoff: Callable[[], int],
+        ahead: int,
+        ordered: bool,
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._fetch = fetch
+        self._on_result = on_result
+        self._width = width
+        self._in_backoff = in_backoff
+        self._ahead = ahead
+        self._ordered = ordered
+        self._tasks: set[asyncio.Task[T]] = set()
+        self._running: dict[int, asyncio.Task[T]] = {}
+        self._held: dict[int, T] = {}
+        self._failed: dict[int, BaseException] = {}
+        self._raised: int | None = None
+        self._taken: set[int] = set()
+        self._failures_in_a_row = 0
+        self._filling = False
+        self._wakeup: asyncio.Future[None] | None = None
+        self._closed = False
+        self.max_outstanding: float = math.inf
+        self.start(1, 0)
+
+    def start(self, first: int, last: float) -> None:
+        """Begin a pass over the numbers from `first` to `last`, once every result of the pass before is taken."""
+        self.lowest = self._next = first
+        self.last = last
+        self._taken.clear()
+
+    def fill(self) -> None:
+        """Start as many tasks as the bounds allow."""
+        if self._filling:  # an eager task that fails at once calls `on_backoff` from within this loop
+            return
+        self._filling = True
+        try:
+            while not (self._closed or self._failed or self._raised is not None) and (number := self._startable()):
+                self._next = number + 1
+                self._start(number)
+        finally:
+            self._filling = False
+
+    def on_backoff(self) -> None:
+        """Start another request in place of one that failed and waits to be sent again."""
+        self._failures_in_a_row += 1
+        self.fill()
+
+    def set_last(self, last: float, *, discard: bool = False) -> None:
+        """Set the last number wanted. Tasks beyond it are cancelled; results beyond it stay, unless `discard`."""
+        if last == self.last and not discard:
+            return
+        self.last = last
+        for number in [number for number in self._running if number > last]:
+            self._running.pop(number).cancel()
+        for beyond in (self._failed, self._held) if discard else (self._failed,):
+            for number in [number for number in beyond if number > last]:
+                del beyond[number]
+        if last < self._next:
+            self._next = int(last) + 1
+        self._wake()
+
+    async def get(self) -> tuple[int, T] | None:
+        """Return the next number and its result, or `None` at the end. Cancelling a call loses nothing.
+
+        The window is not filled again before the next call, or `fill`: the bounds may depend on this result.
+
+        Raises:
+            Exception: what fetching the number raised, once every result before it is taken. The next call fetches
+                it again.
+        """
+        while True:
+            if (result := self.get_nowait()) is not None:
+                return result
+            if self._failed and (self.lowest in self._failed or not (self._running or self._held)):
+                self._raised = min(self._failed)
+                raise self._failed.pop(self._raised)
+            if not (self._running or self._held):
+                return None
+            self._wakeup = self._loop.create_future()
+            await self._wakeup
+
+    def get_nowait(self) -> tuple[int, T] | None:
+        """Return what `get` would return without waiting, else `None`."""
+        self._retry_raised()
+        self.fill()
+        number = self._takable()
+        return None if number is None else (number, self._take(number))
+
+    def close(self) -> None:
+        """Cancel every task, drop every result, and wake the waiting consumer."""
+        self._closed = True
+        for task in tuple(self._running.values()):  # once each: a second cancel would hit the user's limiter
+            task.cancel()
+        self._running.clear()
+        self._held.clear()
+        self._failed.clear()
+        self._wake()
+
+    async def aclose(self) -> None:
+        """Close, and wait until no task of the window is left."""
+        self.close()
+        if self._tasks:
+            await asyncio.wait(tuple(self._tasks))
+
+    @property
+    def is_drained(self) -> bool:
+        """Whether every number up to `last` is taken, and nothing is running or held."""
+        return self.lowest > self.last and not (self._running or self._held or self._failed)
+
+    def _startable(self) -> int | None:
+        """Return the next number that the bounds allow to start."""
+        running = len(self._running)
+        if running >= self._max_running():
+            return None
+        number = max(self._next, self.lowest)
+        while number in self._running or number in self._held or number in self._taken:
+            number += 1
+        if number > min(self.lowest + self._ahead - 1, self.last):
+            return None
+        return number if number == self.lowest or running + len(self._held) < self.max_outstanding else None
+
+    def _max_running(self) -> int:
+        healthy = self._failures_in_a_row < max(self._width, 2)
+        return self._width + self._in_backoff() if healthy else self._width
+
+    def _start(self, number: int) -> None:
+        task = self._loop.create_task(self._fetch(number))
+        self._running[number] = task
+        self._tasks.add(task)
+        task.add_done_callback(functools.partial(self._finished, number))
+        if self._closed:  # by the consumer's finalizer, which may run wherever memory is allocated
+            task.cancel()
+
+    def _finished(self, number: int, task: asyncio.Task[T]) -> None:
+        # A callback, because a task that is cancelled before its first step runs none of its code.
+        self._tasks.discard(task)
+        error = _error_of(number, task)
+        if self._running.get(number) is not task:
+            return  # cancelled by the window itself
+        del self._running[number]
+        if error is None:
+            error = self._receive(number, task.result())
+        if error is not None:
+            self._failed[number] = error
+        self.fill()
+        self._wake()
+
+    def _receive(self, number: int, result: T) -> Exception | None:
+        self._failures_in_a_row = 0
+        self._held[number] = result
+        try:
+            self._on_result(number, result)
+        except Exception as error:  # noqa: BLE001 - raised by `get`; an exception in a callback would only be logged
+            self._held.pop(number, None)
+            return error
+        return None
+
+    def _takable(self) -> int | None:
+        if not self._held:
+            return None
+        if not self._ordered:
+            return next(iter(self._held))
+        if self.lowest in self._held:
+            return self.lowest
+        return min(self._held) if self.lowest > self.last else None
+
+    def _take(self, number: int) -> T:
+        result = self._held.pop(number)
+        self._taken.add(number)
+        while self.lowest in self._taken:
+            self._taken.remove(self.lowest)
+            self.lowest += 1
+        return result
+
+    def _retry_raised(self) -> None:
+        if self._raised is None or self._closed:
+            return
+        number, self._raised = self._raised, None
+        if number <= self.last:
+            self._start(number)
+
+    def _wake(self) -> None:
+        if self._wakeup is not None and not self._wakeup.done():
+            self._wakeup.set_result(None)
+
+
+def _error_of(number: int, task: asyncio.Task[Any]) -> BaseException | None:
+    if not task.cancelled():
+        return task.exception()
+    error = JoggError("the request's task was cancelled by other code than its pager")
+    error.page = number
+    return error

@@ -1,0 +1,389 @@
+"""Crawls over HTTP that once failed: shrinking totals, outages, capped page sizes, changes across a checkpoint."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from jogg_async import CatalogueChangedError, CatalogueChangedWarning, JoggError, RetryPolicy, ServerError
+from jogg_async.testing import FakeJogg, Fault
+from tests.model import PASSING, REFUSED, Doors, ids, ids_from, turns, until
+
+if TYPE_CHECKING:
+    from jogg_async import JoggSession
+    from tests.conftest import MakeFake, MakeSession
+
+FIVE_TIMES = RetryPolicy(attempts=5, wait_initial=0.001, wait_jitter=0.001, timeout=None)
+
+
+def named(**totals: int) -> Fault:
+    """Return a fault that changes the pagination of a response."""
+    return Fault.patch(lambda envelope: envelope["data"]["pagination"].update(totals))
+
+
+def delay_pages(fake: FakeJogg, **seconds: float) -> None:
+    """Hold back the responses of some pages."""
+
+    async def wait(seen: Any) -> None:
+        await asyncio.sleep(seconds.get(f"page_{seen.page}", 0))
+
+    fake.on_request = wait
+
+
+async def some(pager: Any, count: int) -> list[int]:
+    return [(await anext(pager)).id for _ in range(count)]
+
+
+async def test_a_total_that_shrinks_and_grows_under_a_limit_does_not_hang(
+    make_fake: MakeFake, make_session: MakeSession
+) -> None:
+    rows = [{"id": number} for number in range(1, 31)]
+    rows[4] = {"id": 4}
+    fake = await make_fake(rows)
+    fake.fail(named(total_pages=2, total_items=2), page=10)
+    delay_pages(fake, page_2=0.3)
+    pager = make_session(fake).tracks(page_size=1, limit=10, on_drift="ignore")
+    async with asyncio.timeout(5):
+        assert await ids_from(pager) == [1, 2, 3, 4, 6, 7, 8, 9, 10, 11]
+
+
+async def test_a_page_size_that_grows_while_the_lowest_page_is_cancelled_does_not_hang(
+    make_fake: MakeFake, make_session: MakeSession
+) -> None:
+    fake = await make_fake(30)
+    fake.fail(named(total_pages=2, total_items=2), page=9)
+    fake.fail(named(page_size=100), page=2)
+    delay_pages(fake, page_2=0.2, page_3=0.3, page_9=0.1)
+    pager = make_session(fake).tracks(page_size=1, limit=20, on_drift="ignore")
+    async with asyncio.timeout(5):
+        assert await ids_from(pager) == list(range(1, 21))
+
+
+@pytest.mark.parametrize("concurrency", [1, 2, 8, 32])
+@pytest.mark.parametrize("fault", [PASSING, Fault.html(502), Fault.drop()], ids=lambda fault: fault.name)
+async def test_an_outage_does_not_spread_over_the_window(
+    make_fake: MakeFake, make_session: MakeSession, concurrency: int, fault: Fault
+) -> None:
+    fake = await make_fake(2000)
+    session = make_session(fake, concurrency=concurrency, retry=FIVE_TIMES)
+    pager = session.tracks(page_size=1)
+    assert await some(pager, 1) == [1]
+    await pager.aclose()
+    await until(lambda: fake.in_flight == 0)
+    fake.clear()
+    fake.fail(fault, times=None)
+    pager = session.tracks(page_size=1, start_page=2)
+    with pytest.raises(JoggError):
+        await ids_from(pager)
+    assert pager.progress.requests <= 2 * concurrency * 5
+
+
+async def test_an_outage_from_the_second_page_on_does_not_spread_over_the_window(
+    make_fake: MakeFake, make_session: MakeSession
+) -> None:
+    fake = await make_fake(2000)
+    for number in range(2, 400):
+        fake.fail(PASSING, page=number, times=None)
+    pager = make_session(fake, retry=FIVE_TIMES).tracks(page_size=1)
+    with pytest.raises(ServerError) as caught:
+        await ids_from(pager)
+    assert (caught.value.page, caught.value.attempts) == (2, 5)
+    assert len(fake.requests) <= 2 * 8 * 5
+
+
+async def test_requests_in_backoff_are_replaced_while_others_succeed(
+    make_fake: MakeFake, make_session: MakeSession
+) -> None:
+    fake = await make_fake(200)
+    for number in range(3, 40, 4):
+        fake.fail(Fault.business(50000, retry_after=0.5), page=number)
+    pager = make_session(fake, concurrency=4).tracks(page_size=1)
+    step = asyncio.ensure_future(some(pager, 3))
+    await until(lambda: len(fake.requests) >= 80)  # the whole window, before the first failed page is sent again
+    assert not step.done()
+    assert fake.pages.count(3) == 1
+    assert await step == [1, 2, 3]
+    assert await ids_from(pager) == list(range(4, 201))
+
+
+async def test_a_request_cancelled_by_other_code_is_an_error_of_its_page(make_session: MakeSession) -> None:
+    with FakeJogg(30) as fake:  # in a thread of its own: every task of this loop is the client's
+        fake.fail(Fault.stall(), page=2)
+        pager = make_session(fake).tracks(page_size=10)
+        before = asyncio.all_tasks()
+        assert await some(pager, 10) == list(range(1, 11))
+        await until(lambda: len(fake.pages) == 3 and len(asyncio.all_tasks() - before) == 1)
+        (request,) = asyncio.all_tasks() - before
+        request.cancel()
+        with pytest.raises(JoggError, match="cancelled by other code") as caught:
+            await anext(pager)
+        assert caught.value.page == 2
+        assert await ids_from(pager) == list(range(11, 31))
+
+
+@pytest.mark.parametrize("limit", [10**400, 2**63])
+def test_a_limit_beyond_64_bits_is_rejected_before_any_request(fake: FakeJogg, jogg: JoggSession, limit: int) -> None:
+    with pytest.raises(ValueError, match="limit must be a whole number from 0 to"):
+        jogg.tracks(limit=limit)
+
+
+@pytest.mark.parametrize("names_size", [True, False])
+async def test_a_page_size_that_the_service_caps_loses_no_track(
+    make_fake: MakeFake, make_session: MakeSession, names_size: bool
+) -> None:
+    rows = [{"id": number} for number in range(1, 731)]
+    fake = await make_fake(rows)
+
+    def cap(envelope: Any) -> None:
+        # What a service does that was asked for 100 records, and sends at most 50.
+        data = envelope["data"]
+        number = data["pagination"]["page"]
+        data["music"] = rows[(number - 1) * 50 : number * 50]
+        data["pagination"] = {"page": number, "total_items": 730} | ({"page_size": 100} if names_size else {})
+
+    fake.fail(Fault.patch(cap), times=None)
+    pager = make_session(fake).tracks()
+    assert await ids_from(pager) == list(range(1, 731))
+    assert not pager.progress.drifted
+    assert pager.progress.expected == 730
+
+
+async def test_fewer_records_than_the_total_are_reported_as_drift(
+    make_fake: MakeFake, make_session: MakeSession
+) -> None:
+    fake = await make_fake(250)
+
+    def lose_one(envelope: Any) -> None:
+        del envelope["data"]["music"][-1]
+
+    fake.fail(Fault.patch(lose_one), page=2)
+    with pytest.warns(CatalogueChangedWarning, match="some tracks may be missing"):
+        assert len(await make_session(fake).tracks().collect()) == 249
+    fake.fail(Fault.patch(lose_one), page=2)
+    assert len(await make_session(fake).tracks(on_drift="recrawl").collect()) == 250
+
+
+@pytest.fixture
+async def stopped(fake: FakeJogg, jogg: JoggSession) -> dict[str, Any]:
+    """A checkpoint after 120 of 250 tracks, before 50 of those read are removed."""
+    async with jogg.tracks(page_size=50) as pager:
+        assert await some(pager, 120) == list(range(1, 121))
+        saved: dict[str, Any] = json.loads(json.dumps(pager.checkpoint()))
+    fake.catalogue.remove(slice(50))
+    return saved
+
+
+async def test_a_change_across_a_checkpoint_warns(jogg: JoggSession, stopped: dict[str, Any]) -> None:
+    pager = jogg.tracks(resume=stopped)
+    with pytest.warns(CatalogueChangedWarning):
+        assert await ids_from(pager) == list(range(171, 251))
+    assert pager.progress.drifted
+
+
+async def test_a_change_across_a_checkpoint_raises_at_the_end(jogg: JoggSession, stopped: dict[str, Any]) -> None:
+    found: list[int] = []
+    with pytest.raises(CatalogueChangedError):
+        found.extend([track.id async for track in jogg.tracks(resume=stopped, on_drift="raise")])
+    pager = jogg.tracks(resume=stopped, on_drift="ignore")
+    assert await ids_from(pager) == list(range(171, 251))
+    assert pager.progress.drifted
+
+
+async def test_recrawl_after_a_change_across_a_checkpoint_reads_all_pages(
+    jogg: JoggSession, stopped: dict[str, Any]
+) -> None:
+    pager = jogg.tracks(resume=stopped, on_drift="recrawl")
+    assert await ids_from(pager) == [*range(171, 251), *range(51, 171)]
+
+
+async def test_recrawl_after_resumption_begins_at_the_first_page_of_the_crawl(
+    fake: FakeJogg, jogg: JoggSession
+) -> None:
+    async with jogg.tracks(page_size=50, start_page=2) as pager:
+        await some(pager, 60)
+        saved = pager.checkpoint()
+    fake.catalogue.remove(slice(1))
+    fake.clear()
+    found = await ids_from(jogg.tracks(resume=saved, on_drift="recrawl"))
+    assert sorted(found) == list(range(52, 251))
+    assert min(seen.page or 0 for seen in fake.requests) == 2
+
+
+async def test_a_checkpoint_keeps_what_is_left_of_the_limit(jogg: JoggSession) -> None:
+    async with jogg.tracks(page_size=50, limit=30) as pager:
+        assert await some(pager, 20) == list(range(1, 21))
+        saved = pager.checkpoint()
+    assert saved["limit"] == 10
+    assert await ids_from(jogg.tracks(resume=saved)) == list(range(21, 31))
+    assert await ids_from(jogg.tracks(resume=saved, limit=15)) == list(range(21, 36))
+
+
+async def test_a_checkpoint_keeps_the_end_page(jogg: JoggSession) -> None:
+    async with jogg.tracks(page_size=50, end_page=3) as pager:
+        await some(pager, 20)
+        saved = pager.checkpoint()
+    assert await ids_from(jogg.tracks(resume=saved)) == list(range(21, 151))
+    assert await ids_from(jogg.tracks(resume=saved, end_page=1)) == list(range(21, 51))
+
+
+async def test_a_pager_closed_before_its_end_does_not_look_finished(jogg: JoggSession) -> None:
+    async with jogg.tracks() as pager:
+        await some(pager, 3)
+    with pytest.raises(JoggError, match="closed before its end") as caught:
+        await pager.collect()
+    assert ids(caught.value.tracks or ()) == []
+    with pytest.raises(JoggError, match="closed before its end"):
+        await anext(pager)
+    with pytest.raises(JoggError, match="closed before its end"):
+        await anext(pager.pages())
+
+
+async def test_a_pager_closed_before_its_first_step_does_not_look_finished(jogg: JoggSession) -> None:
+    pager = jogg.tracks()
+    await pager.aclose()
+    with pytest.raises(JoggError, match="closed before its end"):
+        await pager.collect()
+
+
+@pytest.mark.parametrize("bounds", [{}, {"limit": 250}, {"limit": 120}, {"end_page": 2}, {"limit": 0}], ids=str)
+async def test_a_pager_closed_after_its_last_track_is_finished(jogg: JoggSession, bounds: dict[str, Any]) -> None:
+    async with jogg.tracks(**bounds) as pager:
+        await some(pager, bounds.get("limit", 200 if bounds else 250))
+    assert await ids_from(pager) == []
+
+
+async def test_drift_as_an_error_keeps_the_collected_tracks(make_fake: MakeFake, make_session: MakeSession) -> None:
+    fake = await make_fake(250)
+    fake.fail(named(total_items=251), page=2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(CatalogueChangedWarning) as caught:
+            await make_session(fake).tracks().collect()
+    assert ids(caught.value.tracks or ()) == list(range(1, 251))
+
+
+@pytest.mark.parametrize(
+    ("bounds", "expected"),
+    [
+        ({}, 250),
+        ({"limit": 30}, 30),
+        ({"limit": 1000}, 250),
+        ({"end_page": 2}, 100),
+        ({"start_page": 2, "end_page": 2}, 50),
+        ({"start_page": 4}, 100),
+        ({"start_page": 9}, 0),
+        ({"limit": 70, "start_page": 5}, 50),
+        ({"limit": 0}, 0),
+    ],
+    ids=str,
+)
+async def test_progress_expects_the_tracks_within_the_bounds(
+    jogg: JoggSession, bounds: dict[str, Any], expected: int
+) -> None:
+    pager = jogg.tracks(page_size=50, **bounds)
+    assert pager.progress.expected is (None if expected or "start_page" in bounds else 0)
+    seen: set[int | None] = set()
+    async for _ in pager:
+        seen.add(pager.progress.expected)
+    assert seen <= {expected}
+    assert (pager.progress.expected, pager.progress.tracks) == (expected, expected)
+
+
+async def test_progress_of_a_resumed_crawl_expects_the_rest(jogg: JoggSession) -> None:
+    async with jogg.tracks(page_size=50, limit=200) as pager:
+        await some(pager, 70)
+        saved = pager.checkpoint()
+    resumed = jogg.tracks(resume=saved)
+    await anext(resumed)
+    assert resumed.progress.expected == 130
+    assert len(await resumed.collect()) == 129
+    unbounded = jogg.tracks(resume={**saved, "limit": None})
+    await anext(unbounded)
+    assert unbounded.progress.expected == 180
+
+
+async def test_progress_expects_neither_skipped_records_nor_duplicates(
+    make_fake: MakeFake, make_session: MakeSession
+) -> None:
+    fake = await make_fake([{"id": number} for number in (1, 2, "none", 4, 4, 5)])
+    pager = make_session(fake).tracks(page_size=2, on_invalid="skip", on_drift="ignore")
+    assert await some(pager, 2) == [1, 2]
+    assert pager.progress.expected == 6
+    assert await ids_from(pager) == [4, 5]
+    assert (pager.progress.expected, pager.progress.tracks) == (4, 4)
+
+
+async def test_progress_expects_nothing_known_without_a_total(make_fake: MakeFake, make_session: MakeSession) -> None:
+    fake = await make_fake(25)
+    fake.fail(Fault.patch(lambda envelope: envelope["data"].update(pagination=None)), times=None)
+    pager = make_session(fake).tracks(page_size=10, limit=22)
+    await anext(pager)
+    assert pager.progress.expected is None
+    await pager.collect()
+    assert pager.progress.expected == 22
+
+
+async def test_a_second_crawl_starts_all_pages_at_once(make_fake: MakeFake, make_session: MakeSession) -> None:
+    fake = await make_fake(60)
+    session = make_session(fake)
+    await session.tracks(page_size=10).collect()
+    fake.clear()
+    doors = Doors(fake)
+    second = asyncio.ensure_future(session.tracks(page_size=10).collect())
+    await until(lambda: fake.in_flight == 6)
+    await turns()
+    assert sorted(seen.page or 0 for seen in fake.requests) == [1, 2, 3, 4, 5, 6]
+    await doors.open()
+    assert ids(await second) == list(range(1, 61))
+
+
+@pytest.mark.parametrize(("rows", "pages"), [(35, 4), (95, 10), (0, 0)])
+async def test_a_second_crawl_follows_a_total_that_changed(
+    make_fake: MakeFake, make_session: MakeSession, rows: int, pages: int
+) -> None:
+    fake = await make_fake(60)
+    session = make_session(fake)
+    await session.tracks(page_size=10).collect()
+    if rows < 60:
+        fake.catalogue.remove(slice(60 - rows))
+    else:
+        fake.catalogue.insert(60, count=rows - 60)
+    pager = session.tracks(page_size=10)
+    assert len(await pager.collect()) == rows
+    assert (pager.total_pages, pager.progress.drifted) == (pages, False)
+
+
+async def test_a_second_crawl_with_a_limit_requests_no_page_beyond_it(fake: FakeJogg, jogg: JoggSession) -> None:
+    await jogg.tracks(page_size=10).collect()
+    fake.clear()
+    assert await ids_from(jogg.tracks(page_size=10, limit=25)) == list(range(1, 26))
+    assert sorted(seen.page or 0 for seen in fake.requests) == [1, 2, 3]
+
+
+async def test_a_crawl_with_other_filters_does_not_use_the_total_of_the_first(
+    fake: FakeJogg, jogg: JoggSession
+) -> None:
+    await jogg.tracks(page_size=10).collect()
+    fake.clear()
+    doors = Doors(fake)
+    other = asyncio.ensure_future(jogg.tracks(page_size=10, mood="Calm").collect())
+    await until(lambda: fake.in_flight == 1)
+    await turns(20)
+    assert fake.pages == [1]
+    await doors.open()
+    await other
+
+
+async def test_a_failed_page_beyond_a_total_that_shrank_is_no_error(
+    make_fake: MakeFake, make_session: MakeSession
+) -> None:
+    fake = await make_fake(60)
+    session = make_session(fake)
+    await session.tracks(page_size=10).collect()
+    fake.catalogue.remove(slice(30))
+    fake.fail(REFUSED, page=5)
+    assert len(await session.tracks(page_size=10).collect()) == 30
