@@ -11,11 +11,14 @@ from typing import Final
 from yarl import URL
 
 from ._secret import Secret, masked
-from .errors import ConfigurationError
+from .errors import ConfigurationError, shown
 
 API_KEY_VARIABLE: Final = "JOGG_API_KEY"
 BASE_URL_VARIABLE: Final = "JOGG_BASE_URL"
 DEFAULT_BASE_URL: Final = "https://api.jogg.ai"
+
+LARGEST: Final = 2**63 - 1
+"""Largest page number or count: the service's integers have 64 bits."""
 
 _LONGEST: Final = sys.float_info.max
 _VISIBLE_ASCII = re.compile(r"[!-~]+")
@@ -97,11 +100,8 @@ def checked_timeout(value: object) -> float:
     return float(value)
 
 
-def checked_int(
-    name: str, value: object, low: int, high: int | None = None, error: type[ValueError] = ValueError
-) -> int:
-    """`value`, where it is a whole number from `low` to `high` (no limit for `None`); else `error`."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < low or (high is not None and value > high):
-        bounds = f"from {low} to {high}" if high is not None else f"of at least {low}"
-        raise error(f"{name} must be a whole number {bounds}, not {value!r}.")
+def checked_int(name: str, value: object, low: int, high: int = LARGEST, error: type[ValueError] = ValueError) -> int:
+    """Return `value`, a whole number from `low` to `high`; else raise `error`."""
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise error(f"{name} must be a whole number from {low} to {high}, not {shown(value)}.")
     return value

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
-from jogg_async import DecodeError, JoggSession, NotFoundError, RetryPolicy, SessionClosedError, Track, TransportError
+from jogg_async import (
+    ConfigurationError,
+    DecodeError,
+    JoggSession,
+    NotFoundError,
+    RetryPolicy,
+    SessionClosedError,
+    Track,
+    TransportError,
+)
 from jogg_async.testing import FakeJogg, Fault
 
 from .model import Doors, ids, ids_from, no_complaints, turns, until
@@ -98,6 +107,31 @@ async def test_bad_arguments_ask_nothing(fake: FakeJogg, jogg: JoggSession) -> N
     with pytest.raises(ValueError, match="on_invalid"):
         await jogg.page(on_invalid="maybe")  # type: ignore[arg-type]
     assert fake.requests == []
+
+
+BEYOND_64_BITS = [2**63, 2**64, 10**400, 10**5000]
+
+
+@pytest.mark.parametrize("value", BEYOND_64_BITS, ids=lambda value: f"{value.bit_length()} bits")
+async def test_number_beyond_64_bits_is_refused_before_any_request(
+    fake: FakeJogg, jogg: JoggSession, value: int
+) -> None:
+    with pytest.raises(ValueError, match="number must be a whole number from 1 to 9223372036854775807"):
+        await jogg.page(value)
+    for name in ("start_page", "end_page", "limit", "concurrency"):
+        with pytest.raises(ValueError, match=f"{name} must be a whole number from"):
+            jogg.tracks(**{name: value})  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="concurrency must be a whole number from 1 to"):
+        JoggSession(fake.api_key, concurrency=value)
+    assert fake.requests == []
+
+
+async def test_largest_number_of_64_bits_is_sent(fake: FakeJogg, jogg: JoggSession) -> None:
+    largest = 2**63 - 1
+    assert (await jogg.page(largest)).tracks == ()
+    assert len(await jogg.tracks(limit=largest, end_page=largest).collect()) == 250
+    assert len(await jogg.tracks(start_page=largest, end_page=largest, on_drift="ignore").collect()) == 0
+    assert fake.requests[-1].page == largest
 
 
 async def test_closing_under_a_step_that_waits(make_fake: MakeFake, make_session: MakeSession) -> None:
