@@ -63,6 +63,11 @@ class Transport:
         self._deadlines: Deadlines | None = None
         self._headers = self._merged_headers()
 
+    @property
+    def blocked(self) -> float:
+        """Seconds for which other code was seen to block the event loop."""
+        return 0.0
+
     async def get(self, url: URL) -> Answer:
         """Send one request, and read the whole answer.
 
