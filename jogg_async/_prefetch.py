@@ -191,6 +191,7 @@ class Prefetch(Generic[T]):
 
 
 def _error_of(task: asyncio.Task[Any]) -> BaseException | None:
-    if task.cancelled():
-        return JoggError("the request was cancelled by something other than its pager")
-    return task.exception()
+    try:
+        return task.exception()
+    except asyncio.CancelledError as cancelled:  # by others; the cause tells of the request, where it had begun
+        return cancelled.__cause__ or JoggError("the request was cancelled by something other than its pager")
