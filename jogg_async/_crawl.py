@@ -242,7 +242,9 @@ class Crawl:
         lane = Lane(plan.concurrency)
         skip_invalid = plan.on_invalid == "skip"
         self._window = window = Prefetch(
-            lambda number: caller.page(plan.listing, number, lane, self.tally, skip_invalid=skip_invalid),
+            lambda number: caller.page(
+                plan.listing, number, lane, self.tally, skip_invalid=skip_invalid, policy=plan.retry
+            ),
             self._arrived,
             lambda: lane.width,
             ahead=_AHEAD * plan.concurrency + _AHEAD,

@@ -12,6 +12,7 @@ from yarl import URL
 from ._call import Listing
 from ._checkpoint import MAX_PAGE_SIZE, Checkpoint
 from ._settings import checked_int
+from .retry import RetryPolicy
 
 OnInvalid = Literal["raise", "skip"]
 OnDrift = Literal["ignore", "warn", "raise", "recrawl"]
@@ -37,6 +38,7 @@ class Plan:
         end_page: the last page wanted; infinity for no bound.
         limit: the most tracks wanted; infinity for no bound.
         concurrency: requests in flight at once, 1 or more.
+        retry: the policy of this crawl; `None` for the session's.
     """
 
     listing: Listing
@@ -47,6 +49,7 @@ class Plan:
     ordered: bool
     on_invalid: OnInvalid
     on_drift: OnDrift
+    retry: RetryPolicy | None
 
     def pages_wanted(self) -> float:
         """How many pages the bounds leave at the most, were all of them full."""
@@ -110,6 +113,7 @@ def plan_of(
     on_invalid: OnInvalid,
     on_drift: OnDrift,
     resume: Mapping[str, Any] | None,
+    retry: RetryPolicy | None = None,
 ) -> Plan:
     """The plan of a crawl.
 
@@ -133,6 +137,7 @@ def plan_of(
         ordered=bool(ordered),
         on_invalid=on_invalid,
         on_drift=on_drift,
+        retry=retry,
     )
 
 

@@ -12,6 +12,7 @@ from yarl import URL
 
 from ._secret import Secret, masked
 from .errors import ConfigurationError, shown
+from .retry import RetryPolicy
 
 API_KEY_VARIABLE: Final = "JOGG_API_KEY"
 BASE_URL_VARIABLE: Final = "JOGG_BASE_URL"
@@ -98,6 +99,13 @@ def checked_timeout(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= _LONGEST:
         raise ConfigurationError(f"timeout must be a finite number of seconds above 0, not {value!r:.80}.")
     return float(value)
+
+
+def checked_retry(value: object) -> RetryPolicy:
+    """Return `value`, a `RetryPolicy`; else raise `ConfigurationError`."""
+    if not isinstance(value, RetryPolicy):
+        raise ConfigurationError(f"retry must be a RetryPolicy, not {type(value).__name__}.")
+    return value
 
 
 def checked_int(name: str, value: object, low: int, high: int = LARGEST, error: type[ValueError] = ValueError) -> int:
