@@ -187,12 +187,8 @@ class _Call:
     async def _in_turn(self) -> Success:
         gate = self._caller.gate
         turn = gate.turn_at_once(self._lane) or await gate.turn(self._lane)
-        self._tally.requests += 1
-        self.attempts += 1
-        if self.attempts == 1:
-            self.sent_at = turn.sent_at
         try:
-            envelope = self._judged(await self._caller.transport.get(self.url))
+            envelope = self._judged(await self._caller.transport.get(self.url, self._count_attempt))
         except JoggError as error:
             clean(error, self._caller.api_key)  # here already: stamina logs it
             if isinstance(error, RateLimitError):
@@ -204,6 +200,13 @@ class _Call:
             gate.done(turn)
         gate.accepted()
         return envelope
+
+    def _count_attempt(self) -> None:
+        """Count an attempt that is being sent: later than its turn where it waits in the pool of a caller's session."""
+        self._tally.requests += 1
+        self.attempts += 1
+        if self.attempts == 1:
+            self.sent_at = asyncio.get_running_loop().time()
 
     def _judged(self, answer: Answer) -> Success:
         if logger.isEnabledFor(logging.DEBUG):
