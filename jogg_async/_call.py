@@ -172,9 +172,8 @@ class _Call:
     async def _send(self) -> Success:
         gate, transport = self._caller.gate, self._caller.transport
         turn = gate.turn_at_once(self._lane) or await gate.turn(self._lane)
-        self._count()
         try:
-            envelope = self._read(await transport.get(self._url))
+            envelope = self._read(await transport.get(self._url, self._count))
         except APIError as error:
             if is_rate_limit(error):
                 gate.refused(turn, self._pause(error))
@@ -187,6 +186,7 @@ class _Call:
         return envelope
 
     def _count(self) -> None:
+        """Count an attempt that is sent: later than its turn where it waits in the pool of a caller's session."""
         if self._attempts == 0:
             self._sent_at = self._clock()
         else:
@@ -221,7 +221,8 @@ class _Call:
         self.describe(failure)  # now: hooks may log it
         request, kind = self._shown(), type(failure).__name__
         logger.info("%s: attempt %d failed with %s; retrying in %.2f s", request, self._attempts, kind, wait)
-        with retry_hooks(request, self._attempts, wait, self._waited, failure):
+        hooks = retry_hooks(request, self._attempts, wait, self._waited, failure)
+        with hooks, self._caller.transport.watch_blocking():
             self._lane.park()
             try:
                 await asyncio.sleep(wait)

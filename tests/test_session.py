@@ -247,7 +247,7 @@ def test_close_leaves_no_timer_behind() -> None:
             return timer
 
         def pending() -> list[asyncio.TimerHandle]:
-            return [timer for timer in timers if timer.when() > loop.time() and not timer.cancelled()]
+            return [timer for timer in timers if timer.when() > loop.time() + 0.01 and not timer.cancelled()]
 
         loop.call_at = recorded  # type: ignore[method-assign, assignment]
         simulation.fake.fail(Fault.business(429, retry_after=60), page=1)
