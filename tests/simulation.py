@@ -40,6 +40,12 @@ class Simulation:
         """The pages of the requests that arrived."""
         return [page for page, _ in self.sent]
 
+    def block(self, seconds: float) -> None:
+        """Let time pass while the event loop cannot run."""
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, SteppingLoop)
+        loop.skip(seconds)
+
 
 def simulate(scenario: Callable[[Simulation], Awaitable[T]], **settings: Any) -> T:
     """Run a scenario to its end.

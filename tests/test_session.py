@@ -258,7 +258,7 @@ def test_close_leaves_no_timer_behind() -> None:
         await asyncio.sleep(1)
         assert pending()
         await simulation.jogg.aclose()
-        await asyncio.wait(requests)
+        await asyncio.gather(*requests, return_exceptions=True)
         assert pending() == []
 
     simulate(scenario)

@@ -27,7 +27,6 @@ from jogg_async import (
     TransportError,
 )
 from jogg_async._gate import Gate
-from jogg_async._transport import Transport
 from jogg_async.testing import FakeJogg, Fault, SeenRequest
 
 from ..simulation import Simulation, simulate  # noqa: TID252 (the tests are no package that is installed)
@@ -227,10 +226,21 @@ def test_time_in_the_queue_before_the_first_sending_does_not_count() -> None:
     simulate(scenario, retry=policy, concurrency=1)
 
 
-def test_time_for_which_the_loop_was_blocked_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Transport, "blocked", property(lambda _: 0.75 * asyncio.get_running_loop().time()))
-    policy = RetryPolicy(timeout=5.0, wait_initial=1.0, wait_max=1.0, wait_jitter=0.0)
-    assert failing(Fault.slow(8) + Fault.html(500), retry=policy)[1] == pytest.approx([0, 9])
+@pytest.mark.parametrize("when", [0.5, 2.5], ids=["during an attempt", "during a wait"])
+def test_time_for_which_the_loop_was_blocked_does_not_count(when: float) -> None:
+    async def scenario(simulation: Simulation) -> list[float]:
+        simulation.fake.fail(Fault.slow(2) + Fault.html(500))
+        simulation.fake.fail(Fault.html(500), times=None)
+        asyncio.get_running_loop().call_later(when, simulation.block, 60)
+        with pytest.raises(ServerError):
+            await simulation.jogg.page()
+        return simulation.times
+
+    policy = RetryPolicy(timeout=5.5, wait_initial=1.0, wait_max=1.0, wait_jitter=0.0)
+    first, second, *others = simulate(scenario, retry=policy)
+    assert first == 0
+    assert second >= 60
+    assert others[0] == pytest.approx(second + 1)
 
 
 @pytest.mark.parametrize(("timeout", "sent"), [(59.0, 2), (None, 3)])
