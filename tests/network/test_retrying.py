@@ -437,6 +437,21 @@ def test_request_is_retried_without_free_descriptors() -> None:
     assert (ended.stdout, ended.stderr) == ("3 OSError\n", "")
 
 
+def test_progress_counts_an_attempt_when_it_is_sent() -> None:
+    async def scenario(simulation: Simulation) -> None:
+        simulation.fake.fail(Fault.html(500), times=2)
+        pager = simulation.jogg.tracks()
+        counts: list[tuple[int, int]] = []
+        step = asyncio.ensure_future(anext(pager))
+        for _ in range(4):
+            await asyncio.sleep(1)
+            counts.append((pager.progress.requests, pager.progress.retries))
+        await step
+        assert counts == [(1, 0), (2, 1), (2, 1), (3, 2)]
+
+    simulate(scenario, retry=RetryPolicy(wait_initial=1.2, wait_jitter=0.0))
+
+
 async def test_no_attempt_follows_the_last_one(make_fake: MakeFake, make_session: MakeSession) -> None:
     fake = await make_fake(5)
     fake.fail(Fault.html(500), times=None)
