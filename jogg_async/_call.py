@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
 import random
 import time
 from collections.abc import Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager
-from importlib import import_module
-from types import ModuleType
 from typing import Any, cast
 from urllib.parse import quote
 
@@ -20,12 +17,13 @@ from yarl import URL
 
 from ._convert import Decoded, decode_page
 from ._gate import Gate, Lane
+from ._retry_hooks import retry_hooks
 from ._secret import Secret, clean, redacted, redacted_bytes
 from ._shape import Success
 from ._transport import Transport
 from ._wire import Answer, is_retried, read_envelope
 from .errors import APIError, DecodeError, JoggError, RateLimitError, ServerError
-from .retry import RetryPolicy
+from .retry import RetryPolicy, backoff, next_wait
 
 logger = logging.getLogger("jogg_async")
 
@@ -86,21 +84,31 @@ class Caller:
         skip_invalid: bool,
         policy: RetryPolicy | None = None,
     ) -> Decoded:
-        """One page of a listing.
+        """Fetch and decode one page of a listing.
+
+        Args:
+            listing: what is listed.
+            number: the page, from 1.
+            lane: the queue to wait in.
+            tally: counts the attempts.
+            skip_invalid: leave out records that are no tracks.
+            policy: used in place of the session's.
 
         Raises:
-            JoggError: the request failed for good; the error says what was asked, and how often.
+            JoggError: the request failed for good; `page`, `attempts` and `asked` are set.
         """
-        call = _Call(self, listing.address(number), lane, tally)
+        call = _Call(self, listing.address(number), number, lane, tally, policy or self.policy)
         try:
             decoded = self._decoded(await call.run(), number, skip_invalid=skip_invalid)
         except JoggError as error:
-            error.page, error.attempts, error.asked = number, call.attempts, f"GET {call.url}"
-            clean(error, self.api_key)
-            error.__traceback__ = error.__context__ = None  # the frames below hold the whole answer
+            call.describe(error)
+            raise
+        except asyncio.CancelledError as cancelled:
+            # A pager raises this error where others cancelled the task of a page: nothing else tells of the request.
+            cancelled.__cause__ = call.describe(JoggError("the request was cancelled from outside"))
             raise
         for record in decoded.invalid:
-            logger.warning("page %d: record passed over: %s", number, redacted(record.message, self.api_key))
+            logger.warning("page %d: invalid record skipped: %s", number, redacted(record.message, self.api_key))
         return decoded
 
     def _decoded(self, envelope: Success, number: int, *, skip_invalid: bool) -> Decoded:
@@ -116,99 +124,62 @@ class Caller:
             return decode_page(envelope, number, skip_invalid=skip_invalid)
 
 
+@attrs.define(eq=False)
 class _Call:
-    """One request, with what is known of its attempts."""
+    """One request: its attempts, and the waits between them."""
 
-    __slots__ = ("_caller", "_lane", "_parked", "_tally", "attempts", "sent_at", "url")
-
-    def __init__(self, caller: Caller, url: URL, lane: Lane, tally: Tally) -> None:
-        self.url = url
-        self.attempts = 0
-        self.sent_at = 0.0
-        self._caller = caller
-        self._lane = lane
-        self._tally = tally
-        self._parked = False
+    _caller: Caller
+    _url: URL
+    _number: int
+    _lane: Lane
+    _tally: Tally
+    _policy: RetryPolicy
+    _attempts: int = 0
+    _sent_at: float = 0.0
+    _waited: float = 0.0
 
     async def run(self) -> Success:
-        try:
-            return await self._attempt()
-        except JoggError as error:
-            failure = error
-        if not is_retried(failure) or not self._caller.policy.leaves_time(self._elapsed()):
-            raise failure
-        try:
-            return await self._again(failure)
-        finally:
-            self._park(False)
-
-    def _park(self, parked: bool) -> None:
-        """Leave the lane to others while this request waits to be sent again, or come back to it."""
-        if parked and not self._parked:
-            self._lane.park()
-        elif self._parked and not parked:
-            self._lane.unpark()
-        self._parked = parked
-
-    async def _again(self, failure: JoggError) -> Success:
-        made = [failure]  # the attempt made already, before stamina was needed
-        async for attempt in _stamina().retry_context(on=self._verdict, **self._limits()):
-            with attempt:
-                if made:
-                    raise made.pop()
-                self._park(False)
-                self._tally.retries += 1
+        """Send the request until it succeeds, or fails for good."""
+        while True:
+            try:
                 return await self._attempt()
-        raise AssertionError("stamina ends with a result or an error")  # pragma: no cover
+            except JoggError as error:
+                wait = self._next_wait(error)
+                if wait is None:
+                    raise
+                failure = error
+            await self._wait(failure, wait)
 
-    def _limits(self) -> dict[str, Any]:
-        policy = self._caller.policy
-        return {
-            "attempts": policy.attempts,
-            "timeout": None if policy.timeout is None else policy.timeout - self._elapsed(),
-            "wait_initial": policy.wait_initial,
-            "wait_max": policy.wait_max,
-            "wait_jitter": policy.wait_jitter,
-        }
-
-    def _verdict(self, error: Exception) -> bool | float:
-        """What stamina asks after a failure: give up, wait as it sees fit, or wait so many seconds."""
-        if not isinstance(error, JoggError) or not is_retried(error):
-            return False
-        self._log("attempt %d failed: %s", self.attempts, type(error).__name__)
-        policy = self._caller.policy
-        wait = named_wait(error)
-        if wait is not None and not policy.accepts(wait, self._elapsed()):
-            return False
-        self._park(True)
-        if wait is None:
-            return True
-        if isinstance(error, RateLimitError):
-            return wait  # the gate spreads what waits for the same moment
-        return wait + random.uniform(0, policy.wait_jitter)  # noqa: S311 (nothing to guess here)
+    def describe(self, error: JoggError) -> JoggError:
+        """Set what is known of the request on its error, without the API key and without the frames below."""
+        error.page, error.attempts, error.asked = self._number, self._attempts, f"GET {self._url}"
+        clean(error, self._caller.api_key)
+        error.__traceback__ = error.__context__ = None  # those frames hold the whole response
+        return error
 
     def _attempt(self) -> Coroutine[Any, Any, Success]:
         limiter = self._caller.limiter
-        return self._in_turn() if limiter is None else self._within(limiter)
+        return self._send() if limiter is None else self._send_within(limiter)
 
-    async def _within(self, limiter: AbstractAsyncContextManager[Any]) -> Success:
+    async def _send_within(self, limiter: AbstractAsyncContextManager[Any]) -> Success:
+        failure: BaseException | None = None
         async with limiter:
-            return await self._in_turn()
+            try:
+                return await self._send()
+            except BaseException as error:
+                failure = error
+                raise
+        raise cast("BaseException", failure)  # the limiter suppressed it
 
-    async def _in_turn(self) -> Success:
-        gate = self._caller.gate
+    async def _send(self) -> Success:
+        gate, transport = self._caller.gate, self._caller.transport
         turn = gate.turn_at_once(self._lane) or await gate.turn(self._lane)
-        self._tally.requests += 1
-        self.attempts += 1
-        if self.attempts == 1:
-            self.sent_at = turn.sent_at
         try:
-            envelope = self._judged(await self._caller.transport.get(self.url))
-        except JoggError as error:
-            clean(error, self._caller.api_key)  # here already: stamina logs it
-            if isinstance(error, RateLimitError):
+            envelope = self._read(await transport.get(self._url, self._count))
+        except APIError as error:
+            if is_rate_limit(error):
                 gate.refused(turn, self._pause(error))
-            elif isinstance(error, APIError):
+            else:
                 gate.accepted()
             raise
         finally:
@@ -216,33 +187,66 @@ class _Call:
         gate.accepted()
         return envelope
 
-    def _judged(self, answer: Answer) -> Success:
+    def _count(self) -> None:
+        """Count an attempt that is sent: later than its turn where it waits in the pool of a caller's session."""
+        if self._attempts == 0:
+            self._sent_at = self._clock()
+        else:
+            self._tally.retries += 1
+        self._attempts += 1
+        self._tally.requests += 1
+
+    def _read(self, answer: Answer) -> Success:
         if logger.isEnabledFor(logging.DEBUG):
-            self._log("HTTP %d, %d bytes", answer.status, len(answer.body))
+            logger.debug("%s: HTTP %d, %d bytes", self._shown(), answer.status, len(answer.body))
         return read_envelope(answer, time.time(), self._caller.api_key)
 
-    def _log(self, text: str, *args: object) -> None:
-        logger.debug(f"GET %s: {text}", redacted(str(self.url), self._caller.api_key), *args)  # noqa: G004
+    def _pause(self, error: APIError) -> float:
+        """Return the seconds for which a rate limit pauses the whole session: the session's policy applies."""
+        policy, named = self._caller.policy, named_wait(error)
+        if named is None:
+            return backoff(policy, self._attempts)
+        return named if named <= policy.max_retry_after else 0.0
 
-    def _pause(self, error: RateLimitError) -> float:
-        """Seconds for which a refusal stops the whole session."""
-        policy = self._caller.policy
-        if error.retry_after is None:
-            return policy.backoff(self.attempts)
-        return error.retry_after if error.retry_after <= policy.max_retry_after else 0.0
+    def _next_wait(self, error: JoggError) -> float | None:
+        if not is_retried(error):
+            return None
+        named = named_wait(error)
+        # The requests that a pause holds back are spread by the learnt rate.
+        spread = named is not None and is_rate_limit(error)
+        jitter = 0.0 if spread else random.uniform(0, self._policy.wait_jitter)  # noqa: S311 (no secret)
+        elapsed, paused = self._clock() - self._sent_at, self._caller.gate.paused
+        return next_wait(self._policy, self._attempts, elapsed, named=named, jitter=jitter, paused=paused)
 
-    def _elapsed(self) -> float:
-        return asyncio.get_running_loop().time() - self.sent_at
+    async def _wait(self, failure: JoggError, wait: float) -> None:
+        """Report the retry, and wait, while other requests may go in the place of this one."""
+        self.describe(failure)  # now: hooks may log it
+        request, kind = self._shown(), type(failure).__name__
+        logger.info("%s: attempt %d failed with %s; retrying in %.2f s", request, self._attempts, kind, wait)
+        hooks = retry_hooks(request, self._attempts, wait, self._waited, failure)
+        with hooks, self._caller.transport.watch_blocking():
+            self._lane.park()
+            try:
+                await asyncio.sleep(wait)
+            finally:
+                self._lane.unpark()
+        self._waited += wait
 
+    def _clock(self) -> float:
+        """Return the loop's time without the time for which the loop was blocked."""
+        return asyncio.get_running_loop().time() - self._caller.transport.blocked
 
-@functools.cache
-def _stamina() -> ModuleType:
-    """The retry library, loaded where something fails first: nothing else pays for it."""
-    # stamina warns of each retry, and without any logging set up those warnings would land on standard error.
-    logging.getLogger("stamina").addHandler(logging.NullHandler())
-    return import_module("stamina")
+    def _shown(self) -> str:
+        return f"GET {redacted(str(self._url), self._caller.api_key)}"
 
 
 def named_wait(error: JoggError) -> float | None:
-    """The wait in seconds that the service named with an error."""
+    """Return the wait in seconds that the service asked for with an error; `None` for none."""
     return error.retry_after if isinstance(error, RateLimitError | ServerError) else None
+
+
+def is_rate_limit(error: JoggError) -> bool:
+    """Return whether an error is a rate limit: 429, or a 503 that names a wait, as nginx's ``limit_req`` answers."""
+    if isinstance(error, ServerError):
+        return error.http_status == 503 and error.retry_after is not None
+    return isinstance(error, RateLimitError)

@@ -11,7 +11,8 @@ from typing import Final
 from yarl import URL
 
 from ._secret import Secret, masked
-from .errors import ConfigurationError
+from .errors import ConfigurationError, shown
+from .retry import RetryPolicy
 
 API_KEY_VARIABLE: Final = "JOGG_API_KEY"
 BASE_URL_VARIABLE: Final = "JOGG_BASE_URL"
@@ -100,11 +101,15 @@ def checked_timeout(value: object) -> float:
     return float(value)
 
 
-def checked_int(
-    name: str, value: object, low: int, high: int | None = None, error: type[ValueError] = ValueError
-) -> int:
-    """`value`, where it is a whole number from `low` to `high` (no limit for `None`); else `error`."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < low or (high is not None and value > high):
-        bounds = f"from {low} to {high}" if high is not None else f"of at least {low}"
-        raise error(f"{name} must be a whole number {bounds}, not {value!r}.")
+def checked_retry(value: object) -> RetryPolicy:
+    """Return `value`, a `RetryPolicy`; else raise `ConfigurationError`."""
+    if not isinstance(value, RetryPolicy):
+        raise ConfigurationError(f"retry must be a RetryPolicy, not {type(value).__name__}.")
+    return value
+
+
+def checked_int(name: str, value: object, low: int, high: int = MAX_INT, error: type[ValueError] = ValueError) -> int:
+    """Return `value`, a whole number from `low` to `high`; else raise `error`."""
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise error(f"{name} must be a whole number from {low} to {high}, not {shown(value)}.")
     return value

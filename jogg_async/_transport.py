@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import ssl
 import urllib.request
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Final, cast
 
 import aiohttp
 from aiohttp.http import HttpProcessingError
@@ -17,13 +18,16 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from ._coding import ACCEPT_ENCODING, MAX_BODY, too_large
-from ._connector import Connector
+from ._connector import Connector, PoolWait, SharedConnector
 from ._deadline import Deadlines
 from ._secret import Secret, clean
 from ._settings import is_loopback
 from ._version import __version__
 from ._wire import Answer
 from .errors import ConfigurationError, SessionClosedError, TransportError
+
+_RECEIVE_BUFFER: Final = 2**18
+"""Bytes that asyncio asks for at every read."""
 
 _NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None)
 _NO_HEADERS: Final = CIMultiDictProxy(CIMultiDict[str]())
@@ -63,36 +67,71 @@ class Transport:
         self._deadlines: Deadlines | None = None
         self._headers = self._merged_headers()
 
-    async def get(self, url: URL) -> Answer:
+    @property
+    def blocked(self) -> float:
+        """Seconds for which other code blocked the event loop, while an attempt or `watch_blocking` was under way."""
+        return 0.0 if self._deadlines is None else self._deadlines.blocked
+
+    def watch_blocking(self) -> AbstractContextManager[None]:
+        """Measure `blocked` in this context even where no attempt is under way, such as during a backoff."""
+        return self._clock().watch()
+
+    async def get(self, url: URL, on_sent: Callable[[], None] = lambda: None) -> Answer:
         """Send one request, and read the whole answer.
+
+        Args:
+            url: its address.
+            on_sent: called once, when it is sent: later than this call where it waits for a connection of a caller's
+                pool, and never where that wait is cut short.
 
         Raises:
             TransportError: no whole answer came within the time-out, or its body is over the cap.
             SessionClosedError: the caller closed the aiohttp session that was given as ``http``.
         """
         http = self._http or self._session()
-        deadlines = self._deadlines
-        if deadlines is None:
-            deadlines = self._deadlines = Deadlines(self._timeout)
-        if http.closed:
-            raise SessionClosedError("the aiohttp session given as http is closed")
+        self._check_open(http)
+        if self._callers is None:
+            on_sent()
         try:
-            with deadlines.attempt():
-                # A session's own headers go to a proxy too: where there is one, ours go with each request instead.
-                headers = None if self._proxy is None else self._headers
-                response = await http.get(url, headers=headers, allow_redirects=False, proxy=self._proxy)
-                try:
-                    body = await _body(response)
-                except BaseException as fault:  # noqa: BLE001 - it is raised again
-                    response.close()
-                    del response  # a traceback that shows local variables need not show what came so far
-                    raise fault.with_traceback(None)  # noqa: B904 - it is the same
+            with self._clock().attempt() as attempt:
+                if self._callers is None:
+                    return await self._exchange(http, url)
+                with PoolWait(attempt, on_sent):
+                    return await self._exchange(http, url)
         except TimeoutError as fault:
             raise TransportError(f"no whole answer within {self._timeout:g} s", passing=True) from self._bare(fault)
         except (aiohttp.ClientError, HttpProcessingError, OSError) as fault:
+            self._check_open(http)
             cause = self._bare(fault)
             raise TransportError(_described(fault), passing=_is_passing(fault)) from cause
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and not task.cancelling():
+                self._check_open(http)  # a connector that is closed cancels what waits for its connections
+            raise
+
+    async def _exchange(self, http: aiohttp.ClientSession, url: URL) -> Answer:
+        # A session's own headers go to a proxy too: where there is one, ours go with each request instead.
+        headers = None if self._proxy is None else self._headers
+        response = await http.get(url, headers=headers, allow_redirects=False, proxy=self._proxy)
+        try:
+            body = await _body(response)
+        except BaseException as fault:  # noqa: BLE001 - it is raised again
+            response.close()
+            del response  # a traceback that shows local variables need not show what came so far
+            raise fault.with_traceback(None)  # noqa: B904 - it is the same
+        if not response.closed:
+            response.close()  # 101: the connection would no longer speak HTTP
         return Answer(response.status, response.headers, body)
+
+    def _check_open(self, http: aiohttp.ClientSession) -> None:
+        if self._callers is not None and http.closed:
+            raise SessionClosedError("the aiohttp session given as http is closed")
+
+    def _clock(self) -> Deadlines:
+        if self._deadlines is None:
+            self._deadlines = Deadlines(self._timeout)
+        return self._deadlines
 
     def open_connections(self, count: int) -> None:
         """Open `count` connections beside that of the next request, so that those to come find them open.
@@ -124,13 +163,13 @@ class Transport:
 
     def _session(self) -> aiohttp.ClientSession:
         callers = self._callers
+        connector: aiohttp.BaseConnector
         if callers is None:
-            connector: aiohttp.BaseConnector | None = Connector(limit=0)  # the gate counts, not the pool
-        else:
-            connector = callers.connector
-        if connector is None:
+            connector = self._connector = Connector(limit=0)  # the gate counts, not the pool
+        elif callers.connector is None:
             raise SessionClosedError("the aiohttp session given as http is closed")
-        self._connector = connector if isinstance(connector, Connector) else None
+        else:
+            connector = cast("aiohttp.BaseConnector", SharedConnector(callers.connector))
         self._http = aiohttp.ClientSession(
             connector=connector,
             connector_owner=callers is None,

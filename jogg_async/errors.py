@@ -91,11 +91,13 @@ class JoggError(Exception):
 
 
 def shown(value: object) -> str:
-    """A short rendering of a value for an error's text."""
+    """Return a short rendering of a value for an error's text."""
     try:
         text = repr(value)
     except RecursionError:
         return f"a deeply nested {type(value).__name__}"
+    except ValueError:  # an int of more digits than Python converts, see sys.set_int_max_str_digits
+        return f"a very large {type(value).__name__}"
     return _shortened(text, 80, 60)
 
 

@@ -1,4 +1,4 @@
-"""How often and how long to try again: the policy, and the one decision that is ours and not stamina's."""
+"""The retry policy, and the wait before the next attempt. No I/O."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import attrs
 __all__ = ["RetryPolicy"]
 
 _LONGEST: Final = sys.float_info.max
+_MOST_DOUBLINGS: Final = 1000
+"""Doublings of `wait_initial` that a float surely holds."""
 
 
 def _seconds(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
@@ -29,15 +31,17 @@ def _seconds_or_none(_: object, attribute: attrs.Attribute[Any], value: Any) -> 
 
 @attrs.frozen
 class RetryPolicy:
-    """When a request that failed is sent again; the names mean what they mean in stamina.
+    """When a failed request is sent again; the names mean what they mean in stamina.
 
-    Without a wait named by the service, the wait after failure `n` is
-    ``min(wait_max, wait_initial * 2 ** (n - 1) + random(0, wait_jitter))`` seconds. A wait that the service names wins.
+    After failure `n`, the wait is ``min(wait_max, wait_initial * 2 ** (n - 1) + random(0, wait_jitter))`` seconds, or
+    the one that the service asked for. A wait that would end after `timeout` is not begun: the failure is raised at
+    once.
 
     Attributes:
         attempts: how often a request is sent at the most, the first included; `None` for no limit.
-        timeout: seconds from the first sending after which nothing is sent again; `None` for no limit.
-        wait_initial: seconds before the first repetition.
+        timeout: seconds from the first sending by which every wait must have ended; `None` for no limit. An attempt
+            sent by then ends by its own time-out. The time for which other code blocked the event loop does not count.
+        wait_initial: seconds before the first retry.
         wait_max: the longest wait of ours, in seconds.
         wait_jitter: the most that chance adds to a wait, in seconds; nothing is ever taken off.
         max_retry_after: the longest wait, in seconds, that is accepted from the service; a longer one raises at once.
@@ -46,23 +50,38 @@ class RetryPolicy:
         ValueError: a number is out of its range.
     """
 
-    attempts: int | None = attrs.field(default=5, validator=_attempts)
+    attempts: int | None = attrs.field(default=8, validator=_attempts)
     timeout: float | None = attrs.field(default=120.0, validator=_seconds_or_none)
-    wait_initial: float = attrs.field(default=0.5, validator=_seconds)
+    wait_initial: float = attrs.field(default=0.1, validator=_seconds)
     wait_max: float = attrs.field(default=30.0, validator=_seconds)
-    wait_jitter: float = attrs.field(default=1.0, validator=_seconds)
+    wait_jitter: float = attrs.field(default=0.2, validator=_seconds)
     max_retry_after: float = attrs.field(default=300.0, validator=_seconds)
 
-    def accepts(self, wait: float, elapsed: float) -> bool:
-        """Whether a wait that the service names is waited, `elapsed` seconds after the first sending."""
-        if wait > self.max_retry_after:
-            return False
-        return self.timeout is None or elapsed + wait <= self.timeout
 
-    def leaves_time(self, elapsed: float) -> bool:
-        """Whether anything may still be sent again, `elapsed` seconds after the first sending."""
-        return self.timeout is None or elapsed < self.timeout
+def backoff(policy: RetryPolicy, attempts: int, jitter: float = 0.0) -> float:
+    """Return the policy's own wait in seconds after so many failed attempts."""
+    doubled = policy.wait_initial * 2.0 ** min(max(attempts - 1, 0), _MOST_DOUBLINGS)
+    return min(policy.wait_max, doubled + jitter)
 
-    def backoff(self, failures: int) -> float:
-        """The least of our own waits after so many failures, in seconds: chance only adds to it."""
-        return min(self.wait_max, self.wait_initial * 2.0 ** min(failures - 1, 1000))
+
+def next_wait(
+    policy: RetryPolicy, attempts: int, elapsed: float, *, named: float | None, jitter: float, paused: float
+) -> float | None:
+    """Return the seconds to wait before the next attempt, or `None` to give up.
+
+    Args:
+        policy: the limits.
+        attempts: attempts made so far, all of them failed.
+        elapsed: seconds since the first one was sent.
+        named: the wait in seconds that the service asked for, which wins over the policy's own; `None` for none.
+        jitter: random seconds to add to the wait.
+        paused: seconds for which all requests of the session are paused from now on.
+    """
+    if policy.attempts is not None and attempts >= policy.attempts:
+        return None
+    if named is not None and named > policy.max_retry_after:
+        return None
+    wait = backoff(policy, attempts, jitter) if named is None else named + jitter
+    if policy.timeout is not None and (elapsed >= policy.timeout or elapsed + max(wait, paused) > policy.timeout):
+        return None
+    return wait

@@ -25,7 +25,7 @@ from ._paging.options import (
     page_url,
 )
 from ._secret import masked
-from ._settings import MAX_INT, api_key_from, base_url_from, checked_int, checked_timeout
+from ._settings import api_key_from, base_url_from, checked_int, checked_retry, checked_timeout
 from ._transport import Transport
 from .errors import ConfigurationError, DecodeError, SessionClosedError
 from .models import Page
@@ -81,11 +81,9 @@ class JoggSession:
         self._base_url = base_url_from(base_url)
         self._concurrency = checked_int("concurrency", concurrency, 1, error=ConfigurationError)
         self._timeout = checked_timeout(timeout)
-        if not isinstance(retry, RetryPolicy):
-            raise ConfigurationError(f"retry must be a RetryPolicy, not {type(retry).__name__}.")
+        self._retry = checked_retry(retry)
         if limiter is not None and not isinstance(limiter, AbstractAsyncContextManager):
             raise ConfigurationError(f"limiter must be an async context manager, not {type(limiter).__name__}.")
-        self._retry = retry
         self._limiter = limiter
         self._transport = Transport(self._api_key, self._base_url, self._timeout, http)
         self._caller: Caller | None = None
@@ -101,6 +99,11 @@ class JoggSession:
     def closed(self) -> bool:
         """Whether the session is closed: it cannot be used again."""
         return self._closed
+
+    @property
+    def paused(self) -> float:
+        """Seconds of a rate-limit pause still to wait, 0 for none: for a health check, say."""
+        return 0.0 if self._caller is None or self._closed else self._caller.gate.paused
 
     async def __aenter__(self) -> Self:
         """Enter the session.
@@ -152,6 +155,7 @@ class JoggSession:
         on_drift: OnDrift = "warn",
         resume: Mapping[str, Any] | None = None,
         params: Mapping[str, Any] | None = None,
+        retry: RetryPolicy | None = None,
     ) -> TrackPager:
         """Every track of the catalogue, or of a part of it. Nothing is asked for before the first step.
 
@@ -174,6 +178,7 @@ class JoggSession:
                 again.
             params: further query parameters, by name: strings, numbers or bools. The service promises sorting, but
                 documents no parameter for it.
+            retry: when a failed request of this pager is sent again; `None` for the session's policy.
 
         Raises:
             ValueError: an argument is out of its range, or contradicts `resume`.
@@ -193,7 +198,7 @@ class JoggSession:
             on_invalid=on_invalid,
             on_drift=on_drift,
             resume=resume,
-            retry=None,
+            retry=None if retry is None else checked_retry(retry),
         )
         crawl = Crawl(options, self._connected)
         self._crawls.add(crawl)
@@ -208,6 +213,7 @@ class JoggSession:
         mood: str | None = None,
         on_invalid: OnInvalid = "raise",
         params: Mapping[str, Any] | None = None,
+        retry: RetryPolicy | None = None,
     ) -> Page:
         """One page, for a user interface that pages itself. It does not wait for a crawl that runs beside it.
 
@@ -218,32 +224,38 @@ class JoggSession:
             mood: only this mood; `None` for all.
             on_invalid: ``"raise"`` a `DecodeError` for a record that is no track, or ``"skip"`` it.
             params: further query parameters, as for `tracks`.
+            retry: when the request is sent again after a failure; `None` for the session's policy. A web handler gives
+                up sooner than a crawl.
 
         Raises:
             ValueError: an argument is out of its range.
             JoggError: the request failed for good.
             SessionClosedError: the session is closed, or was closed meanwhile.
         """
-        checked_int("number", number, 1, MAX_INT)
+        checked_int("number", number, 1)
         checked_policy("on_invalid", on_invalid, OnInvalid)
         listing = page_url(self._base_url, page_size, filters_of(genre, mood, params))
-        return await self._fetch(listing, number, Tally(), skip_invalid=on_invalid == "skip")
+        return await self._fetch(listing, number, Tally(), retry, skip_invalid=on_invalid == "skip")
 
-    async def count(self, *, genre: str | None = None, mood: str | None = None) -> int:
+    async def count(
+        self, *, genre: str | None = None, mood: str | None = None, retry: RetryPolicy | None = None
+    ) -> int:
         """The number of tracks, from one request for one track.
 
         Args:
             genre: only this genre; `None` for all.
             mood: only this mood; `None` for all.
+            retry: when the request is sent again after a failure; `None` for the session's policy.
 
         Raises:
+            ValueError: an argument is out of its range.
             DecodeError: the answer names no total, or one below 0.
             JoggError: the request failed for good.
             SessionClosedError: the session is closed, or was closed meanwhile.
         """
         listing = page_url(self._base_url, 1, filters_of(genre, mood, None))
         tally = Tally()
-        page = await self._fetch(listing, 1, tally, skip_invalid=True)
+        page = await self._fetch(listing, 1, tally, retry, skip_invalid=True)
         total, rid = page.pagination.total_items, page.rid
         del page  # a traceback that shows local variables need not show its records
         if total is None or total < 0:
@@ -253,9 +265,11 @@ class JoggSession:
             raise error
         return total
 
-    async def _fetch(self, listing: Listing, number: int, tally: Tally, *, skip_invalid: bool) -> Page:
-        caller = self._connected()
-        request = caller.page(listing, number, Lane(1), tally, skip_invalid=skip_invalid)
+    async def _fetch(
+        self, listing: Listing, number: int, tally: Tally, retry: RetryPolicy | None, *, skip_invalid: bool
+    ) -> Page:
+        policy = self._retry if retry is None else checked_retry(retry)
+        request = self._connected().page(listing, number, Lane(1), tally, skip_invalid=skip_invalid, policy=policy)
         return (await self._until_closed(request)).page
 
     async def _until_closed(self, request: Coroutine[Any, Any, _T]) -> _T:

@@ -13,8 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jogg_async import APIError, RateLimitError, RetryPolicy, ServerError
+from jogg_async import APIError, JoggError, RateLimitError, RetryPolicy, ServerError, TransportError
+from jogg_async._call import is_rate_limit
 from jogg_async._wire import Answer, read_envelope, retry_after
+from jogg_async.retry import backoff, next_wait
 
 NOW = 1_800_000_000.0
 
@@ -23,11 +25,11 @@ SECONDS = ("timeout", "wait_initial", "wait_max", "wait_jitter", "max_retry_afte
 
 def test_the_defaults_are_the_promised_ones() -> None:
     assert attrs.asdict(RetryPolicy()) == {
-        "attempts": 5,
+        "attempts": 8,
         "timeout": 120.0,
-        "wait_initial": 0.5,
+        "wait_initial": 0.1,
         "wait_max": 30.0,
-        "wait_jitter": 1.0,
+        "wait_jitter": 0.2,
         "max_retry_after": 300.0,
     }
 
@@ -75,65 +77,185 @@ def test_a_policy_is_a_frozen_value() -> None:
     assert not hasattr(policy, "__dict__")
 
 
+DOUBLING = RetryPolicy(
+    attempts=5, timeout=100.0, wait_initial=1.0, wait_max=30.0, wait_jitter=2.0, max_retry_after=50.0
+)
+
+
+def wait_of(
+    policy: RetryPolicy,
+    attempts: int = 1,
+    elapsed: float = 0.0,
+    *,
+    named: float | None = None,
+    jitter: float = 0.0,
+    paused: float = 0.0,
+) -> float | None:
+    return next_wait(policy, attempts, elapsed, named=named, jitter=jitter, paused=paused)
+
+
 @pytest.mark.parametrize(
-    ("wait", "elapsed", "accepted"),
+    ("attempts", "wait"), [(1, 0.1), (2, 0.2), (3, 0.4), (4, 0.8), (9, 25.6), (10, 30.0), (11, 30.0), (10**6, 30.0)]
+)
+def test_waits_double_up_to_wait_max(attempts: int, wait: float) -> None:
+    assert backoff(RetryPolicy(), attempts) == pytest.approx(wait)
+    assert wait_of(RetryPolicy(attempts=None), attempts) == pytest.approx(wait)
+
+
+def test_first_wait_is_wait_initial_without_any_attempt_sent() -> None:
+    assert backoff(RetryPolicy(wait_initial=1.0), 0) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("attempts", "jitter", "wait"), [(1, 0.0, 1.0), (1, 1.5, 2.5), (3, 2.0, 6.0), (5, 1.0, 17.0), (6, 2.0, 30.0)]
+)
+def test_jitter_is_added_and_the_sum_is_capped_at_wait_max(attempts: int, jitter: float, wait: float) -> None:
+    assert backoff(DOUBLING, attempts, jitter) == wait
+
+
+@pytest.mark.parametrize(("attempts", "retried"), [(1, True), (4, True), (5, False), (6, False)])
+def test_attempts_are_limited(attempts: int, retried: bool) -> None:
+    assert (wait_of(DOUBLING, attempts) is not None) is retried
+    assert (wait_of(DOUBLING, attempts, named=1.0) is not None) is retried
+    assert wait_of(RetryPolicy(attempts=None), attempts + 10**6, named=1.0) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("named", "elapsed", "wait"),
     [
-        (0.5, 0.0, True),
-        (50.0, 0.0, True),
-        (50.1, 0.0, False),  # longer than max_retry_after
-        (50.0, 50.0, True),  # ends with the timeout
-        (50.0, 50.1, False),  # would end after it
-        (1.0, 99.0, True),
-        (1.0, 99.5, False),
-        (0.5, 100.0, False),
+        (0.5, 0.0, 0.5),
+        (40.0, 0.0, 40.0),  # longer than wait_max, which bounds only the policy's own waits
+        (50.0, 0.0, 50.0),
+        (50.1, 0.0, None),  # longer than max_retry_after
+        (50.0, 50.0, 50.0),  # ends with the timeout
+        (50.0, 50.1, None),  # would end after it
+        (1.0, 99.0, 1.0),
+        (1.0, 99.5, None),
+        (0.5, 100.0, None),
     ],
 )
-def test_which_waits_of_the_service_are_waited(wait: float, elapsed: float, accepted: bool) -> None:
-    assert RetryPolicy(timeout=100.0, max_retry_after=50.0).accepts(wait, elapsed) is accepted
+def test_named_wait_within_max_retry_after_and_timeout_is_accepted(
+    named: float, elapsed: float, wait: float | None
+) -> None:
+    assert wait_of(DOUBLING, 2, elapsed, named=named) == wait
 
 
-def test_without_a_timeout_only_the_wait_itself_counts() -> None:
+def test_jitter_of_a_named_wait_counts_against_timeout() -> None:
+    assert wait_of(DOUBLING, 1, 60.0, named=39.0, jitter=1.0) == 40.0
+    assert wait_of(DOUBLING, 1, 60.0, named=39.0, jitter=1.5) is None
+
+
+def test_jitter_does_not_count_against_max_retry_after() -> None:
+    assert wait_of(DOUBLING, named=50.0, jitter=2.0) == 52.0
+
+
+def test_without_timeout_only_max_retry_after_limits_a_named_wait() -> None:
     policy = RetryPolicy(timeout=None, max_retry_after=50.0)
-    assert policy.accepts(50.0, 1e9)
-    assert not policy.accepts(50.5, 0.0)
-    assert not RetryPolicy(max_retry_after=0).accepts(0.001, 0.0)
+    assert wait_of(policy, 1, 1e9, named=50.0, paused=1e9) == 50.0
+    assert wait_of(policy, named=50.5) is None
+    assert wait_of(RetryPolicy(max_retry_after=0), named=0.001) is None
 
 
 @pytest.mark.parametrize(
-    ("timeout", "elapsed", "left"),
+    ("timeout", "elapsed", "attempts", "wait"),
     [
-        (10.0, 0.0, True),
-        (10.0, 9.99, True),
-        (10.0, 10.0, False),
-        (10.0, 11.0, False),
-        (0, 0.0, False),
-        (None, 1e9, True),
+        (10.0, 0.0, 1, 1.0),
+        (10.0, 9.0, 1, 1.0),
+        (10.0, 9.5, 1, None),  # its own wait would end after timeout
+        (10.0, 6.0, 3, 4.0),
+        (10.0, 6.5, 3, None),
+        (1.0, 0.0, 3, None),
+        (None, 1e9, 3, 4.0),
     ],
 )
-def test_when_time_is_left(timeout: float | None, elapsed: float, left: bool) -> None:
-    assert RetryPolicy(timeout=timeout).leaves_time(elapsed) is left
+def test_own_wait_that_would_end_after_timeout_is_not_begun(
+    timeout: float | None, elapsed: float, attempts: int, wait: float | None
+) -> None:
+    policy = RetryPolicy(timeout=timeout, wait_initial=1.0)
+    assert wait_of(policy, attempts, elapsed) == wait
 
 
 @pytest.mark.parametrize(
-    ("failures", "wait"), [(1, 0.5), (2, 1.0), (3, 2.0), (4, 4.0), (6, 16.0), (7, 30.0), (8, 30.0), (10**6, 30.0)]
+    ("timeout", "elapsed", "retried"), [(10.0, 0.0, True), (10.0, 9.99, True), (10.0, 10.0, False), (0, 0.0, False)]
 )
-def test_waits_double_up_to_their_maximum(failures: int, wait: float) -> None:
-    assert RetryPolicy().backoff(failures) == wait
+def test_no_time_is_left_at_timeout_even_without_a_wait(timeout: float, elapsed: float, retried: bool) -> None:
+    assert (wait_of(RetryPolicy(timeout=timeout, wait_initial=0.0), 1, elapsed) == 0.0) is retried
+
+
+@pytest.mark.parametrize(("paused", "wait"), [(0.0, 1.0), (0.5, 1.0), (40.0, 1.0), (40.5, None)])
+def test_pause_of_the_session_that_would_end_after_timeout_gives_up(paused: float, wait: float | None) -> None:
+    assert wait_of(DOUBLING, 1, 60.0, paused=paused) == wait
 
 
 @settings(deadline=None)
 @given(
     initial=st.floats(0, 1e308),
     most=st.floats(0, 1e308),
-    failures=st.integers(1, 10**9),
+    jitter=st.floats(0, 1e308),
+    attempts=st.integers(1, 10**9),
 )
-def test_a_wait_is_never_negative_nor_beyond_its_maximum(initial: float, most: float, failures: int) -> None:
+def test_own_wait_is_never_negative_nor_beyond_wait_max(
+    initial: float, most: float, jitter: float, attempts: int
+) -> None:
     policy = RetryPolicy(wait_initial=initial, wait_max=most)
-    wait = policy.backoff(failures)
-    assert 0 <= wait <= most
-    assert wait <= policy.backoff(failures + 1)
+    wait = backoff(policy, attempts)
+    assert 0 <= wait <= backoff(policy, attempts, jitter) <= most
+    assert wait <= backoff(policy, attempts + 1)
     if initial == 0:
         assert wait == 0
+
+
+@settings(deadline=None)
+@given(
+    timeout=st.floats(0, 1e6),
+    elapsed=st.floats(0, 1e6),
+    named=st.none() | st.floats(0.001, 1e6),
+    jitter=st.floats(0, 10),
+    paused=st.floats(0, 1e6),
+    attempts=st.integers(1, 10),
+)
+def test_no_wait_ends_after_timeout(  # noqa: PLR0917 (what hypothesis draws)
+    timeout: float, elapsed: float, named: float | None, jitter: float, paused: float, attempts: int
+) -> None:
+    policy = RetryPolicy(timeout=timeout)
+    wait = wait_of(policy, attempts, elapsed, named=named, jitter=jitter, paused=paused)
+    if wait is not None:
+        assert attempts < 8
+        assert elapsed < timeout
+        assert elapsed + max(wait, paused) <= timeout
+        assert wait >= (backoff(policy, attempts) if named is None else named)
+
+
+def rate_limit(**fields: Any) -> RateLimitError:
+    error = RateLimitError("slow down", code=429, http_status=200)
+    error.retry_after = fields.get("retry_after")
+    return error
+
+
+def server_error(http_status: int, retry_after: float | None, code: int | None = None) -> ServerError:
+    error = ServerError("failed", code=code, http_status=http_status)
+    error.retry_after = retry_after
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "pauses"),
+    [
+        (rate_limit(), True),
+        (rate_limit(retry_after=2.0), True),
+        (server_error(503, 2.0), True),
+        (server_error(503, 2.0, code=77), True),
+        (server_error(503, 2.0, code=50000), True),
+        (server_error(503, None), False),
+        (server_error(500, 2.0), False),
+        (server_error(200, 2.0, code=50000), False),
+        (APIError("no", http_status=503), False),
+        (TransportError("broken", passing=True), False),
+    ],
+    ids=str,
+)
+def test_429_and_503_with_a_named_wait_are_rate_limits(error: JoggError, pauses: bool) -> None:
+    assert is_rate_limit(error) is pauses
 
 
 def refusal(body: bytes, status: int = 429, headers: dict[str, str] | None = None) -> Any:

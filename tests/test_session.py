@@ -9,10 +9,22 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
-from jogg_async import DecodeError, JoggSession, NotFoundError, RetryPolicy, SessionClosedError, Track, TransportError
+from jogg_async import (
+    ConfigurationError,
+    DecodeError,
+    JoggSession,
+    NotFoundError,
+    RateLimitError,
+    RetryPolicy,
+    ServerError,
+    SessionClosedError,
+    Track,
+    TransportError,
+)
 from jogg_async.testing import FakeJogg, Fault
 
 from .model import Doors, ids, ids_from, no_complaints, turns, until
+from .simulation import Simulation, simulate
 
 if TYPE_CHECKING:
     from .conftest import MakeFake, MakeSession
@@ -100,6 +112,158 @@ async def test_bad_arguments_ask_nothing(fake: FakeJogg, jogg: JoggSession) -> N
     assert fake.requests == []
 
 
+BEYOND_64_BITS = [2**63, 2**64, 10**400, 10**5000]
+
+
+@pytest.mark.parametrize("value", BEYOND_64_BITS, ids=lambda value: f"{value.bit_length()} bits")
+async def test_number_beyond_64_bits_is_refused_before_any_request(
+    fake: FakeJogg, jogg: JoggSession, value: int
+) -> None:
+    with pytest.raises(ValueError, match="number must be a whole number from 1 to 9223372036854775807"):
+        await jogg.page(value)
+    for name in ("start_page", "end_page", "limit", "concurrency"):
+        with pytest.raises(ValueError, match=f"{name} must be a whole number from"):
+            jogg.tracks(**{name: value})  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="concurrency must be a whole number from 1 to"):
+        JoggSession(fake.api_key, concurrency=value)
+    assert fake.requests == []
+
+
+async def test_largest_number_of_64_bits_is_sent(fake: FakeJogg, jogg: JoggSession) -> None:
+    largest = 2**63 - 1
+    assert (await jogg.page(largest)).tracks == ()
+    assert len(await jogg.tracks(limit=largest, end_page=largest).collect()) == 250
+    assert len(await jogg.tracks(start_page=largest, end_page=largest, on_drift="ignore").collect()) == 0
+    assert fake.requests[-1].page == largest
+
+
+ONCE = RetryPolicy(attempts=1)
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda jogg, retry: jogg.page(2, retry=retry),
+        lambda jogg, retry: jogg.count(retry=retry),
+        lambda jogg, retry: jogg.tracks(retry=retry).collect(),
+        lambda jogg, retry: anext(jogg.tracks(retry=retry, ordered=False)),
+    ],
+    ids=["page", "count", "collect", "unordered"],
+)
+async def test_retry_of_one_call_takes_the_place_of_the_sessions(
+    fake: FakeJogg, jogg: JoggSession, ask: Callable[[JoggSession, RetryPolicy | None], Awaitable[object]]
+) -> None:
+    fake.fail(Fault.business(50000), times=None)
+    for retry, attempts in ((None, 3), (ONCE, 1), (RetryPolicy(attempts=5, wait_initial=0, wait_jitter=0), 5)):
+        fake.requests.clear()
+        with pytest.raises(ServerError) as caught:
+            await ask(jogg, retry)
+        assert caught.value.attempts == len(fake.requests) == attempts
+
+
+@pytest.mark.parametrize("retry", [3, 0, "8", False, {"attempts": 3}, RetryPolicy], ids=repr)
+async def test_retry_that_is_no_policy_is_refused_before_any_request(
+    fake: FakeJogg, jogg: JoggSession, retry: Any
+) -> None:
+    for ask in (jogg.page, jogg.count):
+        with pytest.raises(ConfigurationError, match="retry must be a RetryPolicy, not"):
+            await ask(retry=retry)
+    with pytest.raises(ConfigurationError, match="retry must be a RetryPolicy, not"):
+        jogg.tracks(retry=retry)
+    with pytest.raises(ConfigurationError, match="retry must be a RetryPolicy, not"):
+        JoggSession(fake.api_key, retry=retry)
+    assert fake.requests == []
+
+
+def test_paused_tells_the_seconds_of_a_pause_still_to_wait() -> None:
+    async def scenario(simulation: Simulation) -> None:
+        jogg = simulation.jogg
+        assert jogg.paused == 0.0
+        await jogg.page()
+        assert jogg.paused == 0.0
+        simulation.fake.fail(Fault.business(429, retry_after=60))
+        with pytest.raises(RateLimitError):
+            await jogg.page(retry=ONCE)
+        assert jogg.paused == pytest.approx(60)
+        await asyncio.sleep(45)
+        assert jogg.paused == pytest.approx(15)
+        await asyncio.sleep(20)
+        assert jogg.paused == 0.0
+        simulation.fake.fail(Fault.business(429, retry_after=60))
+        with pytest.raises(RateLimitError):
+            await jogg.page(retry=ONCE)
+        await jogg.aclose()
+        assert jogg.paused == 0.0
+
+    simulate(scenario)
+
+
+def test_paused_is_0_before_any_loop_runs() -> None:
+    assert JoggSession("key").paused == 0.0
+
+
+async def test_session_belongs_to_the_event_loop_of_its_first_request(fake: FakeJogg, jogg: JoggSession) -> None:
+    await jogg.count()
+    for ask in (jogg.page, jogg.count, jogg.tracks().collect):
+        with pytest.raises(ConfigurationError, match="another event loop"):
+            await asyncio.to_thread(asyncio.run, ask())
+    assert len(fake.requests) == 1
+    assert await jogg.count() == 250
+
+
+async def test_cancellation_by_the_caller_wins_over_the_close_of_the_session(
+    make_fake: MakeFake, make_session: MakeSession
+) -> None:
+    fake = await make_fake(latency=3600)
+    session = make_session(fake)
+    request = asyncio.ensure_future(session.page())
+    await until(lambda: fake.in_flight == 1)
+    request.cancel()
+    await session.aclose()
+    with pytest.raises(asyncio.CancelledError):
+        await request
+
+
+async def test_request_cancelled_by_others_is_no_closed_session(make_fake: MakeFake, make_session: MakeSession) -> None:
+    fake = await make_fake(latency=3600)
+    request = asyncio.ensure_future(make_session(fake).page())
+    await until(lambda: fake.in_flight == 1)
+    (fetching,) = [task for task in asyncio.all_tasks() if "Caller.page" in str(task.get_coro())]
+    fetching.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await request
+
+
+def test_close_leaves_no_timer_behind() -> None:
+    async def scenario(simulation: Simulation) -> None:
+        loop = asyncio.get_running_loop()
+        timers: list[asyncio.TimerHandle] = []
+        call_at = loop.call_at
+
+        def recorded(when: float, callback: Callable[..., object], *args: Any, **kwargs: Any) -> asyncio.TimerHandle:
+            timer = call_at(when, callback, *args, **kwargs)
+            if callback.__module__.startswith("jogg_async._"):
+                timers.append(timer)
+            return timer
+
+        def pending() -> list[asyncio.TimerHandle]:
+            return [timer for timer in timers if timer.when() > loop.time() + 0.01 and not timer.cancelled()]
+
+        loop.call_at = recorded  # type: ignore[method-assign, assignment]
+        simulation.fake.fail(Fault.business(429, retry_after=60), page=1)
+        simulation.fake.fail(Fault.stall(), page=2)
+        requests = [asyncio.ensure_future(simulation.jogg.page(number)) for number in (1, 2)]
+        await asyncio.sleep(1)
+        requests.append(asyncio.ensure_future(simulation.jogg.page(3)))
+        await asyncio.sleep(1)
+        assert pending()
+        await simulation.jogg.aclose()
+        await asyncio.gather(*requests, return_exceptions=True)
+        assert pending() == []
+
+    simulate(scenario)
+
+
 async def test_closing_under_a_step_that_waits(make_fake: MakeFake, make_session: MakeSession) -> None:
     fake = await make_fake(250)
     Doors(fake, 2)
@@ -185,15 +349,35 @@ async def test_a_close_that_is_cancelled_leaves_nothing_open(make_fake: MakeFake
     session = JoggSession(fake.api_key, base_url=fake.url)
     with no_complaints():
         step = asyncio.ensure_future(anext(session.tracks()))
-        await until(lambda: fake.in_flight == 1 and fake.open_connections == 8)
+        await until(lambda: fake.in_flight == 1 and fake.open_connections > 1)  # some of them opened ahead
         closing = asyncio.ensure_future(session.aclose())
         await turns(patience)
         closing.cancel()
         with pytest.raises(asyncio.CancelledError):
             await closing
         with pytest.raises(SessionClosedError):
-            await asyncio.wait_for(step, 5)
+            await step
         await until(lambda: fake.open_connections == 0)
+
+
+@pytest.mark.parametrize("patience", [1, 2, 3])
+def test_a_close_that_is_cancelled_ends_a_pager_that_waits_for_a_pause(patience: int) -> None:
+    async def scenario(simulation: Simulation) -> None:
+        loop = asyncio.get_running_loop()
+        simulation.fake.fail(Fault.business(429, retry_after=60))
+        step = asyncio.ensure_future(anext(simulation.jogg.tracks()))
+        await asyncio.sleep(10)
+        closing = asyncio.ensure_future(simulation.jogg.aclose())
+        await turns(patience)
+        closing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await closing
+        began = loop.time()
+        with pytest.raises(SessionClosedError):
+            await step
+        assert loop.time() - began < 1
+
+    simulate(scenario)
 
 
 async def test_a_closed_session_is_of_no_more_use(fake: FakeJogg) -> None:

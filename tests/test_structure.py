@@ -61,13 +61,3 @@ async def test_connections_open_while_the_first_page_is_on_its_way(
     await first
     await pager.aclose()
     assert fake.connections == 6
-
-
-async def test_a_first_attempt_asks_stamina_nothing(
-    make_fake: MakeFake, make_session: MakeSession, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def loaded() -> None:
-        raise AssertionError("a request that succeeds at once needs no backoff")
-
-    monkeypatch.setattr(_call, "_stamina", loaded)
-    assert await make_session(await make_fake(10)).count() == 10

@@ -57,7 +57,7 @@ class Checkpoint:
         if not _is_text(filters) or filters.keys() & {"page", "page_size"}:
             raise ValueError("resume must be a dict from TrackPager.checkpoint(): its filters are malformed.")
         return cls(
-            checked_int("the page in resume", page, 1, MAX_INT),
+            checked_int("the page in resume", page, 1),
             checked_int("the place in resume", place, 0),
             checked_int("the page_size in resume", page_size, 1, MAX_PAGE_SIZE),
             dict(filters),
@@ -73,7 +73,7 @@ _LATER_FIELDS: Final = ("start_page", "end_page", "limit", "total_items", "total
 
 
 def _optional(name: str, value: object, low: int) -> int | None:
-    return None if value is None else checked_int(f"the {name} in resume", value, low, MAX_INT)
+    return None if value is None else checked_int(f"the {name} in resume", value, low)
 
 
 def _is_text(filters: Any) -> TypeGuard[Mapping[str, str]]:

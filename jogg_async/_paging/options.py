@@ -10,7 +10,7 @@ import attrs
 from yarl import URL
 
 from jogg_async._call import Listing
-from jogg_async._settings import MAX_INT, checked_int
+from jogg_async._settings import checked_int
 from jogg_async.retry import RetryPolicy
 
 from .checkpoint import MAX_PAGE_SIZE, Checkpoint
@@ -136,7 +136,7 @@ def crawl_options(
     if end_page is not None:
         start = attrs.evolve(start, end_page=_checked_end(end_page, start, resumed=resume is not None))
     if limit is not None:
-        start = attrs.evolve(start, limit=checked_int("limit", limit, 0, MAX_INT))
+        start = attrs.evolve(start, limit=checked_int("limit", limit, 0))
     return CrawlOptions(
         url=page_url(base_url, start.page_size, start.filters),
         start=start,
@@ -149,7 +149,7 @@ def crawl_options(
 
 
 def _checked_end(end_page: int, start: Checkpoint, *, resumed: bool) -> int:
-    checked_int("end_page", end_page, 1, MAX_INT)
+    checked_int("end_page", end_page, 1)
     if not resumed and end_page < start.page:
         raise ValueError(f"end_page ({end_page}) must not be before start_page ({start.page}).")
     # A crawl that is done with its end_page stands at the start of the page after it.
@@ -159,7 +159,7 @@ def _checked_end(end_page: int, start: Checkpoint, *, resumed: bool) -> int:
 
 
 def _start(start_page: int, page_size: int, filters: dict[str, str], resume: Mapping[str, Any] | None) -> Checkpoint:
-    checked_int("start_page", start_page, 1, MAX_INT)
+    checked_int("start_page", start_page, 1)
     checked_int("page_size", page_size, 1, MAX_PAGE_SIZE)
     if resume is None:
         return Checkpoint(int(start_page), 0, int(page_size), filters, start_page=int(start_page))

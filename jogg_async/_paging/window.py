@@ -236,8 +236,11 @@ class Window(Generic[T]):
 
 
 def _error_of(number: int, task: asyncio.Task[Any]) -> BaseException | None:
-    if not task.cancelled():
+    try:
         return task.exception()
-    error = JoggError("the request's task was cancelled by other code than its pager")
-    error.page = number
-    return error
+    except asyncio.CancelledError as cancelled:
+        # The cause tells about the request, where it had begun.
+        error = cancelled.__cause__ or JoggError("the request was cancelled from outside")
+        if isinstance(error, JoggError):
+            error.page = number
+        return error

@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 import os
 
-from stamina.instrumentation import RetryDetails, set_on_retry_hooks
-
 from .options import KEY_VARIABLE
 from .terminal import Screen
 
@@ -17,8 +15,6 @@ def set_up(screen: Screen, *, verbose: bool) -> None:
     # Without any handler Python would print warnings by itself.
     logger.addHandler(_Lines(screen) if verbose else logging.NullHandler())
     logger.setLevel(logging.DEBUG if verbose else logging.WARNING)
-    # Not stamina's own hooks: where structlog is installed they would log on standard output.
-    set_on_retry_hooks((_log_retry,))
 
 
 class _Lines(logging.Handler):
@@ -34,8 +30,3 @@ class _Lines(logging.Handler):
         """Print the record."""
         line = self.format(record)
         self._screen.note(line.replace(self._key, "***") if self._key else line)
-
-
-def _log_retry(details: RetryDetails) -> None:
-    cause = type(details.caused_by).__name__
-    logging.getLogger("jogg_async").info("retry %d in %.2f s after %s", details.retry_num, details.wait_for, cause)

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import pytest
+import stamina.instrumentation  # its default hook logs what failed
 
 from jogg_async import (
     APIError,
@@ -99,6 +100,7 @@ async def test_nor_where_the_request_is_sent_again(
         error = await caught(jogg.page())
     assert type(error) is kind
     assert len(fake.requests) == AT_ONCE.attempts
+    assert stamina.instrumentation.get_on_retry_hooks()
     assert any(record.name == "stamina" for record in debug_log.records)
     assert leaks(error, KEY) + leaks_in_log(debug_log.records, KEY) == []
 
