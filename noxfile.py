@@ -267,7 +267,7 @@ def docs(session: nox.Session) -> None:
 
 @nox.session(requires=["build"])
 def bench(session: nox.Session) -> None:
-    """Measure the wheel beside its peers and the limit; `-- --help` tells more. It takes half an hour."""
+    """Measure the wheel beside its peers and the limit in half an hour; `-- --only cpu errors` for some scenarios."""
     _install(session, *_group("bench"))
     # Its own folder on the path instead of the root, where the tree would shadow the wheel.
     env = {"PYTHONSAFEPATH": "1", "PYTHONPATH": str(Path("tests").resolve())}
