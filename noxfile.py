@@ -283,6 +283,14 @@ def soak(session: nox.Session) -> None:
 
 
 @nox.session(requires=["build"])
+def mutants(session: nox.Session) -> None:
+    """Plant small faults, and see which the tests notice, in hours; `-- --sample 50 --seed 1` for some of them."""
+    _install(session, *_group("mutants"))  # for its pytest plugin: the package itself is imported from a copy
+    report = session.cache_dir.resolve() / "mutants.json"
+    session.run("python", "-m", "tests.mutants", "--json", str(report), *session.posargs)
+
+
+@nox.session(requires=["build"])
 def fuzz(session: nox.Session) -> None:
     """Fuzz what reads bytes from outside for an hour; `-- --help` tells more. The corpus stays in nox's cache."""
     _run_beside_the_wheel(session, "fuzz", "--folder", "fuzz")
