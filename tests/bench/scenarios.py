@@ -131,7 +131,7 @@ def _limits(part: int) -> Iterator[Scenario]:
         settings = Settings(pages=pages // min(part, 5), rate=50)
         yield Scenario(f"rate limit, {pages}", settings, peers, rationed(settings), once=others, rounds=3, cap=60)
     lifted = Settings(pages=1000, rate=50, changes=[(5, 5), (10, 200)])
-    yield Scenario("rate limit, lifted", lifted, (OURS, RETRIED), rationed(lifted), once=(RETRIED,), rounds=2)
+    yield Scenario("rate limit, lifted", lifted, (OURS, RETRIED), rationed(lifted), once=(RETRIED,), rounds=2, cap=60)
 
 
 def _refusals(part: int) -> Iterator[Scenario]:
