@@ -267,7 +267,7 @@ def docs(session: nox.Session) -> None:
 
 @nox.session(requires=["build"])
 def bench(session: nox.Session) -> None:
-    """Measure the wheel beside its peers and the limit; `-- --help` tells more. It takes half an hour."""
+    """Measure the wheel beside its peers and the limit in half an hour; `-- --only cpu errors` for some scenarios."""
     _install(session, *_group("bench"))
     # Its own folder on the path instead of the root, where the tree would shadow the wheel.
     env = {"PYTHONSAFEPATH": "1", "PYTHONPATH": str(Path("tests").resolve())}
@@ -280,6 +280,14 @@ def bench(session: nox.Session) -> None:
 def soak(session: nox.Session) -> None:
     """Crawl with the wheel under faults and limits for an hour, and watch the process; `-- --help` tells more."""
     _run_beside_the_wheel(session, "soak", "--samples", "soak.csv")
+
+
+@nox.session(requires=["build"])
+def mutants(session: nox.Session) -> None:
+    """Plant small faults, and see which the tests notice, in hours; `-- --sample 50 --seed 1` for some of them."""
+    _install(session, *_group("mutants"))  # for its pytest plugin: the package itself is imported from a copy
+    report = session.cache_dir.resolve() / "mutants.json"
+    session.run("python", "-m", "tests.mutants", "--json", str(report), *session.posargs)
 
 
 @nox.session(requires=["build"])

@@ -1,12 +1,20 @@
-"""What the server serves, and which of its answers are slow or fail: the same for every client, known to the theory."""
+"""Pages and errors that the server sends. Which requests are slow or fail is drawn by page and attempt."""
 
 from __future__ import annotations
 
-import zlib
+import gzip
+from functools import cache
+from hashlib import blake2b
 from typing import Final
 
 TRACKS: Final = 100
 """Tracks on a page: every page is full."""
+
+RETRY_AFTER: Final = 1
+"""Seconds that every refusal names."""
+
+_SEED: Final = 7
+"""Of the draws: under it, 49 of 1,049 requests fail at a share of 5 %, and 24 of 224 are refused at 10 %."""
 
 _LEAD: Final = 1_000_000
 """Page 1's ids begin with the digits of this plus one: so all ids are equally long, and follow each other."""
@@ -14,38 +22,60 @@ _LEAD: Final = 1_000_000
 FIRST_ID: Final = (_LEAD + 1) * TRACKS
 
 _TITLES: Final = ("Morning Light", "Slow Harbour", "Paper Lanterns", "Neon Rain", "Open Fields")
+_GENRES: Final = ("Ambient", "Corporate", "Jazz")
+_MOODS: Final = ("Calm", "Energetic")
 
 
-def _pieces() -> list[bytes]:
-    tracks = ",".join(
-        f'{{"id":@{place:02d},"name":"{_TITLES[place % len(_TITLES)]} No. {place}",'
-        f'"music_url":"https://music.example/background/@{place:02d}/audio.mp3","duration":{60 + place}}}'
-        for place in range(TRACKS)
-    )
+def _pieces(*, undocumented: bool) -> list[bytes]:
+    tracks = ",".join(_record(place, undocumented=undocumented) for place in range(TRACKS))
     return f'{{"code":0,"msg":"Success","rid":"{"0f" * 16}","data":{{"music":[{tracks}],'.encode().split(b"@")
 
 
-_PIECES: Final = _pieces()
+def _record(place: int, *, undocumented: bool) -> str:
+    genre, mood = _GENRES[place % len(_GENRES)], _MOODS[place % len(_MOODS)]
+    more = f',"genre":"{genre}","mood":"{mood}","bpm":{70 + place}' if undocumented else ""
+    return (
+        f'{{"id":@{place:02d},"name":"{_TITLES[place % len(_TITLES)]} No. {place}",'
+        f'"music_url":"https://music.example/background/@{place:02d}/audio.mp3","duration":{60 + place}{more}}}'
+    )
 
 
-def render(page: int, pages: int) -> bytes:
-    """The whole answer for a page, put together from pieces that were rendered before."""
-    body = b'%b"pagination":{"page":%d,"page_size":%d,"total_items":%d,"total_pages":%d}}}' % (
-        (b"%d" % (_LEAD + page)).join(_PIECES),
+_DOCUMENTED: Final = _pieces(undocumented=False)
+_UNDOCUMENTED: Final = _pieces(undocumented=True)
+
+
+def render(page: int, pages: int, *, undocumented: bool = False) -> bytes:
+    """Return the response with a page, put together from pieces that were rendered before."""
+    return _response(b"200 OK", _body(page, pages, undocumented=undocumented))
+
+
+@cache
+def render_gzipped(page: int, pages: int) -> bytes:
+    """Return the same in gzip, which is kept: to compress takes longer than everything else here."""
+    return _response(b"200 OK", gzip.compress(_body(page, pages), mtime=0), b"Content-Encoding: gzip\r\n")
+
+
+def _body(page: int, pages: int, *, undocumented: bool = False) -> bytes:
+    return b'%b"pagination":{"page":%d,"page_size":%d,"total_items":%d,"total_pages":%d}}}' % (
+        (b"%d" % (_LEAD + page)).join(_UNDOCUMENTED if undocumented else _DOCUMENTED),
         page,
         TRACKS,
         pages * TRACKS,
         pages,
     )
-    return _answer(b"200 OK", body)
 
 
 def refusal() -> bytes:
-    return _answer(b"429 Too Many Requests", _error(429, "Rate limit exceeded."), b"Retry-After: 1\r\n")
+    """Return the response of a rate limit."""
+    return _response(
+        b"429 Too Many Requests", _error(429, "Rate limit exceeded."), b"Retry-After: %d\r\n" % RETRY_AFTER
+    )
 
 
-def system_error() -> bytes:
-    return _answer(b"500 Internal Server Error", _error(50000, "System error."))
+def system_error(page: int, attempt: int) -> bytes:
+    """Return a system error: every second one arrives under HTTP 200, as the service's reference allows."""
+    status = b"200 OK" if _draw(f"status {page} {attempt}") < 0.5 else b"500 Internal Server Error"
+    return _response(status, _error(50000, "System error."))
 
 
 def is_slow(page: int, share: float) -> bool:
@@ -53,19 +83,25 @@ def is_slow(page: int, share: float) -> bool:
     return _draw(f"slow {page}") < share
 
 
-def fails(page: int, attempt: int, share: float) -> bool:
-    """Whether this attempt, from 1, at a page meets a system error."""
+def is_failed(page: int, attempt: int, share: float) -> bool:
+    """Whether this attempt (from 1) at a page meets a system error."""
     return _draw(f"fault {page} {attempt}") < share
 
 
+def is_refused(page: int, attempt: int, share: float) -> bool:
+    """Whether this attempt (from 1) at a page is refused by chance."""
+    return _draw(f"refusal {page} {attempt}") < share
+
+
 def _draw(name: str) -> float:
-    return zlib.crc32(name.encode()) / 2**32
+    # Not CRC-32: names that differ in one character get draws that depend on each other.
+    return int.from_bytes(blake2b(f"{_SEED} {name}".encode(), digest_size=4).digest()) / 2**32
 
 
 def _error(code: int, msg: str) -> bytes:
     return b'{"code":%d,"msg":"%b","data":null,"rid":"%b"}' % (code, msg.encode(), b"0f" * 16)
 
 
-def _answer(status: bytes, body: bytes, headers: bytes = b"") -> bytes:
+def _response(status: bytes, body: bytes, headers: bytes = b"") -> bytes:
     head = b"HTTP/1.1 %b\r\nContent-Type: application/json\r\n%bContent-Length: %d\r\n\r\n"
     return head % (status, headers, len(body)) + body

@@ -1,4 +1,4 @@
-"""One measurement, in a process of its own: one peer, one crawl, one line of JSON on standard output."""
+"""One measurement, in a process of its own: one peer, its crawls, and the result as JSON on standard output."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _STATUS: Final = Path("/proc/self/status")
 
 @attrs.frozen
 class Task:
-    """What to measure.
+    """One measurement to take.
 
     Attributes:
         peer: the peer's name.
@@ -30,6 +30,7 @@ class Task:
         concurrency: requests in flight at once.
         pause: seconds for which the consumer sleeps after its first track.
         early: whether connections may be opened before they are needed.
+        attempts: attempts for a request; `None` for the peer's own default.
         warm: crawls over the same session before the measurement.
         crawls: crawls measured.
     """
@@ -40,22 +41,24 @@ class Task:
     concurrency: int = 16
     pause: float = 0.0
     early: bool = False
+    attempts: int | None = None
     warm: int = 0
     crawls: int = 1
 
 
 @attrs.define
 class Result:
-    """What was measured.
+    """One measurement taken.
 
     Attributes:
         wall: seconds.
         cpu: seconds of this process.
         first: seconds to the first track.
-        tracks: how many came in a crawl.
-        wrong: how many were not the track that belongs at their place.
+        tracks: tracks of a crawl.
+        wrong: those of them that were not the track that belongs at their place.
         growth: MB that the process grew at its peak.
-        error: how it failed; else empty.
+        raised: the error that ended the crawl; else empty.
+        error: why the measurement does not count; else empty.
     """
 
     wall: float = 0.0
@@ -64,6 +67,7 @@ class Result:
     tracks: int = 0
     wrong: int = 0
     growth: float = 0.0
+    raised: str = ""
     error: str = ""
 
 
@@ -109,20 +113,23 @@ async def _measure(task: Task, peer: Peer, opened: Open) -> Result:
     result = Result()
     consume = _by_page if peer.by_page else _by_track
     before = _forget_peak()
-    job = Job(f"{task.base_url}/v2/musics", task.base_url, task.concurrency, task.early)
+    job = Job(f"{task.base_url}/v2/musics", task.base_url, task.concurrency, task.early, task.attempts)
     wall, cpu = time.perf_counter(), time.process_time()
     async with opened(job) as crawl:
-        for number in range(task.warm + task.crawls):
-            if number == task.warm > 0:
-                wall, cpu = time.perf_counter(), time.process_time()
-            await consume(crawl(), wall, task.pause, result, dicts=peer.dicts)
+        try:
+            for number in range(task.warm + task.crawls):
+                if number == task.warm > 0:
+                    wall, cpu = time.perf_counter(), time.process_time()
+                await consume(crawl(), wall, task.pause, result, dicts=peer.dicts)
+        except Exception as error:  # noqa: BLE001 (in an outage this is the result)
+            result.raised = _text(error)
         result.wall, result.cpu = time.perf_counter() - wall, time.process_time() - cpu
     result.growth = _memory("VmHWM") - before
     return result
 
 
 def _forget_peak() -> float:
-    """Megabytes held now, from which the peak is counted anew. Linux only."""
+    """Reset the peak of the process's memory, and return the megabytes held now. Linux only."""
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     return _memory("VmRSS")
 
@@ -142,11 +149,15 @@ def _run(task: Task) -> Result:
     return asyncio.run(_measure(task, peer, opened))
 
 
+def _text(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:200]
+
+
 def main() -> None:
     try:
         result = _run(Task(**json.loads(sys.argv[1])))
-    except Exception as error:  # noqa: BLE001 (whatever a peer dies of is its result)
-        result = Result(error=f"{type(error).__name__}: {error}"[:200])
+    except Exception as error:  # noqa: BLE001 (whatever a peer fails with is its result)
+        result = Result(error=_text(error))
     sys.stdout.write(json.dumps(attrs.asdict(result)) + "\n")
 
 

@@ -1,4 +1,4 @@
-"""What importing costs: the library beside the libraries that it stands on, each time in a fresh process."""
+"""Time to import the library and its dependencies, each time in a new process."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import sys
 from statistics import median
 from typing import Final
 
-_SUBJECTS: Final = {
+_IMPORTS: Final = {
     "jogg_async": "import jogg_async; jogg_async.JoggSession",
     "aiohttp, attrs, cattrs": "import aiohttp, attrs, cattrs",
 }
 
 
 def measure(times: int) -> dict[str, list[float]]:
-    """Seconds for each subject, taken in turns, after a first time that does not count."""
-    taken: dict[str, list[float]] = {name: [] for name in _SUBJECTS}
+    """Return the seconds for each import, interleaved, after a first time that does not count."""
+    taken: dict[str, list[float]] = {name: [] for name in _IMPORTS}
     for number in range(times + 1):
-        for name, statement in _SUBJECTS.items():
+        for name, statement in _IMPORTS.items():
             seconds = _time(statement)
             if number:
                 taken[name].append(seconds)
@@ -25,9 +25,9 @@ def measure(times: int) -> dict[str, list[float]]:
 
 
 def ratio(taken: dict[str, list[float]]) -> float:
-    """How much longer the library takes than what it stands on: the median of the turns."""
-    ours, theirs = taken.values()
-    return median(mine / other for mine, other in zip(ours, theirs, strict=True))
+    """Return the time of the library divided by that of its dependencies: the median of the repetitions."""
+    ours, dependencies = taken.values()
+    return median(upper / lower for upper, lower in zip(ours, dependencies, strict=True))
 
 
 def _time(statement: str) -> float:

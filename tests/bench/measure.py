@@ -1,4 +1,4 @@
-"""Runs the measurements: one server, a fresh client process for each, in turns, so that all share the same noise."""
+"""The measurements: one server, a new client process for each, interleaved so that all meet the same noise."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 import attrs
 
 from .client import Result, Task
-from .peers import PEERS
+from .peers import LIMIT, OURS, PEERS
 from .scenarios import Scenario
 from .server import Counts, Settings
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @attrs.frozen
 class Variant:
-    """A peer on a loop and an interpreter; its name says what differs from the plain one."""
+    """A peer on a loop and an interpreter; its name says how it differs from the default."""
 
     name: str
     peer: str
@@ -33,11 +33,11 @@ class Variant:
 
 @attrs.frozen
 class Record:
-    """One measurement; its turn is the same for all that were measured right beside it."""
+    """One measurement; those with the same repetition were taken right after each other."""
 
     scenario: str
     variant: str
-    turn: int
+    repetition: int
     result: Result
     counts: Counts
 
@@ -48,7 +48,7 @@ class Server:
     def __enter__(self) -> Self:
         command = [sys.executable, "-m", f"{__package__}.server"]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.url = f"http://127.0.0.1:{self._heard()}"
+        self.url = f"http://127.0.0.1:{self._read()}"
         return self
 
     def __exit__(
@@ -57,69 +57,71 @@ class Server:
         self._process.communicate()  # it ends with its input
 
     def configure(self, settings: Settings) -> None:
-        self._tell(attrs.asdict(settings))
+        self._command(attrs.asdict(settings))
 
     def counts(self) -> Counts:
-        return Counts(**cast("dict[str, Any]", self._tell(None)))
+        return Counts(**cast("dict[str, Any]", self._command(None)))
 
-    def _tell(self, command: object) -> object:
+    def _command(self, command: object) -> object:
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(command) + "\n")
         self._process.stdin.flush()
-        return self._heard()
+        return self._read()
 
-    def _heard(self) -> object:
+    def _read(self) -> object:
         assert self._process.stdout is not None
         return json.loads(self._process.stdout.readline())
 
 
 def variants(pythons: Mapping[str, str]) -> tuple[list[Variant], list[str]]:
-    """Who takes part, and a sentence for each who does not.
+    """Return the variants that can run here, and a sentence for each that cannot.
 
     Args:
         pythons: further interpreters by version, with the library and its dependencies installed.
     """
-    taking_part: list[Variant] = []
+    runnable: list[Variant] = []
     skipped: list[str] = []
     for peer in PEERS.values():
         if missing := peer.missing():
             skipped.append(f"{peer.name} is skipped: {missing} is not installed.")
         else:
-            taking_part.append(Variant(peer.name, peer.name))
+            runnable.append(Variant(peer.name, peer.name))
     has_uvloop = find_spec("uvloop") is not None
-    for name in ("ours", "limit"):
+    for name in (OURS, LIMIT):
         if has_uvloop:
-            taking_part.append(Variant(f"{name}, uvloop", name, uvloop=True))
-        taking_part += [Variant(f"{name}, {version}", name, python=python) for version, python in pythons.items()]
+            runnable.append(Variant(f"{name}, uvloop", name, uvloop=True))
+        runnable += [Variant(f"{name}, {version}", name, python=python) for version, python in pythons.items()]
     if not has_uvloop:
         skipped.append("The uvloop column is skipped: uvloop is not installed.")
-    return taking_part, skipped
+    return runnable, skipped
 
 
-def measure(chosen: Sequence[Scenario], taking_part: Sequence[Variant], rounds: int) -> Iterator[Record]:
-    """Every scenario with everyone who takes part in it, `rounds` times over."""
+def measure(chosen: Sequence[Scenario], runnable: Sequence[Variant], rounds: int) -> Iterator[Record]:
+    """Measure every scenario with each of its variants, `rounds` times over."""
     with Server() as server:
         for number in range(rounds):
             for scenario in chosen:
-                for turn in range(number * scenario.times, (number + 1) * scenario.times):
-                    for variant in taking_part:
-                        if _runs(scenario, variant, turn):
-                            yield _once(server, scenario, variant, turn)
+                for repetition in range(number * scenario.times, (number + 1) * scenario.times):
+                    for variant in runnable:
+                        if _runs(scenario, variant, repetition):
+                            yield _once(server, scenario, variant, repetition)
 
 
-def _runs(scenario: Scenario, variant: Variant, turn: int) -> bool:
-    if variant.peer not in scenario.peers or turn >= scenario.rounds * scenario.times:
+def _runs(scenario: Scenario, variant: Variant, repetition: int) -> bool:
+    if variant.peer not in scenario.peers or repetition >= scenario.rounds * scenario.times:
         return False
     if variant.name != variant.peer and not scenario.columns:
         return False
-    return turn == 0 or variant.peer not in scenario.once
+    return repetition == 0 or variant.peer not in scenario.once
 
 
-def _once(server: Server, scenario: Scenario, variant: Variant, turn: int) -> Record:
+def _once(server: Server, scenario: Scenario, variant: Variant, repetition: int) -> Record:
     task = Task(
         peer=variant.peer,
         base_url=server.url,
         uvloop=variant.uvloop,
+        concurrency=scenario.concurrency,
+        attempts=scenario.attempts,
         pause=scenario.pause,
         early=scenario.early,
         warm=scenario.warm,
@@ -127,9 +129,18 @@ def _once(server: Server, scenario: Scenario, variant: Variant, turn: int) -> Re
     )
     server.configure(scenario.settings)
     result = _client(variant.python, task, scenario.cap)
-    if not result.error and (result.wrong or result.tracks != scenario.settings.pages * 100):
-        result.error = f"{result.tracks} tracks, {result.wrong} of them wrong"
-    return Record(scenario.name, variant.name, turn, result, server.counts())
+    result.error = result.error or _error(scenario, result)
+    return Record(scenario.name, variant.name, repetition, result, server.counts())
+
+
+def _error(scenario: Scenario, result: Result) -> str:
+    if scenario.fails:
+        return "" if result.raised else "no error was raised"
+    if result.raised:
+        return result.raised
+    if result.wrong or result.tracks != scenario.settings.pages * 100:
+        return f"{result.tracks} tracks, {result.wrong} of them wrong"
+    return ""
 
 
 def _client(python: str, task: Task, cap: float) -> Result:

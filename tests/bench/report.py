@@ -1,4 +1,4 @@
-"""The tables, and the JSON file."""
+"""Tables for the terminal, and the JSON file."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _COLUMNS: Final = ("", "s", "/ theory", "/ limit", "µs CPU/track", "first, ms",
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
+    """Return the machine and the versions that the figures were measured on."""
     return {
         "python": platform.python_version(),
         "system": platform.platform(),
@@ -94,10 +94,12 @@ def _cells(scenario: Scenario, name: str, figures: Figures) -> Iterable[str]:
 
 
 def _exact(scenario: Scenario, name: str, figures: Figures) -> str:
+    if scenario.fails:
+        return figures.records(scenario.name, name)[0].result.raised.partition(":")[0]
     if not scenario.pause:
         return "exact"
-    asked = figures.value(scenario.name, name, asleep)
-    return f"exact, {asked:.0f} pages asked for while the consumer sleeps"
+    requested = figures.value(scenario.name, name, asleep)
+    return f"exact, {requested:.0f} pages requested while the consumer sleeps"
 
 
 def _times(figure: float | None) -> str:
@@ -106,15 +108,15 @@ def _times(figure: float | None) -> str:
 
 def _verdict_table(verdicts: Sequence[Verdict]) -> Table:
     columns = list(dict.fromkeys(name for verdict in verdicts for name in verdict.figures))
-    table = Table(title="What is asked", title_justify="left")
-    for column in ("scenario", "asked", "at most", *columns, "best peer", "verdict"):
+    table = Table(title="Targets", title_justify="left")
+    for column in ("scenario", "target", "at most", *columns, "best peer", "verdict"):
         table.add_column(column)
     for verdict in verdicts:
         found = (_figure(verdict.figures.get(name), verdict.unit) for name in columns)
         best = f"{_figure(verdict.best[1], verdict.unit)} ({verdict.best[0]})" if verdict.best else ""
         bound = _figure(verdict.bound, verdict.unit)
         table.add_row(
-            verdict.scenario, verdict.asked, bound, *found, best, "[green]met[/]" if verdict.met else "[red]not met[/]"
+            verdict.scenario, verdict.target, bound, *found, best, "[green]met[/]" if verdict.met else "[red]not met[/]"
         )
     return table
 
@@ -126,7 +128,7 @@ def _figure(figure: float | None, unit: str) -> str:
 
 
 def save(path: Path, about: dict[str, Any], records: Iterable[Record], verdicts: Iterable[Verdict]) -> None:
-    """Write everything that was measured, and what it comes to."""
+    """Write every measurement and verdict as JSON."""
     found = [{**attrs.asdict(verdict), "met": verdict.met} for verdict in verdicts]
     whole = {**about, "verdicts": found, "records": [attrs.asdict(record) for record in records]}
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -134,7 +136,7 @@ def save(path: Path, about: dict[str, Any], records: Iterable[Record], verdicts:
 
 
 def line(record: Record) -> str:
-    """One measurement in a line, as it comes in."""
+    """Return one measurement as a line of text."""
     result = record.result
-    name = f"{record.turn + 1:>2} {record.scenario:<18} {record.variant:<24}"
+    name = f"{record.repetition + 1:>2} {record.scenario:<18} {record.variant:<24}"
     return f"{name} {result.error or f'{result.wall:8.3f} s {result.cpu:8.3f} s of CPU'}"

@@ -1,4 +1,4 @@
-"""What is measured, and the theory: the time that the server's own waits leave no way around."""
+"""The scenarios, each with its theory: the time that the server's own waits leave no way around."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Final
 
 import attrs
 
-from .catalogue import fails
-from .peers import PEERS
+from .peers import GATHER, LIMIT, OURS, OURS_BY_PAGE, PEERS, RETRIED, TUNED
 from .server import Settings
 
 CONCURRENCY: Final = 16
+_OURS: Final = (OURS, OURS_BY_PAGE)
 _SERIAL: Final = tuple(peer.name for peer in PEERS.values() if peer.serial)
 _RETRYING: Final = tuple(peer.name for peer in PEERS.values() if peer.retries)
 _ALL: Final = tuple(PEERS)
@@ -20,23 +20,26 @@ _ALL: Final = tuple(PEERS)
 
 @attrs.frozen
 class Scenario:
-    """One row of measurements.
+    """One table of measurements.
 
     Attributes:
         name: its name, by which `--only` finds it.
-        settings: how the server behaves.
-        peers: who takes part.
-        theory: seconds below which nobody can be; 0 where it cannot be computed.
+        settings: behaviour of the server.
+        peers: the peers that run.
+        theory: least seconds for anybody; 0 where it cannot be computed.
         metric: what the table compares: a field of the result, or ``cpu`` for µs of CPU a track.
-        once: who runs in the first round alone, since it takes long.
+        concurrency: requests in flight at once.
+        attempts: attempts for a request; `None` for each peer's own default.
+        fails: whether the crawl has to end in an error.
+        once: the peers that run in the first round alone, since they take long.
         rounds: the most rounds worth their time.
-        times: how often everyone takes part in a round: more than once where a measurement is short.
-        cap: seconds after which a peer is given up.
+        times: repetitions in a round: more than one where a measurement is short.
+        cap: seconds after which a peer is stopped.
         pause: seconds for which the consumer sleeps after its first track.
         early: whether the limit opens connections before it needs them.
         warm: crawls before the measurement.
         crawls: crawls measured together.
-        columns: whether uvloop and other Pythons take part.
+        columns: whether to run on uvloop and on other Pythons, too.
     """
 
     name: str
@@ -44,6 +47,9 @@ class Scenario:
     peers: tuple[str, ...] = _ALL
     theory: float = 0.0
     metric: str = "wall"
+    concurrency: int = CONCURRENCY
+    attempts: int | None = None
+    fails: bool = False
     once: tuple[str, ...] = ()
     rounds: int = 100
     times: int = 1
@@ -52,73 +58,90 @@ class Scenario:
     early: bool = False
     warm: int = 0
     crawls: int = 1
-    columns: bool = True
+    columns: bool = False
 
 
-def waves(pages: int, latency: float) -> float:
-    """Page 1, which tells how many there are, then the others in waves."""
-    return (1 + math.ceil((pages - 1) / CONCURRENCY)) * latency
+def waves(pages: int, latency: float, concurrency: int = CONCURRENCY) -> float:
+    """Return the seconds for page 1, which tells how many there are, then the others in waves."""
+    return (1 + math.ceil((pages - 1) / concurrency)) * latency
 
 
 def shared_out(settings: Settings) -> float:
-    """Page 1, then the others' latencies shared out evenly."""
+    """Return the seconds for page 1, then the others' latencies shared out evenly."""
     rest = sum(settings.latency_of(page) for page in range(2, settings.pages + 1))
     return settings.latency_of(1) + rest / CONCURRENCY
 
 
 def rationed(settings: Settings) -> float:
-    """The burst at once, then the rate."""
-    return (settings.pages - settings.burst) / settings.rate
-
-
-def longest_backoff(settings: Settings, initial: float) -> float:
-    """The most seconds that the errors of one page cost in waits: `initial`, and twice as long each time."""
-    return max(_backoff(settings, page, initial) for page in range(1, settings.pages + 1))
-
-
-def _backoff(settings: Settings, page: int, initial: float) -> float:
-    waited, attempt = 0.0, 1
-    while fails(page, attempt, settings.faults):
-        waited += initial * 2 ** (attempt - 1)
-        attempt += 1
-    return waited
+    """Return the seconds under the rate limit: the burst at once, then as the rate allows."""
+    left, begun, rate = settings.pages - settings.burst, 0.0, settings.rate
+    for changed, next_rate in settings.changes:
+        admitted = (changed - begun) * rate
+        if admitted >= left:
+            break
+        left, begun, rate = left - admitted, changed, next_rate
+    return begun + left / rate
 
 
 def scenarios(*, quick: bool) -> list[Scenario]:
-    """All of them; a tenth of the pages where it has to be quick."""
-    return list(_scenarios(10 if quick else 1))
+    """Return all scenarios; with a tenth of the pages where it has to be quick."""
+    part = 10 if quick else 1
+    return [*_speed(part), *_bodies(part), *_errors(part), *_limits(part), *_refusals(part), *_sizes(part)]
 
 
-def _scenarios(part: int) -> Iterator[Scenario]:
+def _speed(part: int) -> Iterator[Scenario]:
     latency = Settings(pages=1000 // part, latency=0.05)
     tail = Settings(pages=1000 // part, latency=0.02, slow_share=0.02)
     small = Settings(pages=3, latency=0.03, opening=0.06)
-    yield Scenario("latency", latency, theory=waves(latency.pages, latency.latency), once=_SERIAL)
-    yield Scenario("tail", tail, theory=shared_out(tail), once=_SERIAL)
-    yield Scenario("cpu", Settings(pages=2000 // part), metric="cpu")
-    yield Scenario("small", small, theory=small.opening + 2 * small.latency, early=True, times=3)
-    yield from _rates(part)
-    yield Scenario("faults", attrs.evolve(latency, faults=0.05), _RETRYING, once=_SERIAL, columns=False)
-    yield Scenario("faults, none", latency, ("ours",), columns=False)
-    memory = Settings(pages=5000 // part)
-    yield Scenario("memory", memory, metric="growth", once=_SERIAL, rounds=3, pause=2.0, columns=False)
-    yield from _scales(part)
-    yield Scenario("first track", Settings(pages=32, latency=0.02), metric="first", times=5)
+    again = Settings(pages=CONCURRENCY, latency=0.05)
+    yield Scenario("latency", latency, theory=waves(latency.pages, latency.latency), once=_SERIAL, columns=True)
+    yield Scenario("tail", tail, theory=shared_out(tail), once=_SERIAL, columns=True)
+    yield Scenario("small", small, theory=small.opening + 2 * small.latency, early=True, times=3, columns=True)
+    yield Scenario("again", again, (*_OURS, LIMIT, GATHER), theory=again.latency, warm=1, times=3)
+    yield Scenario("first track", Settings(pages=32, latency=0.02), metric="first", times=5, columns=True)
 
 
-def _rates(part: int) -> Iterator[Scenario]:
-    others = tuple(peer for peer in _RETRYING if not peer.startswith("ours"))
-    for pages, peers in ((300, ("ours", *others)), (1500, ("ours",))):
-        settings = Settings(pages=pages // min(part, 5), rate=50, burst=10)
+def _bodies(part: int) -> Iterator[Scenario]:
+    plain = Settings(pages=2000 // part)
+    peers = (*_OURS, LIMIT, GATHER, TUNED)
+    yield Scenario("cpu", plain, metric="cpu", columns=True)
+    yield Scenario("unknown", attrs.evolve(plain, undocumented=True), peers, metric="cpu")
+    yield Scenario("gzip", attrs.evolve(plain, gzipped=True), peers, metric="cpu")
+
+
+def _errors(part: int) -> Iterator[Scenario]:
+    faults = Settings(pages=1000 // part, faults=0.05)
+    delayed = attrs.evolve(faults, latency=0.05)
+    peers = (*_OURS, RETRIED)
+    for concurrency in (8, CONCURRENCY):
+        theory = 1.05 * waves(delayed.pages, delayed.latency, concurrency)
+        yield Scenario(f"errors, {concurrency} at once", delayed, peers, theory, concurrency=concurrency, rounds=3)
+    yield Scenario("errors, no latency", faults, peers)
+    outage = Settings(pages=1000, outage=2)
+    for concurrency in (8, 32):
         yield Scenario(
-            f"rate limit, {pages}", settings, peers, rationed(settings), once=others, rounds=3, cap=60, columns=False
-        )
+            f"outage, {concurrency} at once", outage, (OURS, RETRIED), concurrency=concurrency, attempts=5, fails=True,
+            rounds=2,
+        )  # fmt: skip
 
 
-def _scales(part: int) -> Iterator[Scenario]:
+def _limits(part: int) -> Iterator[Scenario]:
+    others = tuple(peer for peer in _RETRYING if peer not in _OURS)
+    for pages, peers in ((300, (OURS, *others)), (1500, (OURS,))):
+        settings = Settings(pages=pages // min(part, 5), rate=50)
+        yield Scenario(f"rate limit, {pages}", settings, peers, rationed(settings), once=others, rounds=3, cap=60)
+    lifted = Settings(pages=1000, rate=50, changes=[(5, 5), (10, 200)])
+    yield Scenario("rate limit, lifted", lifted, (OURS, RETRIED), rationed(lifted), once=(RETRIED,), rounds=2, cap=60)
+
+
+def _refusals(part: int) -> Iterator[Scenario]:
+    settings = Settings(pages=200 // min(part, 4), refusals=0.1)
+    yield Scenario("chance", settings, (OURS, RETRIED), once=(RETRIED,), rounds=2, cap=60)
+
+
+def _sizes(part: int) -> Iterator[Scenario]:
+    yield Scenario("memory", Settings(pages=5000 // part), metric="growth", once=_SERIAL, rounds=3, pause=2.0)
     for pages, crawls in ((100, 20), (1000, 2), (10000, 1)):
         settings = Settings(pages=pages // min(part, 5))
         warm = 1 if crawls > 1 else 0
-        yield Scenario(
-            f"scale, {pages}", settings, ("ours", "limit"), metric="cpu", warm=warm, crawls=crawls, columns=False
-        )
+        yield Scenario(f"scale, {pages}", settings, (OURS, LIMIT), metric="cpu", warm=warm, crawls=crawls)

@@ -1,7 +1,7 @@
-"""The server of the benchmark, in a process of its own: as little work for an answer as can be.
+"""The server of the benchmark, in a process of its own, with as little work for a response as can be.
 
-It reads from a request no more than its page. Commands come as JSON lines on standard input, each answered by a line:
-new settings, which start the counting anew, or a question for the counts.
+It reads nothing from a request but its page. Commands come as JSON lines on standard input: new settings, which reset
+the counts, or `null`. Each is replied to with the counts, as a line on standard output.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ import json
 import selectors
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any, Final
 
 import attrs
 
-from .catalogue import fails, is_slow, refusal, render, system_error
+from .catalogue import RETRY_AFTER, is_failed, is_refused, is_slow, refusal, render, render_gzipped, system_error
 
 _ASLEEP: Final = 1.9
 """Seconds from the first request in which the consumer of the memory scenario sleeps."""
@@ -23,18 +24,23 @@ _ASLEEP: Final = 1.9
 
 @attrs.frozen
 class Settings:
-    """How the server behaves.
+    """Behaviour of the server.
 
     Attributes:
         pages: pages in the catalogue.
-        latency: seconds from a request's arrival to its answer.
-        opening: seconds from a connection's arrival before a request on it is looked at. The kernel completes a
+        latency: seconds from a request's arrival to its response.
+        opening: seconds from a connection's arrival before a request on it is read. The kernel completes a
             connection to loopback by itself, so the wait for it is put where a client that sends at once feels it.
         slow_share: share of the pages that are slower.
         slow_factor: how much slower.
         rate: requests a second; 0 for no limit.
         burst: how many may come at once.
+        changes: later rates, each with the seconds from the first request at which it begins.
+        refusals: share of the attempts that are refused by chance.
         faults: share of the attempts that meet a system error.
+        outage: first page of those that always fail; 0 for none.
+        undocumented: whether each track has three fields that the service's reference does not name.
+        gzipped: whether bodies come in gzip.
     """
 
     pages: int = 1
@@ -44,19 +50,40 @@ class Settings:
     slow_factor: float = 10.0
     rate: float = 0.0
     burst: float = 10.0
+    changes: Sequence[tuple[float, float]] = ()
+    refusals: float = 0.0
     faults: float = 0.0
+    outage: int = 0
+    undocumented: bool = False
+    gzipped: bool = False
 
     def latency_of(self, page: int) -> float:
         slow = self.slow_share and is_slow(page, self.slow_share)
         return self.latency * self.slow_factor if slow else self.latency
 
+    def rate_at(self, second: float) -> float:
+        """Return the rate limit at a time, in seconds from the first request."""
+        return next((rate for begin, rate in reversed(self.changes) if second >= begin), self.rate)
+
 
 @attrs.define
 class Counts:
-    """What was counted since the settings came."""
+    """Counts since the settings came.
+
+    Attributes:
+        requests: all requests.
+        refused: those refused by the rate limit, or by chance.
+        paused: seconds that lay in the wait of a refusal; waits that overlap count once.
+        connections: connections opened.
+        most_in_flight: most requests in flight at once.
+        in_flight: requests in flight now.
+        asleep: requests while the consumer of the memory scenario sleeps.
+        server_share: share of a core that the server took.
+    """
 
     requests: int = 0
     refused: int = 0
+    paused: float = 0.0
     connections: int = 0
     most_in_flight: int = 0
     in_flight: int = 0
@@ -65,7 +92,7 @@ class Counts:
 
 
 class Service:
-    """Decides what answer a request gets, and when."""
+    """Chooses the response to each request, and its time."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
@@ -77,7 +104,7 @@ class Service:
         self._attempts: dict[int, int] = {}
         self._first_at: float | None = None
         self._tokens, self._filled_at = settings.burst, self.loop.time()
-        self._last_at = self._cpu = 0.0
+        self._last_at = self._cpu = self._paused_until = 0.0
 
     def counted(self) -> dict[str, Any]:
         if self._first_at is not None and self._last_at > self._first_at:
@@ -85,22 +112,29 @@ class Service:
         return attrs.asdict(self.counts)
 
     def begin(self, page: int) -> tuple[float, bytes]:
-        """The seconds to wait, and the answer."""
+        """Return the seconds to wait, and the response to send then."""
         now = self.loop.time()
         self._count(now)
         settings = self.settings
         if settings.rate and not self._admit(now):
-            self.counts.refused += 1
-            return settings.latency, refusal()
-        if settings.faults:
+            return settings.latency, self._refuse(now)
+        if settings.refusals or settings.faults or settings.outage:
             attempt = self._attempts[page] = self._attempts.get(page, 0) + 1
-            if fails(page, attempt, settings.faults):
-                return settings.latency, system_error()
-        return settings.latency_of(page), render(page, settings.pages)
+            if is_refused(page, attempt, settings.refusals):
+                return settings.latency, self._refuse(now)
+            if is_failed(page, attempt, settings.faults) or 0 < settings.outage <= page:
+                return settings.latency, system_error(page, attempt)
+        return settings.latency_of(page), self._render(page)
 
     def end(self, counts: Counts) -> None:
         counts.in_flight -= 1
         self._last_at = self.loop.time()
+
+    def _render(self, page: int) -> bytes:
+        settings = self.settings
+        if settings.gzipped:
+            return render_gzipped(page, settings.pages)
+        return render(page, settings.pages, undocumented=settings.undocumented)
 
     def _count(self, now: float) -> None:
         counts = self.counts
@@ -114,12 +148,20 @@ class Service:
 
     def _admit(self, now: float) -> bool:
         settings = self.settings
-        self._tokens = min(settings.burst, self._tokens + (now - self._filled_at) * settings.rate)
+        rate = settings.rate_at(now - self._first_at) if self._first_at is not None else settings.rate
+        self._tokens = min(settings.burst, self._tokens + (now - self._filled_at) * rate)
         self._filled_at = now
         if self._tokens < 1:
             return False
         self._tokens -= 1
         return True
+
+    def _refuse(self, now: float) -> bytes:
+        until = now + RETRY_AFTER
+        self.counts.refused += 1
+        self.counts.paused += until - max(now, self._paused_until)
+        self._paused_until = until
+        return refusal()
 
 
 class Connection(asyncio.Protocol):
@@ -149,17 +191,17 @@ class Connection(asyncio.Protocol):
                 self._begin(head)
 
     def _begin(self, head: bytes) -> None:
-        counts = self._service.counts  # those of this run: the answer may come after the next one began
-        wait, answer = self._service.begin(_page_of(head))
+        counts = self._service.counts  # those of this run: the response may be sent after the next one began
+        wait, response = self._service.begin(_page_of(head))
         if wait:
-            self._loop.call_later(wait, self._answer, answer, counts)
+            self._loop.call_later(wait, self._send, response, counts)
         else:
-            self._answer(answer, counts)
+            self._send(response, counts)
 
-    def _answer(self, answer: bytes, counts: Counts) -> None:
+    def _send(self, response: bytes, counts: Counts) -> None:
         self._service.end(counts)
         if self._transport is not None:
-            self._transport.write(answer)
+            self._transport.write(response)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
@@ -181,11 +223,11 @@ def _obey(service: Service, stopped: asyncio.Event) -> None:
     command = json.loads(line)
     if command is not None:
         service.configure(Settings(**command))
-    _say(service.counted())
+    _write(service.counted())
 
 
-def _say(what: object) -> None:
-    sys.stdout.write(json.dumps(what) + "\n")
+def _write(value: object) -> None:
+    sys.stdout.write(json.dumps(value) + "\n")
     sys.stdout.flush()
 
 
@@ -194,14 +236,14 @@ async def serve() -> None:
     loop = asyncio.get_running_loop()
     service, stopped = Service(loop), asyncio.Event()
     server = await loop.create_server(lambda: Connection(service), "127.0.0.1", 0, backlog=512)
-    _say(server.sockets[0].getsockname()[1])
+    _write(server.sockets[0].getsockname()[1])
     loop.add_reader(sys.stdin.fileno(), _obey, service, stopped)
     await stopped.wait()
     server.close()
 
 
 def main() -> None:
-    # epoll waits in whole milliseconds, select in microseconds: answers must not be late.
+    # epoll waits in whole milliseconds, select in microseconds: responses must not be late.
     loop = asyncio.SelectorEventLoop(selectors.SelectSelector())
     loop.run_until_complete(serve())
 

@@ -1,8 +1,9 @@
-"""The limit: the best loop without a feature. No retry, no check, no bound but the window."""
+"""The limit: the fastest loop without features. It has no retry, no check, and no bound but the window."""
 
 from __future__ import annotations
 
 import asyncio
+import zlib
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,7 +18,9 @@ from yarl import URL
 from . import Crawl, Job
 
 _AHEAD: Final = 16
-"""Pages under way or held for each request in flight."""
+"""Pages requested or held for each request in flight."""
+
+_GZIP: Final = 16 + zlib.MAX_WBITS
 
 
 @attrs.frozen
@@ -47,15 +50,17 @@ class Envelope:
 
 @asynccontextmanager
 async def window(job: Job) -> AsyncGenerator[Crawl]:
-    """A window of tasks, refilled as its head is taken; bytes straight into attrs classes."""
+    """Run a window of tasks, refilled as its head is taken; decode bytes straight into attrs classes."""
     decode = msgspec.json.Decoder(Envelope).decode
-    turns = asyncio.Semaphore(job.concurrency)
+    slots = asyncio.Semaphore(job.concurrency)
     prefix = f"{job.url}?page_size=100&page="
 
     async def fetch(number: int) -> Data:
-        async with turns:
+        async with slots:
             response = await http.get(URL(f"{prefix}{number}", encoded=True), allow_redirects=False)
             body = await response.read()
+        if response.headers.get("Content-Encoding") == "gzip":
+            body = zlib.decompress(body, _GZIP)
         return decode(body).data
 
     async def crawl() -> AsyncIterator[list[Track]]:

@@ -1,4 +1,4 @@
-"""The same over httpx, and over aiostream."""
+"""The gather over httpx, and the ordered map of aiostream."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The library under test, in its two forms."""
+"""The library under test: tracks, and pages."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from . import Crawl, Job
 
 
 def _session(job: Job) -> JoggSession:
-    # No jitter, so that the theory knows the waits.
-    retry = RetryPolicy(wait_jitter=0)
+    retry = RetryPolicy() if job.attempts is None else RetryPolicy(attempts=job.attempts)
     return JoggSession("bench", base_url=job.base_url, concurrency=job.concurrency, retry=retry)
 
 

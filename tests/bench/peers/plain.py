@@ -1,4 +1,4 @@
-"""What is written over aiohttp by hand."""
+"""Loops written over aiohttp by hand."""
 
 from __future__ import annotations
 
@@ -14,6 +14,10 @@ import stamina
 from . import Crawl, Job
 
 Fetch = Callable[[int], Awaitable[dict[str, Any]]]
+
+
+class SystemFaultError(Exception):
+    """The service reported a system error in its envelope."""
 
 
 def _session() -> aiohttp.ClientSession:
@@ -39,7 +43,7 @@ async def sequential(job: Job) -> AsyncGenerator[Crawl]:
 
 
 def gather(fetch: Fetch, job: Job) -> Crawl:
-    """All pages at once under a semaphore, once the first has told how many there are."""
+    """Fetch all pages at once under a semaphore, after the first has told how many there are."""
 
     async def crawl() -> AsyncIterator[Any]:
         semaphore = asyncio.Semaphore(job.concurrency)
@@ -80,18 +84,24 @@ async def gathered_fast(job: Job) -> AsyncGenerator[Crawl]:
 
 @asynccontextmanager
 async def gathered_stamina(job: Job) -> AsyncGenerator[Crawl]:
-    @stamina.retry(on=_verdict, attempts=10, timeout=None, wait_jitter=0)
+    # The library's own waits, and no limit that a rate limit would reach.
+    @stamina.retry(on=_backoff, attempts=job.attempts or 10, timeout=None, wait_initial=0.1, wait_jitter=0.2)
     async def fetch(page: int) -> dict[str, Any]:
         async with http.get(job.url, params=_query(page)) as response:
-            data: dict[str, Any] = (await response.json())["data"]
+            envelope = await response.json()
+        if envelope["code"] == 50000:
+            raise SystemFaultError
+        data: dict[str, Any] = envelope["data"]
         return data
 
     async with _session() as http:
         yield gather(fetch, job)
 
 
-def _verdict(error: Exception) -> bool | float:
-    """Whether to send again; seconds, where the server named them."""
+def _backoff(error: Exception) -> bool | float:
+    """stamina's backoff hook: `False` (give up), `True` (default wait) or seconds."""
+    if isinstance(error, SystemFaultError):
+        return True
     if not isinstance(error, aiohttp.ClientResponseError):
         return isinstance(error, aiohttp.ClientConnectionError)
     wait = error.headers.get("Retry-After") if error.headers else None
