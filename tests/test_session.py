@@ -185,7 +185,7 @@ async def test_a_close_that_is_cancelled_leaves_nothing_open(make_fake: MakeFake
     session = JoggSession(fake.api_key, base_url=fake.url)
     with no_complaints():
         step = asyncio.ensure_future(anext(session.tracks()))
-        await until(lambda: fake.in_flight == 1 and fake.open_connections == 8)
+        await until(lambda: fake.in_flight == 1 and fake.open_connections == 4)
         closing = asyncio.ensure_future(session.aclose())
         await turns(patience)
         closing.cancel()
