@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import gzip
+import re
+import sys
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final
 
@@ -120,7 +124,13 @@ async def test_a_callers_session_is_used_and_left_open(serve: Serve, http: aioht
 
 async def test_a_callers_headers_go_along_but_not_instead_of_ours(serve: Serve) -> None:
     server = await serve()
-    headers = {"X-Tenant": "7", "X-API-Key": "not this", "accept-encoding": "br", "User-Agent": "app/1"}
+    headers = {
+        "X-Tenant": "7",
+        "X-API-Key": "not this",
+        "accept-encoding": "br",
+        "User-Agent": "app/1",
+        "accept": "text/html",
+    }
     async with (
         aiohttp.ClientSession(headers=headers) as http,
         JoggSession(KEY, base_url=server.url, http=http) as jogg,
@@ -132,6 +142,7 @@ async def test_a_callers_headers_go_along_but_not_instead_of_ours(serve: Serve) 
     assert head.count(b"x-api-key") == head.count(b"accept-encoding") == 1
     assert b"x-api-key: the-key" in head
     assert b"accept-encoding: gzip, deflate\r\n" in head
+    assert re.findall(rb"\r\naccept: (.*)\r\n", head) == [b"application/json"]
 
 
 async def test_a_callers_settings_do_not_apply(make_fake: MakeFake, serve: Serve) -> None:
@@ -223,3 +234,43 @@ async def test_closing_leaves_no_connection_open(make_fake: MakeFake) -> None:
     async with asyncio.timeout(2):
         while fake.open_connections:  # noqa: ASYNC110 (the fake tells nobody)
             await asyncio.sleep(0.001)
+
+
+ALLOCATES: Final = """
+import asyncio, ctypes, sys
+from jogg_async import JoggSession
+
+class Info(ctypes.Structure):
+    names = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost"
+    _fields_ = [(name, ctypes.c_size_t) for name in names.split()]
+
+libc = ctypes.CDLL(None)
+libc.mallinfo2.restype = Info
+libc.malloc.restype = ctypes.c_void_p
+libc.free.argtypes = [ctypes.c_void_p]
+
+def maps_memory():
+    before = libc.mallinfo2().hblks
+    block = libc.malloc(2**18 + 64)
+    mapped = libc.mallinfo2().hblks - before
+    libc.free(block)
+    return mapped
+
+async def main():
+    async with JoggSession("the-key", base_url=sys.argv[1]) as jogg:
+        await jogg.count()
+        print(maps_memory())
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "mallinfo2"), reason="asks glibc, 2.33 or newer"
+)
+async def test_receive_buffer_is_not_mapped_at_every_read(serve: Serve) -> None:
+    server = await serve()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", ALLOCATES, server.url, stdout=PIPE, stderr=PIPE
+    )
+    assert await process.communicate() == (b"0\n", b"")
