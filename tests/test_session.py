@@ -234,6 +234,38 @@ async def test_request_cancelled_by_others_is_no_closed_session(make_fake: MakeF
         await request
 
 
+class SlowToRelease:
+    """A limiter that takes a second to let go."""
+
+    inside = 0
+
+    async def __aenter__(self) -> None:
+        self.inside += 1
+
+    async def __aexit__(self, *_: object) -> None:
+        await asyncio.sleep(1)
+        self.inside -= 1
+
+
+@pytest.mark.parametrize(
+    "ask", [lambda jogg: jogg.page(), lambda jogg: jogg.tracks().collect()], ids=["page", "collect"]
+)
+def test_close_waits_until_its_requests_have_left_the_limiter(ask: Callable[[JoggSession], Awaitable[object]]) -> None:
+    limiter = SlowToRelease()
+
+    async def scenario(simulation: Simulation) -> None:
+        simulation.fake.fail(Fault.stall())
+        request = asyncio.ensure_future(ask(simulation.jogg))
+        await asyncio.sleep(5)
+        assert limiter.inside == 1
+        await simulation.jogg.aclose()
+        assert limiter.inside == 0
+        with pytest.raises(SessionClosedError):
+            await request
+
+    simulate(scenario, limiter=limiter)
+
+
 def test_close_leaves_no_timer_behind() -> None:
     async def scenario(simulation: Simulation) -> None:
         loop = asyncio.get_running_loop()

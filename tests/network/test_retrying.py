@@ -152,6 +152,16 @@ def test_jitter_is_added_to_our_own_wait(code: int, status: int) -> None:
     assert gap(Fault.business(code, http_status=status), retry=policy) == pytest.approx(4.5)
 
 
+@pytest.mark.usefixtures("most_jitter")
+def test_jitter_is_that_of_the_policy_of_the_call() -> None:
+    async def scenario(simulation: Simulation) -> list[float]:
+        simulation.fake.fail(Fault.html(500))
+        await simulation.jogg.page(retry=RetryPolicy(wait_initial=4.0, wait_jitter=0.25))
+        return simulation.times
+
+    assert simulate(scenario, retry=RetryPolicy(wait_jitter=7.0)) == pytest.approx([0, 4.25])
+
+
 def test_jitter_is_a_random_number_up_to_wait_jitter() -> None:
     policy = RetryPolicy(wait_initial=4.0, wait_jitter=0.5)
     waits = {gap(Fault.html(500), retry=policy) for _ in range(5)}
@@ -286,12 +296,12 @@ def test_rate_limit_pauses_the_whole_session(fault: Fault, pauses: bool) -> None
 def test_503_without_a_named_wait_does_not_pause_the_session() -> None:
     async def scenario(simulation: Simulation) -> None:
         simulation.fake.fail(Fault.html(503), page=1)
-        failed = asyncio.ensure_future(simulation.jogg.page(1, retry=RetryPolicy(wait_initial=5.0)))
+        failed = asyncio.ensure_future(simulation.jogg.page(1))
         await asyncio.sleep(1)
         assert simulation.jogg.paused == 0
         await failed
 
-    simulate(scenario)
+    simulate(scenario, retry=RetryPolicy(wait_initial=5.0))
 
 
 @pytest.mark.parametrize("status", [429, 503])
