@@ -16,7 +16,7 @@ from jogg_async.testing import Fault
 
 if TYPE_CHECKING:
     from jogg_async import Track
-    from jogg_async.testing import FakeJogg, SeenRequest
+    from jogg_async.testing import FakeJogg, RecordedRequest
 
 REFUSED = Fault.business(40000)
 """Fails a request for good, at once."""
@@ -114,7 +114,7 @@ class Doors:
         self._change = asyncio.Condition()
         fake.on_request = self._wait
 
-    async def _wait(self, seen: SeenRequest) -> None:
+    async def _wait(self, seen: RecordedRequest) -> None:
         async with self._change:
             await self._change.wait_for(lambda: self._is_open(seen.page or 0))
 

@@ -319,7 +319,7 @@ class Sessions(RuleBasedStateMachine):
             self.runner.close()
 
     async def end(self) -> None:
-        self.fake._responder.faults.clear()
+        self.fake._faults.clear()
         for consumer in self.all[::2]:
             if consumer.pager is not None:
                 await consumer.read_all()

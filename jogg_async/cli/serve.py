@@ -9,7 +9,7 @@ from typing import Annotated, Final
 import attrs
 from cyclopts import Parameter, validators
 
-from jogg_async.testing import FakeJogg, RateLimit, SeenRequest
+from jogg_async.testing import FakeJogg, RateLimit, RecordedRequest
 
 from . import log
 from .failure import ExitCode
@@ -96,6 +96,6 @@ def _notice(fake: FakeJogg) -> str:
     return "\n".join((*lines, ""))
 
 
-def _log_request(screen: Screen, seen: SeenRequest) -> None:
+def _log_request(screen: Screen, seen: RecordedRequest) -> None:
     query = "&".join(f"{name}={value}" for name, value in seen.query.items())
     screen.note(f"{seen.method} {seen.path}{'?' if query else ''}{query}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from jogg_async.testing import Fault
 
 if TYPE_CHECKING:
-    from jogg_async.testing import FakeJogg, SeenRequest
+    from jogg_async.testing import FakeJogg, RecordedRequest
 
 PASSING: Final = {
     "system": Fault.business(50000),
@@ -59,7 +59,7 @@ class Spoiler:
         self.requests = self.faults = 0
         fake.on_request = self._spoil
 
-    def _spoil(self, seen: SeenRequest) -> None:
+    def _spoil(self, seen: RecordedRequest) -> None:
         self.requests += 1
         fault = self._chosen(seen)
         if fault is not None:
@@ -67,7 +67,7 @@ class Spoiler:
             self._fake.clear()  # the lines used up
             self._fake.fail(fault)
 
-    def _chosen(self, seen: SeenRequest) -> Fault | None:
+    def _chosen(self, seen: RecordedRequest) -> Fault | None:
         query = seen.query
         if query.get("spoil") == str(seen.page) and self._dice.random() < 0.5:
             return FATAL[query["with"]]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @attrs.frozen
-class Reply:
+class Response:
     status: int
     headers: Mapping[str, str]
     body: bytes
@@ -21,8 +21,8 @@ class Reply:
 
 
 @attrs.frozen
-class Asker:
-    """Asks a fake as any HTTP client would; knows nothing of the library."""
+class Fetch:
+    """Send requests to a fake by plain aiohttp, without the client under test."""
 
     http: aiohttp.ClientSession
 
@@ -35,17 +35,17 @@ class Asker:
         method: str = "GET",
         headers: Mapping[str, str] | None = None,
         **query: Any,
-    ) -> Reply:
+    ) -> Response:
         sent = {**(headers or {}), **({"x-api-key": key} if key else {})}
         async with self.http.request(
             method, fake.url + path, params=query, headers=sent, allow_redirects=False
         ) as response:
             body = await response.read()
             is_json = "json" in response.headers.get("Content-Type", "") and method != "HEAD"
-            return Reply(response.status, response.headers, body, await response.json() if is_json else None)
+            return Response(response.status, response.headers, body, await response.json() if is_json else None)
 
 
 @pytest.fixture
-async def ask() -> AsyncIterator[Asker]:
+async def fetch() -> AsyncIterator[Fetch]:
     async with aiohttp.ClientSession() as http:
-        yield Asker(http)
+        yield Fetch(http)

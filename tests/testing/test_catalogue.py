@@ -18,7 +18,7 @@ def ids(rows: Any) -> list[int]:
     return [row["id"] for row in rows]
 
 
-def test_generated_rows_have_the_documented_fields_and_believable_values() -> None:
+def test_generated_rows_have_the_documented_fields_and_plausible_values() -> None:
     rows = list(Catalogue(5000))
     assert all(list(row) == DOCUMENTED for row in rows)
     assert ids(rows) == list(range(1, 5001))
@@ -27,17 +27,17 @@ def test_generated_rows_have_the_documented_fields_and_believable_values() -> No
     assert rows[6]["music_url"] == "/music/7.wav"
 
 
-def test_the_same_seed_gives_the_same_rows() -> None:
+def test_same_seed_generates_the_same_rows() -> None:
     assert list(Catalogue(300, seed=7)) == list(Catalogue(300, seed=7))
     assert list(Catalogue(300, seed=7)) != list(Catalogue(300, seed=8))
     assert list(Catalogue(300))[:200] == list(Catalogue(200))
 
 
-def test_rows_of_the_default_seed_stay_as_they_are() -> None:
+def test_rows_of_the_default_seed_do_not_change_between_versions() -> None:
     assert Catalogue()[0] == {"id": 1, "name": "Marble Fountain", "music_url": "/music/1.wav", "duration": 116}
 
 
-def test_texts_are_the_rows_as_json() -> None:
+def test_view_texts_are_its_rows_as_json() -> None:
     catalogue = Catalogue(9000, show_filters=True)
     catalogue.base_url = "http://127.0.0.1:1"
     catalogue.insert(4500, track={"id": 1.5, "name": 'é"\\'})
@@ -45,7 +45,7 @@ def test_texts_are_the_rows_as_json() -> None:
     assert [json.loads(text) for text in view.texts(4000, 9000)] == view[4000:9000]
 
 
-def test_filters_know_genre_and_mood_whatever_the_case() -> None:
+def test_filters_match_genre_and_mood_without_regard_to_case() -> None:
     shown, hidden = Catalogue(9000, show_filters=True), Catalogue(9000)
     wanted = [row["id"] for row in shown if row["genre"] == "Jazz" and row["mood"] == "Calm"]
     assert wanted
@@ -55,13 +55,13 @@ def test_filters_know_genre_and_mood_whatever_the_case() -> None:
     assert sum(len(shown.filtered(mood=mood)) for mood in MOODS) == 9000
 
 
-def test_an_unknown_filter_gives_no_rows_and_an_empty_one_all() -> None:
+def test_unknown_filter_value_matches_nothing_and_an_empty_one_everything() -> None:
     assert len(Catalogue(10).filtered(genre="Polka")) == 0
     assert list(Catalogue(10).filtered(genre="Polka")) == []
     assert len(Catalogue(10).filtered(genre="", mood=None)) == 10
 
 
-def test_given_rows_are_kept_as_they_are() -> None:
+def test_given_rows_are_served_unchanged() -> None:
     rows: list[dict[str, Any]] = [{"id": 5, "genre": "Jazz"}, {"id": "odd", "bpm": 90}, {}]
     catalogue = Catalogue(iter(rows))
     assert list(catalogue) == rows
@@ -69,7 +69,7 @@ def test_given_rows_are_kept_as_they_are() -> None:
     assert list(catalogue.insert()) == [6]
 
 
-def test_a_million_rows_cost_nothing_and_filters_little() -> None:
+def test_a_million_rows_take_little_time_and_memory() -> None:
     Catalogue(1)[0]  # the table of songs is made once
     tracemalloc.start()
     started = time.process_time()
@@ -84,7 +84,7 @@ def test_a_million_rows_cost_nothing_and_filters_little() -> None:
     assert peak < 1_000_000
 
 
-def test_ids_may_have_gaps() -> None:
+def test_generated_ids_can_have_gaps() -> None:
     catalogue = Catalogue(4, first_id=100, id_step=7)
     assert ids(catalogue) == [100, 107, 114, 121]
     assert catalogue.index(114) == 2
@@ -93,7 +93,7 @@ def test_ids_may_have_gaps() -> None:
         catalogue.index(115)
 
 
-def test_new_ids_are_never_old_ones() -> None:
+def test_inserted_rows_never_reuse_an_id() -> None:
     catalogue = Catalogue(3)
     catalogue.remove(slice(None))
     catalogue.insert(track={"id": 50})
@@ -101,7 +101,7 @@ def test_new_ids_are_never_old_ones() -> None:
     assert ids(catalogue) == [50, 51, 52]
 
 
-def test_a_view_does_not_change_under_its_reader() -> None:
+def test_view_does_not_change_when_the_catalogue_is_edited() -> None:
     catalogue = Catalogue(5)
     view = catalogue.filtered()
     catalogue.remove(0)
@@ -109,25 +109,25 @@ def test_a_view_does_not_change_under_its_reader() -> None:
     assert ids(catalogue) == [2, 3, 4, 5]
 
 
-def test_many_filters_do_not_pile_up() -> None:
+def test_number_of_cached_views_is_bounded() -> None:
     catalogue = Catalogue(5)
     views = [catalogue.filtered(genre=f"genre {number}") for number in range(300)]
     assert not any(len(view) for view in views)
 
 
 @pytest.mark.parametrize("build", [lambda: Catalogue(-1), lambda: Catalogue(id_step=0)])
-def test_senseless_sizes_are_refused(build: Any) -> None:
+def test_catalogue_rejects_sizes_out_of_range(build: Any) -> None:
     with pytest.raises(ValueError, match="or more"):
         build()
 
 
 @pytest.mark.parametrize("where", [3, -4])
-def test_there_is_no_row_to_remove(where: int) -> None:
+def test_removing_a_row_that_does_not_exist_raises_index_error(where: int) -> None:
     with pytest.raises(IndexError):
         Catalogue(3).remove(where)
 
 
-def test_ids_to_remove_must_be_there() -> None:
+def test_removing_an_unknown_id_raises_key_error() -> None:
     catalogue = Catalogue(5)
     with pytest.raises(KeyError):
         catalogue.remove_ids(2, 9)
@@ -148,7 +148,7 @@ edits = st.lists(
 
 @given(size=st.integers(0, 20), edits=edits, start=indexes, stop=indexes, step=st.sampled_from([1, 2, -1]))
 @settings(max_examples=200, deadline=None)
-def test_edits_do_what_they_do_to_a_list(size: int, edits: Any, start: int, stop: int, step: int) -> None:
+def test_edits_match_the_same_edits_of_a_list(size: int, edits: Any, start: int, stop: int, step: int) -> None:
     catalogue, model, fresh = Catalogue(size, show_filters=True), list(range(1, size + 1)), size
     for verb, where, count in edits:
         if verb == "remove":

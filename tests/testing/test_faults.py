@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import re
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -11,9 +13,11 @@ import pytest
 from jogg_async.testing import FakeJogg, Fault
 
 if TYPE_CHECKING:
-    from .conftest import Asker
+    from collections.abc import Callable
 
-# aiohttp sends a GET once more when its connection breaks before the answer: both tries must meet the fault.
+    from .conftest import Fetch
+
+# aiohttp sends a GET once more when its connection breaks before the response: both attempts must meet the fault.
 BOTH = 2
 
 
@@ -29,69 +33,72 @@ BOTH = 2
     ],
     ids=lambda value: getattr(value, "name", None),
 )
-async def test_broken_connections(ask: Asker, fault: Fault, error: type[Exception]) -> None:
+async def test_connection_faults_raise_the_matching_client_error(
+    fetch: Fetch, fault: Fault, error: type[Exception]
+) -> None:
     async with FakeJogg() as fake:
         fake.fail(fault, times=BOTH)
         with pytest.raises(error):
-            await ask(fake)
+            await fetch(fake)
         fake.clear()
-        assert (await ask(fake)).status == 200
+        assert (await fetch(fake)).status == 200
         assert fake.in_flight == 0
 
 
-async def test_what_was_not_answered_has_no_status(ask: Asker) -> None:
+async def test_recorded_status_is_none_where_no_response_was_sent(fetch: Fetch) -> None:
     async with FakeJogg() as fake:
         fake.fail(Fault.drop(), times=BOTH)
         fake.fail(Fault.truncate())
         for _ in range(2):
             with pytest.raises(aiohttp.ClientError):
-                await ask(fake)
+                await fetch(fake)
         assert [(seen.status, seen.code) for seen in fake.requests] == [(None, None), (None, None), (200, 0)]
 
 
 @pytest.mark.parametrize(
     "fault", [Fault.stall(), Fault.stall_body(), Fault.slow(3600)], ids=lambda value: getattr(value, "name", None)
 )
-async def test_silence_lasts_until_the_client_gives_up(ask: Asker, fault: Fault) -> None:
+async def test_stalled_request_ends_when_the_client_gives_up(fetch: Fetch, fault: Fault) -> None:
     async with FakeJogg() as fake:
         fake.fail(fault)
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(ask(fake), 0.05)
+        task = asyncio.create_task(fetch(fake))
         async with asyncio.timeout(5):
-            while fake.in_flight:  # noqa: ASYNC110
+            while not fake.in_flight:  # noqa: ASYNC110
                 await asyncio.sleep(0.001)
-        assert fake.open_connections == 0
+            task.cancel()
+            while fake.in_flight or fake.open_connections:  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
 
 
-async def test_a_slow_answer_is_a_whole_one(ask: Asker) -> None:
+async def test_slow_and_dripped_response_arrives_complete(fetch: Fetch) -> None:
     async with FakeJogg() as fake:
         fake.fail(Fault.slow(0.05) + Fault.drip(0.05))
         started = time.perf_counter()
-        assert (await ask(fake)).json["code"] == 0
+        assert (await fetch(fake)).json["code"] == 0
         assert time.perf_counter() - started >= 0.1
 
 
-async def test_a_page_of_a_proxy(ask: Asker) -> None:
+async def test_html_fault_sends_a_proxy_error_page(fetch: Fetch) -> None:
     async with FakeJogg() as fake:
         fake.fail(Fault.html(503))
-        reply = await ask(fake)
-        assert (reply.status, reply.headers["Content-Type"]) == (503, "text/html")
-        assert b"<html>" in reply.body
+        response = await fetch(fake)
+        assert (response.status, response.headers["Content-Type"]) == (503, "text/html")
+        assert b"<html>" in response.body
         assert (fake.requests[0].status, fake.requests[0].code) == (503, None)
 
 
-async def test_a_redirect(ask: Asker) -> None:
+async def test_redirect_fault_sends_its_location(fetch: Fetch) -> None:
     async with FakeJogg() as fake:
         fake.fail(Fault.redirect("https://elsewhere.test/", 307))
-        reply = await ask(fake)
-        assert (reply.status, reply.headers["Location"]) == (307, "https://elsewhere.test/")
+        response = await fetch(fake)
+        assert (response.status, response.headers["Location"]) == (307, "https://elsewhere.test/")
 
 
-async def test_business_errors(ask: Asker) -> None:
+async def test_business_fault_sends_an_error_envelope(fetch: Fetch) -> None:
     async with FakeJogg() as fake:
         fake.fail(Fault.business(18020))
         fake.fail(Fault.business(77, "Odd", http_status=418, rid=None))
-        first, second = await ask(fake), await ask(fake)
+        first, second = await fetch(fake), await fetch(fake)
         assert (first.status, first.json["msg"], first.json["data"]) == (200, "Insufficient credit", None)
         assert len(first.json["rid"]) == 32
         assert (second.status, second.json) == (418, {"code": 77, "msg": "Odd", "data": None})
@@ -106,58 +113,60 @@ async def test_business_errors(ask: Asker) -> None:
         ({"body": False}, "2", None, None),
     ],
 )
-async def test_a_wait_stands_where_it_is_put(
-    ask: Asker, places: dict[str, Any], header: str | None, body: float | None, data: Any
+async def test_business_fault_announces_the_wait_where_asked(
+    fetch: Fetch, places: dict[str, Any], header: str | None, body: float | None, data: Any
 ) -> None:
     async with FakeJogg() as fake:
         fake.fail(Fault.business(429, http_status=429, retry_after=2.0, **places))
-        reply = await ask(fake)
-        assert reply.headers.get("Retry-After") == header
-        assert reply.json.get("retryAfter") == body
-        assert reply.json["data"] == data
+        response = await fetch(fake)
+        assert response.headers.get("Retry-After") == header
+        assert response.json.get("retryAfter") == body
+        assert response.json["data"] == data
         assert fake.refused == 1
 
 
-async def test_a_wait_may_be_a_date(ask: Asker) -> None:
+async def test_business_fault_sends_a_date_as_retry_after_unchanged(fetch: Fetch) -> None:
     async with FakeJogg() as fake:
         fake.fail(Fault.business(429, retry_after="Fri, 31 Dec 2100 23:59:59 GMT", body=False))
-        assert (await ask(fake)).headers["Retry-After"] == "Fri, 31 Dec 2100 23:59:59 GMT"
+        assert (await fetch(fake)).headers["Retry-After"] == "Fri, 31 Dec 2100 23:59:59 GMT"
 
 
-async def test_raw_bytes(ask: Asker) -> None:
+async def test_raw_fault_sends_bytes_unchanged(fetch: Fetch) -> None:
     async with FakeJogg() as fake:
         fake.fail(Fault.raw(b"\xff", status=201, headers={"X-Odd": "1"}, content_type="text/odd"))
-        reply = await ask(fake)
-        assert (reply.status, reply.body, reply.headers["X-Odd"]) == (201, b"\xff", "1")
-        assert reply.headers["Content-Type"] == "text/odd"
+        response = await fetch(fake)
+        assert (response.status, response.body, response.headers["X-Odd"]) == (201, b"\xff", "1")
+        assert response.headers["Content-Type"] == "text/odd"
 
 
 @pytest.mark.parametrize(("record", "changed"), [(0, [0]), (-1, [4]), (None, [0, 1, 2, 3, 4]), (5, []), (-6, [])])
-async def test_wrong_types(ask: Asker, record: int | None, changed: list[int]) -> None:
+async def test_wrong_types_fault_changes_the_chosen_records(
+    fetch: Fetch, record: int | None, changed: list[int]
+) -> None:
     async with FakeJogg(5) as fake:
         fake.fail(Fault.wrong_types("duration", 1.5, record=record))
-        rows = (await ask(fake)).json["data"]["music"]
+        rows = (await fetch(fake)).json["data"]["music"]
         assert [place for place, row in enumerate(rows) if row["duration"] == 1.5] == changed
 
 
-async def test_wrong_types_leave_an_error_alone(ask: Asker) -> None:
+async def test_wrong_types_fault_leaves_error_envelopes_unchanged(fetch: Fetch) -> None:
     async with FakeJogg() as fake:
         fake.fail(Fault.wrong_types())
-        assert (await ask(fake, page=0)).json["code"] == 40000
+        assert (await fetch(fake, page=0)).json["code"] == 40000
 
 
-async def test_patches_return_or_change_in_place(ask: Asker) -> None:
+async def test_patch_fault_takes_the_returned_or_the_changed_envelope(fetch: Fetch) -> None:
     async with FakeJogg(5) as fake:
         fake.fail(Fault.patch(lambda envelope: envelope["data"]["pagination"].update(total_pages=9)))
         fake.fail(Fault.patch(lambda _: {"code": 5}))
         fake.fail(Fault.patch(lambda _: [1]))
-        assert (await ask(fake)).json["data"]["pagination"]["total_pages"] == 9
-        assert (await ask(fake)).json == {"code": 5}
-        assert (await ask(fake)).json == [1]
+        assert (await fetch(fake)).json["data"]["pagination"]["total_pages"] == 9
+        assert (await fetch(fake)).json == {"code": 5}
+        assert (await fetch(fake)).json == [1]
         assert [seen.code for seen in fake.requests] == [0, 5, None]
 
 
-async def test_gzip(ask: Asker) -> None:
+async def test_gzip_fault_compresses_the_body(fetch: Fetch) -> None:
     async with FakeJogg(5) as fake, aiohttp.ClientSession(auto_decompress=False) as http:
         fake.fail(Fault.gzip(padding=1_000_000))
         async with http.get(f"{fake.url}/v2/musics", headers={"x-api-key": fake.api_key}) as response:
@@ -166,50 +175,135 @@ async def test_gzip(ask: Asker) -> None:
         assert len(body) < 20_000
         assert len(gzip.decompress(body)) > 1_000_000
         fake.fail(Fault.gzip())
-        assert (await ask(fake)).json["code"] == 0
+        assert (await fetch(fake)).json["code"] == 0
 
 
-async def test_two_faults_at_once(ask: Asker) -> None:
+async def test_sum_of_two_faults_applies_both(fetch: Fetch) -> None:
     async with FakeJogg(5) as fake:
         fake.fail(Fault.wrong_types("id", "1") + Fault.gzip())
-        reply = await ask(fake)
-        assert reply.json["data"]["music"][0]["id"] == "1"
-        assert reply.headers["Content-Encoding"] == "gzip"
+        response = await fetch(fake)
+        assert response.json["data"]["music"][0]["id"] == "1"
+        assert response.headers["Content-Encoding"] == "gzip"
         fake.fail(Fault.business(50000) + Fault.truncate())
         with pytest.raises(aiohttp.ClientPayloadError):
-            await ask(fake)
+            await fetch(fake)
     with pytest.raises(ValueError, match="two ways"):
         _ = Fault.drop() + Fault.reset()
 
 
-async def test_faults_are_used_in_order_and_by_page(ask: Asker) -> None:
+async def test_faults_are_used_in_order_for_their_page(fetch: Fetch) -> None:
     async with FakeJogg() as fake:
         fake.fail(Fault.business(1), page=2, times=2)
         fake.fail(Fault.business(2), page=2)
         fake.fail(Fault.business(3), after=1)
         asked = [2, 1, 2, 2, 2, 1]
-        codes = [(await ask(fake, page=page)).json["code"] for page in asked]
+        codes = [(await fetch(fake, page=page)).json["code"] for page in asked]
         assert codes == [1, 0, 1, 2, 3, 0]
         assert fake.pages == asked
 
 
-async def test_a_fault_can_last_for_ever(ask: Asker) -> None:
+async def test_fault_with_times_none_applies_until_cleared(fetch: Fetch) -> None:
     async with FakeJogg() as fake:
         fake.fail(Fault.business(50000), times=None, after=1)
-        assert [(await ask(fake)).json["code"] for _ in range(4)] == [0, 50000, 50000, 50000]
+        assert [(await fetch(fake)).json["code"] for _ in range(4)] == [0, 50000, 50000, 50000]
         fake.clear()
-        assert (await ask(fake)).json["code"] == 0
+        assert (await fetch(fake)).json["code"] == 0
 
 
-async def test_music_files_can_fail_too(ask: Asker) -> None:
+async def test_fault_can_apply_to_a_music_file(fetch: Fetch) -> None:
     async with FakeJogg() as fake:
         fake.fail(Fault.truncate(), path="/music/2.wav")
-        assert (await ask(fake, "/music/1.wav")).status == 200
+        assert (await fetch(fake, "/music/1.wav")).status == 200
         with pytest.raises(aiohttp.ClientPayloadError):
-            await ask(fake, "/music/2.wav")
+            await fetch(fake, "/music/2.wav")
 
 
-@pytest.mark.parametrize("wrong", [{"times": 0}, {"after": -1}])
-def test_senseless_counts_are_refused(wrong: dict[str, int]) -> None:
-    with pytest.raises(ValueError, match="or more"):
-        FakeJogg().fail(Fault.drop(), **wrong)  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("number", "status", "code"),
+    [
+        (400, 400, 40000),
+        (401, 401, 10105),
+        (402, 402, 18020),
+        (403, 403, 18025),
+        (404, 404, 10104),
+        (429, 429, 429),
+        (500, 500, 50000),
+        (10104, 404, 10104),
+        (50000, 500, 50000),
+    ],
+)
+async def test_fail_with_a_documented_status_or_code_sends_its_error_envelope(
+    fetch: Fetch, number: int, status: int, code: int
+) -> None:
+    async with FakeJogg() as fake:
+        fake.fail(number)
+        response = await fetch(fake)
+    assert (response.status, response.json["code"], response.json["data"]) == (status, code, None)
+
+
+@pytest.mark.parametrize("status", [408, 418, 422, 502, 503, 599])
+async def test_fail_with_another_error_status_sends_an_html_page(fetch: Fetch, status: int) -> None:
+    async with FakeJogg() as fake:
+        fake.fail(status)
+        response = await fetch(fake)
+    assert (response.status, response.headers["Content-Type"]) == (status, "text/html")
+
+
+async def test_fail_with_a_code_follows_http_errors(fetch: Fetch) -> None:
+    async with FakeJogg(http_errors=False) as fake:
+        fake.fail(50000)
+        fake.fail(500)
+        assert [(await fetch(fake)).status for _ in range(2)] == [200, 500]
+
+
+@pytest.mark.parametrize("number", [0, 1, 200, 302, 399, 600, -500, 10**20])
+def test_fail_rejects_numbers_that_stand_for_no_error(number: int) -> None:
+    with pytest.raises(ValueError, match=rf"an HTTP status from 400 to 599 or one of the codes 429, .*, not {number}:"):
+        FakeJogg().fail(number)
+
+
+@pytest.mark.parametrize("wrong", ["500", None, True, 500.0, Fault.drop, Fault])
+def test_fail_rejects_other_objects_than_faults_and_numbers(wrong: Any) -> None:
+    with pytest.raises(
+        TypeError, match=r"^fail\(\) takes a Fault such as Fault.drop\(\), an HTTP status or a code, not "
+    ):
+        FakeJogg().fail(wrong)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "message"),
+    [
+        ({"times": 0}, ValueError, "times must be 1 or more, not 0"),
+        ({"after": -1}, ValueError, "after must be 0 or more, not -1"),
+        ({"page": 0}, ValueError, "page must be 1 or more, not 0"),
+        ({"page": "3"}, TypeError, "page must be an integer, not '3'"),
+        ({"times": "2"}, TypeError, "times must be an integer, not '2'"),
+        ({"path": "music/7.wav"}, ValueError, "path must begin with a slash, such as /music/7.wav, not 'music/7.wav'"),
+    ],
+)
+def test_fail_rejects_arguments_that_match_no_request(wrong: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=re.escape(message)):
+        FakeJogg().fail(Fault.drop(), **wrong)
+
+
+@pytest.mark.parametrize(
+    ("call", "arguments", "error"),
+    [
+        (Fault.stall, (-1,), ValueError),
+        (Fault.slow, ("1",), TypeError),
+        (Fault.drip, (float("nan"),), ValueError),
+        (Fault.html, ("502",), TypeError),
+        (Fault.raw, ("text",), TypeError),
+        (partial(Fault.raw, status=99), (b"",), ValueError),
+        (partial(Fault.business, http_status=5000), (50000,), ValueError),
+        (Fault.patch, ({},), TypeError),
+        (partial(Fault.gzip, padding=-1), (), ValueError),
+        (FakeJogg().mutate_after, (1, "insert"), TypeError),
+        (FakeJogg().mutate_after, (0.5, print), TypeError),
+    ],
+)
+def test_faults_and_changes_reject_wrong_arguments_at_the_call(
+    call: Callable[..., object], arguments: tuple[Any, ...], error: type[Exception]
+) -> None:
+    with pytest.raises(error, match="must be"):
+        call(*arguments)

@@ -32,24 +32,24 @@ SYNC = """
 
     pytestmark = pytest.mark.fake_jogg(tracks=7, api_key="of-the-module")
 
-    def ask(fake):
+    def fetch(fake):
         request = urllib.request.Request(f"{fake.url}/v2/musics", headers={"x-api-key": fake.api_key})
         with urllib.request.urlopen(request) as response:
             return json.load(response)["data"]["pagination"]["total_items"]
 
     def test_module_marker(fake_jogg):
-        assert ask(fake_jogg) == 7
+        assert fetch(fake_jogg) == 7
         assert fake_jogg.requests[0].headers["x-api-key"] == "of-the-module"
 
     @pytest.mark.fake_jogg(tracks=3)
     class TestMarked:
         def test_class_marker(self, fake_jogg):
-            assert ask(fake_jogg) == 3
+            assert fetch(fake_jogg) == 3
             assert fake_jogg.api_key == "of-the-module"
 
         @pytest.mark.fake_jogg(tracks=[])
         def test_own_marker(self, fake_jogg):
-            assert ask(fake_jogg) == 0
+            assert fetch(fake_jogg) == 0
 
     def test_fresh(fake_jogg):
         assert fake_jogg.requests == []
@@ -59,11 +59,11 @@ SYNC = """
 """
 
 
-def test_sync_tests_get_a_fresh_fake_made_as_they_say(run: Run) -> None:
+def test_each_sync_test_gets_a_new_fake_with_the_settings_of_its_marker(run: Run) -> None:
     run(SYNC).assert_outcomes(passed=5)
 
 
-def test_the_marker_takes_names_only(run: Run) -> None:
+def test_positional_marker_arguments_are_an_error(run: Run) -> None:
     result = run("""
         import pytest
 
@@ -74,7 +74,7 @@ def test_the_marker_takes_names_only(run: Run) -> None:
     result.stdout.fnmatch_lines("*takes keyword arguments*")
 
 
-def test_a_failing_hook_fails_the_test_that_set_it(run: Run) -> None:
+def test_exception_of_on_request_fails_the_test(run: Run) -> None:
     result = run("""
         import urllib.request, urllib.error
 
@@ -89,20 +89,20 @@ def test_a_failing_hook_fails_the_test_that_set_it(run: Run) -> None:
     result.stdout.fnmatch_lines("*ZeroDivisionError*")
 
 
-def test_who_does_not_use_it_does_not_notice(run: Run) -> None:
+def test_unused_plugin_imports_and_prints_nothing(run: Run) -> None:
     result = run(
         """
         import sys
 
         def test():
             assert "jogg_async.testing.plugin" in sys.modules
-            assert not {"aiohttp", "attrs", "jogg_async.testing.server"} & set(sys.modules)
+            assert not {"aiohttp", "attrs", "jogg_async.testing._fake"} & set(sys.modules)
         """,
         "-pno:hypothesispytest",
         "--no-header",  # it lists every plugin that is installed
     )
     result.assert_outcomes(passed=1)
-    assert "jogg" not in result.stdout.str().replace("test_who_does_not_use_it_does_not_notice", "")
+    assert "jogg" not in result.stdout.str().replace("test_unused_plugin_imports_and_prints_nothing", "")
     assert not result.stderr.str()
 
 
@@ -158,7 +158,7 @@ FUNCTION_SCOPE = "-oasyncio_default_fixture_loop_scope=function"
     ],
     ids=["asyncio-auto", "asyncio-strict", "anyio"],
 )
-def test_a_session_suits_any_plugin_and_is_closed(
+def test_jogg_session_works_with_any_asyncio_plugin_and_is_closed(
     run: Run, pytester: pytest.Pytester, runner: str, mark: str, options: list[str]
 ) -> None:
     pytest.importorskip("anyio" if runner == "anyio" else "pytest_asyncio")

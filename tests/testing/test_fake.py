@@ -14,10 +14,10 @@ import aiohttp
 import pytest
 
 import jogg_async.testing
-from jogg_async.testing import FakeJogg, Fault, SeenRequest
+from jogg_async.testing import FakeJogg, Fault, RecordedRequest
 
 if TYPE_CHECKING:
-    from .conftest import Asker
+    from .conftest import Fetch
 
 
 async def arrived(fake: FakeJogg, count: int) -> None:
@@ -26,12 +26,12 @@ async def arrived(fake: FakeJogg, count: int) -> None:
             await asyncio.sleep(0.001)
 
 
-async def test_requests_are_recorded(ask: Asker) -> None:
+async def test_requests_are_recorded_with_their_response_codes(fetch: Fetch) -> None:
     async with FakeJogg() as fake:
         before = time.monotonic()
-        await ask(fake, page=2, page_size=5, mood="Très calme", headers={"User-Agent": "probe/1"})
-        await ask(fake, page="x")
-        await ask(fake, "/elsewhere", method="POST")
+        await fetch(fake, page=2, page_size=5, mood="Très calme", headers={"User-Agent": "probe/1"})
+        await fetch(fake, page="x")
+        await fetch(fake, "/elsewhere", method="POST")
         first, second, third = fake.requests
         assert before <= first.at <= second.at <= time.monotonic()
         assert (first.method, first.path) == ("GET", "/v2/musics")
@@ -44,67 +44,67 @@ async def test_requests_are_recorded(ask: Asker) -> None:
         assert fake.api_key not in repr(fake.requests)
 
 
-async def test_nothing_is_recorded_on_request(ask: Asker) -> None:
+async def test_recording_can_be_turned_off(fetch: Fetch) -> None:
     async with FakeJogg(record=False) as fake:
-        await ask(fake)
+        await fetch(fake)
         assert fake.requests == []
         assert fake.max_in_flight == 1
 
 
-async def test_open_requests_and_connections_are_counted(ask: Asker) -> None:
+async def test_open_requests_and_connections_are_counted(fetch: Fetch) -> None:
     release = asyncio.Event()
     async with FakeJogg() as fake:
         fake.on_request = lambda _: release.wait()
-        tasks = [asyncio.create_task(ask(fake)) for _ in range(3)]
+        tasks = [asyncio.create_task(fetch(fake)) for _ in range(3)]
         await arrived(fake, 3)
         assert (fake.in_flight, fake.max_in_flight) == (3, 3)
         assert (fake.connections, fake.open_connections) == (3, 3)
         assert fake.requests[0].status is None
         release.set()
         await asyncio.gather(*tasks)
-        await ask(fake)
+        await fetch(fake)
         assert (fake.in_flight, fake.max_in_flight, fake.connections) == (0, 3, 3)
         fake.clear()
         assert (fake.requests, fake.max_in_flight, fake.refused) == ([], 0, 0)
     assert (fake.connections, fake.open_connections) == (3, 0)
 
 
-async def test_a_hook_sees_requests_and_may_change_the_catalogue(ask: Asker) -> None:
-    seen: list[SeenRequest] = []
+async def test_on_request_gets_each_request_and_may_change_the_catalogue(fetch: Fetch) -> None:
+    seen: list[RecordedRequest] = []
 
-    async def change(request: SeenRequest) -> None:
+    async def change(request: RecordedRequest) -> None:
         seen.append(request)
         if request.page == 2:
             fake.catalogue.remove(0)
 
     async with FakeJogg(6) as fake:
         fake.on_request = change
-        pages = [(await ask(fake, page=page, page_size=2)).json["data"]["music"] for page in (1, 2)]
+        pages = [(await fetch(fake, page=page, page_size=2)).json["data"]["music"] for page in (1, 2)]
         assert [row["id"] for page in pages for row in page] == [1, 2, 4, 5]
         fake.on_request = seen.append
-        await ask(fake)
+        await fetch(fake)
         assert seen == fake.requests
 
 
-async def test_a_failing_hook_is_told_at_the_end(ask: Asker) -> None:
-    def fail(_: SeenRequest) -> None:
+async def test_close_raises_the_exception_of_on_request(fetch: Fetch) -> None:
+    def fail(_: RecordedRequest) -> None:
         raise LookupError("seat taken")
 
     fake = await FakeJogg().start()
     fake.on_request = fail
-    reply = await ask(fake)
-    assert (reply.status, reply.json["code"]) == (500, 50000)
-    assert "seat taken" in reply.json["msg"]
+    response = await fetch(fake)
+    assert (response.status, response.json["code"]) == (500, 50000)
+    assert "seat taken" in response.json["msg"]
     with pytest.raises(LookupError, match="seat taken"):
         await fake.close()
     await fake.close()
 
 
-async def test_a_failing_test_goes_before_a_failing_hook(ask: Asker) -> None:
+async def test_failure_of_the_test_takes_precedence_over_one_of_its_hook(fetch: Fetch) -> None:
     async def test() -> None:
         async with FakeJogg() as fake:
             fake.fail(Fault.patch(lambda envelope: envelope["nothing"]))
-            await ask(fake)
+            await fetch(fake)
             raise KeyError("mine")
 
     with pytest.raises(KeyError, match="mine") as caught:
@@ -112,45 +112,45 @@ async def test_a_failing_test_goes_before_a_failing_hook(ask: Asker) -> None:
     assert "nothing" in caught.value.__notes__[0]
 
 
-async def test_it_has_no_address_before_it_starts() -> None:
+async def test_url_of_a_fake_that_was_never_started_raises() -> None:
     with pytest.raises(RuntimeError, match="async with"):
         _ = FakeJogg().url
 
 
-async def test_starting_and_closing_twice_is_once(ask: Asker) -> None:
+async def test_start_and_close_may_be_called_twice(fetch: Fetch) -> None:
     fake = FakeJogg()
     assert await fake.start() is fake
     url = fake.url
     await fake.start()
     assert fake.url == url
-    assert (await ask(fake)).status == 200
+    assert (await fetch(fake)).status == 200
     await fake.close()
     await fake.close()
     with pytest.raises(aiohttp.ClientConnectorError):
-        await ask(fake)
+        await fetch(fake)
 
 
-async def test_it_comes_back_on_the_same_port(ask: Asker) -> None:
+async def test_restarted_fake_listens_on_the_same_port(fetch: Fetch) -> None:
     async with FakeJogg() as fake:
-        await ask(fake)
+        await fetch(fake)
         await fake.close()
         await fake.start()
-        assert (await ask(fake)).status == 200
+        assert (await fetch(fake)).status == 200
         assert len(fake.requests) == 2
         assert fake.connections == 2
 
 
-async def test_a_port_that_is_taken_is_an_error() -> None:
+async def test_start_on_a_port_in_use_raises() -> None:
     async with FakeJogg() as fake:
         with pytest.raises(OSError, match="in use"):
             await FakeJogg(port=int(fake.url.rsplit(":", 1)[1])).start()
 
 
-async def test_it_listens_on_ipv6(ask: Asker) -> None:
+async def test_fake_can_listen_on_ipv6(fetch: Fetch) -> None:
     try:
         async with FakeJogg(host="::1") as fake:
             assert fake.url.startswith("http://[::1]:")
-            assert (await ask(fake)).status == 200
+            assert (await fetch(fake)).status == 200
     except OSError:
         pytest.skip("no IPv6 here")
 
@@ -160,11 +160,11 @@ async def test_it_listens_on_ipv6(ask: Asker) -> None:
     [Fault.stall(), Fault.stall_body(), Fault.slow(3600), Fault.drip(3600)],
     ids=lambda value: getattr(value, "name", None),
 )
-async def test_closing_waits_for_nobody(ask: Asker, fault: Fault) -> None:
+async def test_close_does_not_wait_for_open_requests(fetch: Fetch, fault: Fault) -> None:
     async with FakeJogg() as fake:
-        await asyncio.gather(ask(fake), ask(fake))  # two connections, kept alive
+        await asyncio.gather(fetch(fake), fetch(fake))  # two connections, kept alive
         fake.fail(fault)
-        pending = asyncio.create_task(ask(fake))
+        pending = asyncio.create_task(fetch(fake))
         await arrived(fake, 3)
         started = time.perf_counter()
         await fake.close()
@@ -176,7 +176,7 @@ async def test_closing_waits_for_nobody(ask: Asker, fault: Fault) -> None:
     assert not left
 
 
-async def test_closing_does_not_wait_for_a_client_that_does_not_read() -> None:
+async def test_close_does_not_wait_for_a_client_that_does_not_read() -> None:
     async with FakeJogg() as fake:
         fake.fail(Fault.raw(b" " * 30_000_000))
         reader, writer = await asyncio.open_connection("127.0.0.1", int(fake.url.rsplit(":", 1)[1]), limit=1000)
@@ -189,9 +189,9 @@ async def test_closing_does_not_wait_for_a_client_that_does_not_read() -> None:
         await asyncio.sleep(0)
 
 
-async def test_a_client_that_leaves_ends_its_request(ask: Asker) -> None:
+async def test_request_ends_when_its_client_disconnects(fetch: Fetch) -> None:
     async with FakeJogg(latency=3600) as fake:
-        task = asyncio.create_task(ask(fake))
+        task = asyncio.create_task(fetch(fake))
         await arrived(fake, 1)
         task.cancel()
         async with asyncio.timeout(5):
@@ -199,7 +199,7 @@ async def test_a_client_that_leaves_ends_its_request(ask: Asker) -> None:
                 await asyncio.sleep(0.001)
 
 
-def test_a_million_tracks_start_at_once() -> None:
+def test_fake_with_a_million_tracks_starts_quickly() -> None:
     started = time.process_time()
     with FakeJogg(1_000_000) as fake:
         elapsed = time.process_time() - started
@@ -207,7 +207,7 @@ def test_a_million_tracks_start_at_once() -> None:
     assert elapsed < 0.2
 
 
-def test_it_serves_from_a_thread_of_its_own() -> None:
+def test_with_statement_serves_from_a_separate_thread() -> None:
     threads = threading.active_count()
     names: list[str] = []
     with FakeJogg(3) as fake:
@@ -224,21 +224,21 @@ def test_it_serves_from_a_thread_of_its_own() -> None:
         assert threading.active_count() == threads + 1
 
 
-async def test_a_fake_in_a_thread_can_be_closed_early(ask: Asker) -> None:
+async def test_fake_in_a_thread_can_be_closed_inside_the_with_block(fetch: Fetch) -> None:
     with FakeJogg() as fake:
-        await ask(fake)
+        await fetch(fake)
         await fake.close()
         await fake.close()
         with pytest.raises(aiohttp.ClientConnectorError):
-            await ask(fake)
+            await fetch(fake)
 
 
-def test_errors_of_the_thread_are_raised_here() -> None:
+def test_start_error_in_the_thread_is_raised_by_the_with_statement() -> None:
     with FakeJogg() as fake, pytest.raises(OSError, match="in use"):
         FakeJogg(port=int(fake.url.rsplit(":", 1)[1])).__enter__()
 
 
-def test_hooks_that_failed_in_the_thread_are_told_too() -> None:
+def test_with_statement_raises_the_exception_of_on_request() -> None:
     def test(*, fail: bool) -> None:
         with FakeJogg() as fake:
             fake.on_request = lambda _: 1 / 0
@@ -256,12 +256,12 @@ def test_hooks_that_failed_in_the_thread_are_told_too() -> None:
 
 
 @pytest.mark.parametrize("name", jogg_async.testing.__all__)
-def test_every_name_is_there(name: str) -> None:
+def test_every_public_name_can_be_imported(name: str) -> None:
     assert getattr(jogg_async.testing, name) is not None
     assert name in dir(jogg_async.testing)
 
 
-def test_other_names_are_not() -> None:
+def test_unknown_name_raises_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         _ = jogg_async.testing.Nothing
 
@@ -277,7 +277,7 @@ print(sorted(name for name in sys.modules if name.startswith("jogg_async.testing
 """
 
 
-def test_the_plugin_imports_nothing_but_pytest() -> None:
+def test_plugin_imports_nothing_but_pytest() -> None:
     probe = subprocess.run([sys.executable, "-c", PROBE], capture_output=True, text=True, check=True, env=os.environ)
     outside, inside = probe.stdout.splitlines()
     assert outside == "[]"
