@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import attrs
 
 from jogg_async import JoggSession
-from jogg_async.testing import FakeJogg, SeenRequest
+from jogg_async.testing import FakeJogg, RecordedRequest
 
 from .stepping import SteppingLoop
 
@@ -61,7 +61,7 @@ def simulate(scenario: Callable[[Simulation], Awaitable[T]], **settings: Any) ->
         async with FakeJogg(60) as fake, JoggSession(fake.api_key, base_url=fake.url, **settings) as jogg:
             simulation = Simulation(fake, jogg)
 
-            async def note(seen: SeenRequest) -> None:
+            async def note(seen: RecordedRequest) -> None:
                 simulation.sent.append((seen.page, loop.time() - start))
 
             fake.on_request = note

@@ -27,7 +27,7 @@ from jogg_async import (
     TransportError,
 )
 from jogg_async._gate import Gate
-from jogg_async.testing import FakeJogg, Fault, SeenRequest
+from jogg_async.testing import FakeJogg, Fault, RecordedRequest
 
 from ..simulation import Simulation, simulate  # noqa: TID252 (the tests are no package that is installed)
 from .raw import PAGE
@@ -312,7 +312,7 @@ def test_limiter_of_nginx_is_obeyed(status: int) -> None:
         loop = asyncio.get_running_loop()
         taken = [-10.0]
 
-        async def limit(_: SeenRequest) -> None:
+        async def limit(_: RecordedRequest) -> None:
             if loop.time() - taken[-1] < 0.1:
                 simulation.fake.fail(Fault.raw(b"", status=status, headers={"Retry-After": "1"}))
             else:
