@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import re
 import subprocess
 import sys
@@ -80,6 +81,25 @@ def test_progress_beside_a_pipe(asking: Asking, on_terminal: OnTerminal) -> None
         assert terminal.process.stdout.read().count(b'"id"') == 300
     assert b"/300 tracks" in terminal.raw
     assert "".join(displayed(terminal.raw)) == ""
+
+
+def test_the_bar_ends_at_the_number_of_tracks_asked_for(asking: Asking, on_terminal: OnTerminal) -> None:
+    runs = {
+        ("--limit=130",): b"130/130 tracks",
+        ("--start-page=4",): b"50/50 tracks",
+        ("--end-page=2",): b"200/200 tracks",
+        ("--start-page=2", "--end-page=3", "--limit=150"): b"150/150 tracks",
+    }
+    with contextlib.ExitStack() as stack:
+        cli = asking(350)
+        terminals = {
+            shown: stack.enter_context(on_terminal(cli, "tracks", *options, stdout=subprocess.DEVNULL))
+            for options, shown in runs.items()
+        }
+        for shown, terminal in terminals.items():
+            assert terminal.wait() == 0
+            assert shown in terminal.raw
+            assert b"/350 tracks" not in terminal.raw
 
 
 def test_a_table_without_progress(asking: Asking, on_terminal: OnTerminal) -> None:
