@@ -17,7 +17,7 @@ _INTERVAL: Final = 0.1
 
 
 @contextlib.asynccontextmanager
-async def progress_shown(pager: TrackPager, screen: Screen) -> AsyncGenerator[None]:
+async def show_progress(pager: TrackPager, screen: Screen) -> AsyncGenerator[None]:
     """Show the pager's progress if standard error is a terminal; remove the bar at the end."""
     if not screen.shows_progress:
         yield

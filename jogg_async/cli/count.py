@@ -32,4 +32,4 @@ async def _count(filters: Filters, connection: Connection, ending: Ending) -> No
     with outlet.watched():
         async with connected(connection) as jogg:
             total = await jogg.count(genre=filters.genre, mood=filters.mood)
-        await outlet.beside(partial(outlet.write, b"%d\n" % total))
+        await outlet.run_in_thread(partial(outlet.write, b"%d\n" % total))

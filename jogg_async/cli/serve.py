@@ -69,7 +69,7 @@ async def _serve(options: Fake, verbose: bool, ending: Ending) -> None:
     if verbose:
         fake.on_request = partial(_log_request, screen)
     async with fake:
-        await outlet.beside(partial(outlet.write, _notice(fake).encode()))
+        await outlet.run_in_thread(partial(outlet.write, _notice(fake).encode()))
         await asyncio.Event().wait()
 
 

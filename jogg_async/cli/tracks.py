@@ -10,7 +10,7 @@ from jogg_async.pager import TrackPager
 from jogg_async.session import JoggSession
 
 from . import log
-from .bar import progress_shown
+from .bar import show_progress
 from .connection import connected
 from .failure import UsageError, with_options
 from .formats import Csv, JsonLines, PlainTable, Printer, TerminalTable
@@ -47,7 +47,7 @@ async def _run(filters: Filters, bounds: Bounds, wanted: Format | None, connecti
     with outlet.watched():
         async with connected(connection, concurrency=bounds.concurrency) as jogg:
             pager = _pager(jogg, filters, bounds)
-            async with pager, progress_shown(pager, screen):
+            async with pager, show_progress(pager, screen):
                 await _print(pager, printer, outlet)
     if pager.progress.invalid:
         screen.warn(f"invalid records skipped: {pager.progress.invalid}; --verbose names them.")
@@ -72,8 +72,8 @@ def _pager(jogg: JoggSession, filters: Filters, bounds: Bounds) -> TrackPager:
 
 async def _print(pager: TrackPager, printer: Printer, outlet: Outlet) -> None:
     async for page in pager.pages():
-        await outlet.beside(partial(printer, page.tracks))
-    await outlet.beside(partial(printer, ()))  # prints at least the header
+        await outlet.run_in_thread(partial(printer, page.tracks))
+    await outlet.run_in_thread(partial(printer, ()))  # prints at least the header
 
 
 def _printer(format: Format, screen: Screen, outlet: Outlet) -> Printer:  # noqa: A002
