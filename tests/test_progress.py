@@ -9,6 +9,8 @@ import pytest
 if TYPE_CHECKING:
     from jogg_async import JoggSession
 
+    from .conftest import MakeFake, MakeSession
+
 pytest.importorskip("rich")
 
 
@@ -48,6 +50,17 @@ async def test_the_bar_of_a_resumed_crawl_counts_the_tracks_that_are_left(
         checkpoint = pager.checkpoint()
     assert len(await jogg.tracks(resume=checkpoint).collect(progress=True)) == 220
     assert "220/220 tracks" in capsys.readouterr().err
+
+
+async def test_the_bar_ends_full_though_records_are_left_out(
+    make_fake: MakeFake, make_session: MakeSession, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows: list[dict[str, Any]] = [{"id": number} for number in range(1, 251)]
+    rows[120] = {"id": 5}  # a duplicate
+    rows[240] = {"id": "no number"}
+    pager = make_session(await make_fake(rows)).tracks(on_invalid="skip", on_drift="ignore")
+    assert len(await pager.collect(progress=True)) == 248
+    assert "248/248 tracks" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("in_notebook_without_ipywidgets")
