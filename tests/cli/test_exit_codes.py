@@ -45,7 +45,7 @@ def test_an_error_is_one_line_and_what_came_before_was_printed(asking: Asking) -
         assert outcome.out.count("\n") == 200
 
 
-def test_no_connection(asking: Asking) -> None:
+def test_a_refused_connection_exits_with_5(asking: Asking) -> None:
     cli = asking(10)
     outcome = cli("count", "--attempts", "1", "--base-url", "http://127.0.0.1:9")
     assert (outcome.code, outcome.err.count("\n"), outcome.out) == (5, 1, "")
@@ -66,7 +66,7 @@ USAGE: list[tuple[list[str], str]] = [
 ]
 
 
-def test_usage(cli: Cli) -> None:
+def test_invalid_options_exit_with_2_and_are_named(cli: Cli) -> None:
     cli.env = {"JOGG_API_KEY": "a-key"}
     # In one process, since most of the time would go into starting the others.
     code = f"from jogg_async.cli.app import run; print(*(run(arguments) for arguments in {[a for a, _ in USAGE]}))"
@@ -78,7 +78,7 @@ def test_usage(cli: Cli) -> None:
         assert says in line
 
 
-def test_no_key(cli: Cli) -> None:
+def test_a_missing_or_blank_key_exits_with_2(cli: Cli) -> None:
     outcome = cli("count")
     assert outcome.code == 2
     assert "JOGG_API_KEY" in outcome.err
@@ -87,7 +87,7 @@ def test_no_key(cli: Cli) -> None:
 
 
 @pytest.mark.parametrize(("policy", "code"), [("warn", 0), ("raise", 7), ("ignore", 0), ("recrawl", 0)])
-def test_a_catalogue_that_changes(asking: Asking, policy: str, code: int) -> None:
+def test_on_drift_decides_the_exit_code_of_a_changed_catalogue(asking: Asking, policy: str, code: int) -> None:
     cli = asking(50)
     fake_of(cli).mutate_after(2, lambda catalogue: catalogue.insert())
     outcome = cli("tracks", "--page-size=10", "--concurrency=1", "--on-drift", policy)
@@ -97,7 +97,7 @@ def test_a_catalogue_that_changes(asking: Asking, policy: str, code: int) -> Non
     assert len(outcome.out.splitlines()) >= 50
 
 
-def test_records_passed_over_are_counted(asking: Asking) -> None:
+def test_skipped_records_are_counted_in_a_warning(asking: Asking) -> None:
     cli = asking(30)
     fake_of(cli).fail(Fault.wrong_types(record=None), page=2)
     outcome = cli("tracks", "--page-size=10", "--on-invalid=skip")
@@ -106,7 +106,7 @@ def test_records_passed_over_are_counted(asking: Asking) -> None:
     assert outcome.err.count("\n") == 1
 
 
-def test_every_error_has_a_documented_code_and_speaks_of_options() -> None:
+def test_every_error_has_a_documented_exit_code_and_names_options() -> None:
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.JoggError)]
     for kind in kinds:
         error: Any = kind("it failed")

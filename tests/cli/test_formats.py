@@ -125,13 +125,13 @@ def test_a_limit_asks_for_no_page_beyond_it(asking: Asking) -> None:
     assert sorted(page or 0 for page in fake_of(cli).pages) == [1, 2]
 
 
-def test_count(asking: Asking) -> None:
+def test_count_prints_the_number_of_tracks(asking: Asking) -> None:
     cli = asking(2500)
     assert cli("count").out == "2500\n"
     assert cli("count", "--mood", "Calm").out == f"{len(fake_of(cli).catalogue.filtered(mood='Calm'))}\n"
 
 
-def test_what_a_terminal_might_obey_is_replaced() -> None:
+def test_control_characters_are_replaced_or_escaped() -> None:
     assert printable("a\tb\x1b[2J\x9b\u202ec\u2028é音🎵") == "a�b�[2J��c�é音🎵"
     assert escaped('{"a":"\x9b\x7f"}\n') == '{"a":"\\u009b\\u007f"}\n'
 
