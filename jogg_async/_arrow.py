@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
-import msgspec
-
+from ._records import extra_json
 from .models import Track
 
 try:
@@ -34,10 +33,6 @@ def table(tracks: Sequence[Track]) -> Any:
         "name": [track.name for track in tracks],
         "music_url": [track.music_url for track in tracks],
         "duration": [track.duration for track in tracks],
-        "extra": [_json(track) for track in tracks],
+        "extra": [extra_json(track) for track in tracks],
     }
     return pa.table(columns, schema=schema())
-
-
-def _json(track: Track) -> str | None:
-    return msgspec.json.encode(dict(track.extra)).decode() if track.extra else None

@@ -7,6 +7,7 @@ from html import escape
 from typing import Final
 from urllib.parse import urlsplit
 
+from ._records import minutes
 from .models import Track
 
 _ROWS: Final = 50
@@ -23,7 +24,7 @@ def rendered(tracks: Sequence[Track]) -> str:
 
 
 def _row(track: Track) -> str:
-    cells = (str(track.id), track.name or "", _clock(track.duration))
+    cells = (str(track.id), track.name or "", minutes(track.duration))
     shown = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
     return f"<tr>{shown}<td>{_player(track.music_url)}</td></tr>"
 
@@ -42,11 +43,3 @@ def _is_web_address(url: str) -> bool:
     except ValueError:
         return False
     return parts.scheme in ("http", "https") and bool(parts.netloc)
-
-
-def _clock(seconds: int | None) -> str:
-    if seconds is None:
-        return ""
-    if seconds < 0:
-        return str(seconds)
-    return f"{seconds // 60}:{seconds % 60:02}"

@@ -11,7 +11,7 @@ from typing import Final
 from yarl import URL
 
 from ._secret import Secret, masked
-from .errors import ConfigurationError, shown
+from .errors import ArgumentError, ConfigurationError, argument_error, shown
 from .retry import RetryPolicy
 
 API_KEY_VARIABLE: Final = "JOGG_API_KEY"
@@ -52,11 +52,13 @@ def base_url_from(given: str | URL | None) -> URL:
             it is plain http to anything but a loopback host, where the key would travel in the clear.
     """
     text = str(given) if given is not None else os.environ.get(BASE_URL_VARIABLE, DEFAULT_BASE_URL)
-    origin = "base_url" if given is not None else BASE_URL_VARIABLE
     fault, url = _examined(text)
     if fault or url is None:
         # The address itself stays out of the text: it may hold a password.
-        raise ConfigurationError(f"{origin} {fault}. Give it as https://host, with a path prefix if there is one.")
+        problem = f"{fault}. Give it as https://host, with a path prefix if there is one."
+        if given is None:
+            raise ConfigurationError(f"{BASE_URL_VARIABLE} {problem}")
+        raise argument_error("base_url", problem, ConfigurationError)
     return url.with_path(url.raw_path.rstrip("/"), encoded=True)
 
 
@@ -97,7 +99,8 @@ def is_loopback(host: str) -> bool:
 def checked_timeout(value: object) -> float:
     """`value`, where it is a finite number of seconds above 0; else `ConfigurationError`."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= _LONGEST:
-        raise ConfigurationError(f"timeout must be a finite number of seconds above 0, not {value!r:.80}.")
+        problem = f"must be a finite number of seconds above 0, not {value!r:.80}."
+        raise argument_error("timeout", problem, ConfigurationError)
     return float(value)
 
 
@@ -108,8 +111,14 @@ def checked_retry(value: object) -> RetryPolicy:
     return value
 
 
-def checked_int(name: str, value: object, low: int, high: int = MAX_INT, error: type[ValueError] = ValueError) -> int:
+def checked_int(
+    name: str,
+    value: object,
+    low: int,
+    high: int = MAX_INT,
+    error: type[ArgumentError | ConfigurationError] = ArgumentError,
+) -> int:
     """Return `value`, a whole number from `low` to `high`; else raise `error`."""
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise error(f"{name} must be a whole number from {low} to {high}, not {shown(value)}.")
+        raise argument_error(name, f"must be a whole number from {low} to {high}, not {shown(value)}.", error)
     return value

@@ -73,7 +73,9 @@ class JoggError(Exception):
     asked: str | None = None
     tracks: TrackList | None = None
 
-    def __str__(self) -> str:
+    @property
+    def summary(self) -> str:
+        """The error's text without the advice."""
         text = _shortened(super().__str__())
         if self.asked:
             tries = f" failed after {self.attempts} attempts" if (self.attempts or 0) > 1 else " failed"
@@ -81,9 +83,10 @@ class JoggError(Exception):
         details = ", ".join(self._details())
         if details:
             text = f"{text} ({details})"
-        if self.advice and text:
-            return f"{text}{'' if text.endswith('.') else '.'} {self.advice}"
-        return text or self.advice
+        return text if text.endswith(".") or not (text and self.advice) else f"{text}."
+
+    def __str__(self) -> str:
+        return " ".join(filter(None, (self.summary, self.advice)))
 
     def _details(self) -> Iterator[str]:
         if self.rid:
@@ -105,8 +108,39 @@ def _shortened(text: str, most: int = _LONGEST, kept: int = _LONGEST) -> str:
     return text if len(text) <= most else f"{text[:kept]}… ({len(text)} characters)"
 
 
+class ArgumentError(ValueError):
+    """An argument is out of its range, or contradicts another one.
+
+    Attributes:
+        argument: its name, which its text begins with.
+    """
+
+    argument: str | None = None
+
+
 class ConfigurationError(JoggError, ValueError):
-    """The session cannot be made from these settings: the key or the address is missing or malformed."""
+    """The session cannot be made from these settings: the key or the address is missing or malformed.
+
+    Attributes:
+        argument: the argument of `JoggSession` at fault, where the error's text begins with its name; else `None`.
+    """
+
+    argument: str | None = None
+
+
+def argument_error(
+    argument: str, problem: str, kind: type[ArgumentError | ConfigurationError] = ArgumentError
+) -> ArgumentError | ConfigurationError:
+    """Return the error for a bad argument, which holds the argument's name.
+
+    Args:
+        argument: the name.
+        problem: the rest of the sentence that begins with it.
+        kind: the error's class.
+    """
+    error = kind(f"{argument} {problem}")
+    error.argument = argument
+    return error
 
 
 class SessionClosedError(JoggError):

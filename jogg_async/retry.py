@@ -7,6 +7,8 @@ from typing import Any, Final
 
 import attrs
 
+from .errors import argument_error
+
 __all__ = ["RetryPolicy"]
 
 _LONGEST: Final = sys.float_info.max
@@ -16,12 +18,12 @@ _MOST_DOUBLINGS: Final = 1000
 
 def _seconds(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LONGEST:
-        raise ValueError(f"{attribute.name} must be a number of seconds, 0 or more, not {value!r:.80}.")
+        raise argument_error(attribute.name, f"must be a number of seconds, 0 or more, not {value!r:.80}.")
 
 
 def _attempts(_: object, __: attrs.Attribute[Any], value: Any) -> None:
     if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-        raise ValueError(f"attempts must be a whole number of at least 1, or None, not {value!r}.")
+        raise argument_error("attempts", f"must be a whole number of at least 1, or None, not {value!r}.")
 
 
 def _seconds_or_none(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:

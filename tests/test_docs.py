@@ -1,56 +1,243 @@
-"""Every Python block of the README and the docs runs, against a fake service."""
+"""Every Python block of the README and the docs runs against a fake service, and does what its page says."""
 
 from __future__ import annotations
 
 import asyncio
 import importlib
+import json
 import re
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 import jogg_async
+from jogg_async import ServerError
+from jogg_async.testing import Fault
+
+from . import reference
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
     from jogg_async.testing import FakeJogg
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-BLOCKS = [
-    pytest.param(block, id=f"{page.name}-{number}")
-    for page in PAGES
-    for number, block in enumerate(re.findall(r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL))
-]
+PAGES = [*ROOT.glob("*.md"), *sorted((ROOT / "docs").glob("*.md"))]
 
 
-@pytest.mark.parametrize("block", BLOCKS)
-def test_the_example_runs(block: str, fake_jogg: FakeJogg, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("JOGG_API_KEY", fake_jogg.api_key)
-    monkeypatch.setenv("JOGG_BASE_URL", fake_jogg.url)
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+EXAMPLES = {f"{page.name}-{number}": block for page in PAGES for number, block in enumerate(blocks(page, "python"))}
+
+
+def run_example(text: str) -> dict[str, Any]:
+    """Run the example that contains `text`, and return its names."""
+    (block,) = {block for block in EXAMPLES.values() if text in block}
+    return run(block)
+
+
+def run(block: str) -> dict[str, Any]:
     names: dict[str, Any] = {"__name__": "example"}
     exec(compile(block, "example", "exec"), names)
-    for name, value in names.items():
-        if name.startswith("test_"):
-            asyncio.run(value(fake_jogg))
-    if "make_app" in names:
-        assert asyncio.run(first_title(names["make_app"]())) == fake_jogg.catalogue[20]["name"]
+    return names
 
 
-async def first_title(app: web.Application) -> str:
-    """What the example's web app answers for its second page."""
-    async with TestClient(TestServer(app)) as client, client.get("/music?page=2") as response:
-        return str((await response.json())[0]["name"])
+@pytest.fixture
+def fake(fake_jogg: FakeJogg, monkeypatch: pytest.MonkeyPatch) -> FakeJogg:
+    """A fake with 2,500 tracks that the environment names."""
+    monkeypatch.setenv("JOGG_API_KEY", fake_jogg.api_key)
+    monkeypatch.setenv("JOGG_BASE_URL", fake_jogg.url)
+    return fake_jogg
 
 
-def test_the_examples_were_found() -> None:
-    assert len(BLOCKS) >= 5
+@pytest.mark.usefixtures("fake")
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_every_example_runs(example: str) -> None:
+    run(EXAMPLES[example])
 
 
-def test_every_public_name_is_in_the_reference() -> None:
-    reference = (ROOT / "docs" / "reference.md").read_text()
+def test_the_examples_are_found() -> None:
+    assert len(EXAMPLES) >= 10
+
+
+def test_the_first_example_prints_every_calm_track(fake: FakeJogg, capsys: pytest.CaptureFixture[str]) -> None:
+    run(EXAMPLES["README.md-0"])
+    calm = fake.catalogue.filtered(mood="Calm")
+    assert capsys.readouterr().out.splitlines() == [f"{row['id']} {row['name']} {row['duration']}" for row in calm]
+
+
+def test_the_list_example_prints_a_summary(fake: FakeJogg, capsys: pytest.CaptureFixture[str]) -> None:
+    run_example("sum(track.duration or 0")
+    rows = list(fake.catalogue.filtered(genre="Corporate"))[:500]
+    assert capsys.readouterr().out == f"{len(rows)} {rows[0]['name']} {sum(row['duration'] for row in rows)}\n"
+
+
+def test_the_data_frame_example_makes_frames_of_a_crawl_and_of_a_page(
+    fake: FakeJogg, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("pandas")
+    run_example("pyarrow.table(tracks)")
+    seconds = sum(row["duration"] for row in fake.catalogue.filtered(genre="Corporate"))
+    assert capsys.readouterr().out == f"{seconds} seconds of music\n10 rows\n"
+
+
+def test_the_error_example_prints_the_tracks_before_the_error(
+    fake: FakeJogg, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake.fail(Fault.business(18020, rid="f" * 32), page=2)
+    run_example("error.attempts")
+    *names, text, facts = capsys.readouterr().out.splitlines()
+    assert names == [row["name"] for row in fake.catalogue[:100]]
+    assert "page=2" in text
+    assert facts == f"page 2 failed after 1 attempts, request id {'f' * 32}"
+
+
+def test_the_checkpoint_example_continues_with_the_next_track(
+    fake: FakeJogg, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_example("continued with")
+    assert capsys.readouterr().out == "continued with 121\n"
+    assert fake.requests
+
+
+@pytest.mark.usefixtures("fake")
+def test_the_limiter_example_counts(capsys: pytest.CaptureFixture[str]) -> None:
+    run_example("AsyncLimiter(100, 1)")
+    assert capsys.readouterr().out == "2500 tracks\n"
+
+
+def test_the_mirror_example_continues_with_the_first_page_that_was_not_stored(fake: FakeJogg) -> None:
+    mirror: Callable[[sqlite3.Connection], Coroutine[Any, Any, None]] = run_example("async def mirror")["mirror"]
+    fake.fail(Fault.business(50000, retry_after=4000), page=3)
+    with closing(sqlite3.connect(":memory:")) as database:
+        with pytest.raises(ServerError):
+            asyncio.run(mirror(database))
+        assert stored(database) == ([row["id"] for row in fake.catalogue[:200]], [3])
+        fake.clear()
+        asyncio.run(mirror(database))
+        assert stored(database) == ([row["id"] for row in fake.catalogue], [])
+    assert min(page or 0 for page in fake.pages) == 3
+
+
+def stored(database: sqlite3.Connection) -> tuple[list[int], list[int]]:
+    """The ids in the mirror, and the page of its checkpoint."""
+    ids = [row[0] for row in database.execute("SELECT id FROM tracks ORDER BY id")]
+    return ids, [json.loads(row[0])["page"] for row in database.execute("SELECT checkpoint FROM progress")]
+
+
+def test_the_web_example_serves_a_page(fake: FakeJogg) -> None:
+    status, body, _ = get("/music?page=2")
+    assert status == 200
+    assert body["tracks"] == list(fake.catalogue[20:40])
+    assert get("/health")[:2] == (200, {"paused": 0.0})
+
+
+@pytest.mark.parametrize("page", ["abc", "0", "-1", "1.5", ""])
+def test_the_web_example_refuses_a_bad_page(fake: FakeJogg, page: str) -> None:
+    assert get(f"/music?page={page}")[:2] == (400, {"error": "page must be a whole number, 1 or more"})
+    assert fake.requests == []
+
+
+def test_the_web_example_passes_a_rate_limit_on(fake: FakeJogg) -> None:
+    fake.fail(Fault.business(429, retry_after=40), times=None)
+    status, body, retry_after = get("/music")
+    assert (status, body) == (503, {"error": "busy"})
+    assert retry_after is not None
+    assert 30 <= int(retry_after) <= 41
+    assert len(fake.requests) == 1
+
+
+def test_the_web_example_does_not_wait_for_a_pause_of_the_session(fake: FakeJogg) -> None:
+    fake.fail(Fault.business(429, retry_after=40), times=None)
+    names = web_names()
+    names["asyncio"] = SimpleTimeout
+    # The second request would wait for the pause to end.
+    first, second = asyncio.run(responses(names["make_app"](), "/music", "/music"))
+    assert (first[0], second[0]) == (503, 503)
+    assert len(fake.requests) == 1
+
+
+class SimpleTimeout:
+    """A stand-in for the module `asyncio` whose time-outs are short."""
+
+    @staticmethod
+    def timeout(_: float) -> asyncio.Timeout:
+        return asyncio.timeout(0.2)
+
+
+def test_the_web_example_reports_another_failure(fake: FakeJogg) -> None:
+    fake.fail(Fault.business(10105, rid="e" * 32))
+    assert get("/music")[:2] == (502, {"error": "AuthenticationError", "rid": "e" * 32})
+
+
+def web_names() -> dict[str, Any]:
+    return run_example("def make_app")
+
+
+def get(path: str) -> tuple[int, Any, str | None]:
+    """The status, the body and the header Retry-After of a response of the example's app."""
+    (response,) = asyncio.run(responses(web_names()["make_app"](), path))
+    return response
+
+
+async def responses(app: Any, *paths: str) -> list[tuple[int, Any, str | None]]:
+    found: list[tuple[int, Any, str | None]] = []
+    async with TestClient(TestServer(app)) as client:
+        for path in paths:
+            async with client.get(path) as response:
+                found.append((response.status, await response.json(), response.headers.get("Retry-After")))
+    return found
+
+
+def test_the_test_example_passes_in_a_project_set_up_as_described(pytester: pytest.Pytester) -> None:
+    recipes = ROOT / "docs" / "recipes.md"
+    (settings,) = blocks(recipes, "toml")
+    (tests,) = (block for block in blocks(recipes, "python") if "def test_" in block)
+    pytester.makepyprojecttoml(settings)
+    pytester.makepyfile(tests)
+    pytester.runpytest_subprocess().assert_outcomes(passed=tests.count("async def test_"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\((?!https?:)([^)\s]*)\)", page.read_text(encoding="utf-8")):
+        path, _, heading = link.partition("#")
+        target = page.parent / path if path else page
+        assert target.exists(), link
+        assert not heading or heading in headings(target), link
+
+
+def headings(page: Path) -> set[str]:
+    """The anchors that GitHub makes of a page's headings."""
+    titles = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_the_reference_is_written_from_the_code() -> None:
+    written = reference.PAGE.read_text(encoding="utf-8")
+    assert written == reference.render_page(), "run `python -m tests.reference`"
+
+
+def test_the_reference_has_every_public_name() -> None:
     kit = importlib.import_module("jogg_async.testing")
-    missing = [name for name in (*jogg_async.__all__, *kit.__all__) if not re.search(rf"\b{name}\b", reference)]
-    assert missing == ["__version__"]
+    listed = [name for names in reference.SECTIONS.values() for name in names]
+    assert sorted(listed) == sorted({*jogg_async.__all__, *kit.__all__} - {"__version__"})
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        'The base address, such as "http://127.0.0.1:41234".',
+        "Whether the session is closed: it cannot be used again.",
+        'The records passed over under `on_invalid="skip"`: the first 1,000 of them.',
+        "The genres of generated tracks. The service takes any string and lists none;",
+    ],
+)
+def test_the_reference_does_not_cut_a_sentence_at_its_colon(sentence: str) -> None:
+    assert f"\n{sentence}" in reference.render_page()

@@ -161,7 +161,7 @@ def test_markup_in_a_name_is_shown_as_it_is() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "shown"), [(0, "0:00"), (5, "0:05"), (61, "1:01"), (3600, "60:00"), (-1, "-1"), (None, "")]
+    ("seconds", "shown"), [(0, "0:00"), (5, "0:05"), (61, "1:01"), (3600, "60:00"), (-1, "-0:01"), (None, "")]
 )
 def test_a_duration_is_shown_as_minutes_and_seconds(seconds: int | None, shown: str) -> None:
     assert f"<td>{shown}</td>" in html(Track(1, "x", None, seconds))

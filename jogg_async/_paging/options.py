@@ -11,6 +11,7 @@ from yarl import URL
 
 from jogg_async._call import Listing
 from jogg_async._settings import checked_int
+from jogg_async.errors import argument_error
 from jogg_async.retry import RetryPolicy
 
 from .checkpoint import MAX_PAGE_SIZE, Checkpoint
@@ -107,7 +108,7 @@ def checked_policy(name: str, value: str, allowed: object) -> None:
     """Raise `ValueError` where `value` is none of the words of the `Literal` `allowed`."""
     words = get_args(allowed)
     if value not in words:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, words))}, not {value!r}.")
+        raise argument_error(name, f"must be one of {', '.join(map(repr, words))}, not {value!r}.")
 
 
 def crawl_options(
@@ -151,7 +152,7 @@ def crawl_options(
 def _checked_end(end_page: int, start: Checkpoint, *, resumed: bool) -> int:
     checked_int("end_page", end_page, 1)
     if not resumed and end_page < start.page:
-        raise ValueError(f"end_page ({end_page}) must not be before start_page ({start.page}).")
+        raise argument_error("end_page", f"must not be before the first page ({start.page}), not {end_page}.")
     # A crawl that is done with its end_page stands at the start of the page after it.
     if end_page < start.page - (start.place == 0):
         raise ValueError(f"end_page ({end_page}) contradicts resume, which is at page {start.page} already.")

@@ -1,23 +1,23 @@
 """The command `jogg-async` (extra ``cli``), also ``python -m jogg_async``.
 
-``tracks`` shows the catalogue as it arrives, ``count`` tells its size, ``serve`` runs a fake of the service; ``--demo``
-lets each of them run without a key. Results go to standard output, all else to standard error.
+``tracks`` prints the catalogue as it arrives, ``count`` prints the number of tracks, ``serve`` runs a fake of the
+service. ``--demo`` runs each of them without a key. Results go to standard output, everything else to standard error.
 
-What the exit code says:
+Exit codes:
 
-====  ===================================================================================
+====  ============================================================================
 code  meaning
-====  ===================================================================================
-0     done; also where the reader of a pipe left early, and `serve` ended by a signal
-1     another error
-2     a bad option, or a key or an address that is missing or malformed
-3     the service refused the key, the permission or the credit
-4     rate limit: no attempt or no time was left
-5     the service failed, or no whole answer came
-6     an answer that cannot be read
+====  ============================================================================
+0     success; also if the reader of a pipe left early, or a signal ended ``serve``
+1     other error
+2     invalid option, or missing or malformed key or address
+3     key, permission or credit refused by the service
+4     rate limit, and no attempts or time left
+5     service or network failure
+6     invalid response
 7     the catalogue changed during the crawl (``--on-drift raise``)
-130   ended by Ctrl-C (128 and the signal's number, for any signal)
-====  ===================================================================================
+130   ended by Ctrl-C (128 plus the signal's number, for any signal)
+====  ============================================================================
 
 This module and its `main` load without the extra.
 """

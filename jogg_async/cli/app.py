@@ -1,4 +1,4 @@
-"""The commands put together: arguments in, exit code out."""
+"""The command-line application: parses arguments, runs a command, returns the exit code."""
 
 from __future__ import annotations
 
@@ -12,12 +12,17 @@ from jogg_async._version import __version__
 from jogg_async.errors import JoggError
 
 from .count import count
-from .failure import EXIT_CODES, ExitCode, UsageError, exit_code_of, told
+from .failure import EXIT_CODES, ExitCode, UsageError, exit_code_of, message_of
 from .serve import serve
 from .terminal import Screen, silence_stdout
 from .tracks import tracks
 
-_HELP: Final = "JoggAI's background-music catalogue. The key comes from the environment variable JOGG_API_KEY."
+_HELP: Final = """List JoggAI's background-music catalogue.
+
+Set the environment variable JOGG_API_KEY to your API key.
+
+Try it without a key: jogg-async tracks --demo
+"""
 
 app: App = App(
     name="jogg-async",
@@ -35,12 +40,12 @@ app.command(serve)
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command. An error becomes one line on standard error; a closed pipe is none."""
+    """Run one command. Print an error as one line on standard error; a closed pipe is not an error."""
     screen = Screen.of_process()
     try:
         return _run(arguments, screen)
     except JoggError as error:
-        screen.fail(told(error))
+        screen.fail(message_of(error))
         return exit_code_of(error)
     except BrokenPipeError:
         silence_stdout()

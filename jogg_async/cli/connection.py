@@ -1,4 +1,4 @@
-"""The session that a command works with: the service's, or that of a fake inside this process."""
+"""The session of a command: on the service, or on a fake inside this process."""
 
 from __future__ import annotations
 
@@ -7,50 +7,47 @@ import os
 from collections.abc import AsyncGenerator
 from typing import Any, Final
 
-from jogg_async.errors import ConfigurationError
+from jogg_async.errors import ArgumentError, ConfigurationError
 from jogg_async.retry import RetryPolicy
 from jogg_async.session import JoggSession
 from jogg_async.testing import FakeJogg
 
-from .failure import UsageError, in_options
+from .failure import UsageError, with_options
 from .options import KEY_VARIABLE, Connection
 
-# Slow enough that the progress bar is seen, fast enough that the whole catalogue comes within a few seconds.
+# Slow enough to show the progress bar, fast enough to print the whole catalogue within a few seconds.
 _DEMO_LATENCY: Final = 0.25
 _DEMO_JITTER: Final = 0.3
 
 
 @contextlib.asynccontextmanager
 async def connected(connection: Connection, **settings: Any) -> AsyncGenerator[JoggSession]:
-    """A session as the options ask for it.
+    """Open the session that the options describe.
 
     Args:
         connection: the options.
-        settings: further settings of the session; `None` stands for the default.
+        settings: further settings of the session.
 
     Raises:
-        ConfigurationError: there is no key, or a setting is malformed.
+        ConfigurationError: the key is missing, or a setting is malformed.
         UsageError: the options contradict each other.
     """
     settings |= {"timeout": connection.timeout, "retry": _retry(connection)}
-    given = {name: value for name, value in settings.items() if value is not None}
     if connection.demo:
-        async with _demo(connection, given) as jogg:
+        async with _demo(connection, settings) as jogg:
             yield jogg
         return
     if KEY_VARIABLE not in os.environ:
-        raise ConfigurationError(f"No API key: set the environment variable {KEY_VARIABLE}, or look around by --demo.")
-    async with JoggSession(base_url=connection.base_url, **given) as jogg:
+        raise ConfigurationError(f"No API key: set the environment variable {KEY_VARIABLE}, or try --demo.")
+    async with JoggSession(base_url=connection.base_url, **settings) as jogg:
         yield jogg
 
 
-def _retry(connection: Connection) -> RetryPolicy | None:
-    if connection.attempts is None:
-        return None
+def _retry(connection: Connection) -> RetryPolicy:
     try:
         return RetryPolicy(attempts=connection.attempts)
-    except ValueError as error:
-        raise UsageError(in_options(str(error))) from None
+    except ArgumentError as error:
+        raise UsageError(with_options(error)) from None
 
 
 @contextlib.asynccontextmanager

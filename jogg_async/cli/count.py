@@ -1,4 +1,4 @@
-"""`jogg-async count`: how many tracks there are."""
+"""`jogg-async count`: prints the number of tracks."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def count(
     """Print the number of tracks.
 
     Args:
-        filters: which tracks.
-        connection: what to ask.
+        filters: which tracks to count.
+        connection: how to reach the service.
     """
     return run(partial(_count, filters, connection))
 
@@ -32,4 +32,4 @@ async def _count(filters: Filters, connection: Connection, ending: Ending) -> No
     with outlet.watched():
         async with connected(connection) as jogg:
             total = await jogg.count(genre=filters.genre, mood=filters.mood)
-        await outlet.beside(partial(outlet.write, b"%d\n" % total))
+        await outlet.run_in_thread(partial(outlet.write, b"%d\n" % total))

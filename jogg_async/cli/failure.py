@@ -1,15 +1,15 @@
-"""What an error means on the command line: an exit code, and one line that speaks of options."""
+"""Errors on the command line: exit codes, and one-line messages that name options instead of arguments."""
 
 from __future__ import annotations
 
 import enum
-import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
 from jogg_async.errors import (
     APIError,
+    ArgumentError,
     AuthenticationError,
     CatalogueChangedError,
     ConfigurationError,
@@ -26,7 +26,7 @@ from jogg_async.errors import (
 
 
 class ExitCode(enum.IntEnum):
-    """The exit codes, apart from 128 and the number of a signal."""
+    """Exit codes, except 128 plus the number of a signal."""
 
     OK = 0
     OTHER = 1
@@ -40,14 +40,14 @@ class ExitCode(enum.IntEnum):
 
 EXIT_CODES: Final[Mapping[int, str]] = MappingProxyType(
     {
-        ExitCode.OK: "done",
-        ExitCode.OTHER: "another error",
-        ExitCode.USAGE: "a bad option, or a missing or malformed key or address",
+        ExitCode.OK: "success",
+        ExitCode.OTHER: "other error",
+        ExitCode.USAGE: "invalid option, or missing or malformed key or address",
         ExitCode.REFUSED: "key, permission or credit refused",
         ExitCode.RATE_LIMIT: "rate limit",
-        ExitCode.UNAVAILABLE: "the service failed, or no whole answer came",
-        ExitCode.UNREADABLE: "an answer that cannot be read",
-        ExitCode.CHANGED: "the catalogue changed (--on-drift raise)",
+        ExitCode.UNAVAILABLE: "service or network failure",
+        ExitCode.UNREADABLE: "invalid response",
+        ExitCode.CHANGED: "catalogue changed (--on-drift raise)",
         130: "Ctrl-C",
     }
 )
@@ -65,44 +65,40 @@ _CODES: Final[tuple[tuple[type[JoggError], ExitCode], ...]] = (
     (CatalogueChangedError, ExitCode.CHANGED),
 )
 
-# Where the library's own advice speaks of Python.
+# Used where the library's own advice names Python arguments.
 _ADVICE: Final[tuple[tuple[type[JoggError], str], ...]] = (
     (AuthenticationError, "Check the key in JOGG_API_KEY."),
-    (NotFoundError, "Check the address, and that the page exists."),
+    (NotFoundError, "Check --base-url or JOGG_BASE_URL, and that the page exists."),
     (ParameterError, "Check --genre and --mood."),
-    (RateLimitError, "Wait, then go on{from_page}; a lower --concurrency avoids it."),
-    (ServerError, "Try again later{from_page}; give the rid to the service's support if it stays."),
-    (TransportError, "Check the network and the address, then go on{from_page}."),
-    (DecodeError, "Look for a newer jogg-async; --on-invalid skip passes over bad records."),
-    (CatalogueChangedError, "Crawl again, or use --on-drift recrawl to have what slid past looked up."),
-)
-
-_ARGUMENT: Final = re.compile(
-    r"\b(?:base_url|page_size|start_page|end_page|concurrency|limit|timeout|attempts"
-    r"|tracks|latency|jitter|rate|burst|error_rate|slow_factor)\b(?= \(?(?:must|is|has|\d))"
+    (RateLimitError, "Wait, then continue{from_page}; a lower --concurrency avoids it."),
+    (ServerError, "Try again later{from_page}; if it persists, give the rid to the service's support."),
+    (TransportError, "Check the network and --base-url or JOGG_BASE_URL, then continue{from_page}."),
+    (DecodeError, "Look for a newer version of jogg-async; --on-invalid skip leaves invalid records out."),
+    (CatalogueChangedError, "Run the command again, or use --on-drift recrawl to find missing tracks."),
 )
 
 
 class UsageError(Exception):
-    """Options that do not go together, or a value out of its range."""
+    """Options that contradict each other, or a value out of its range."""
 
 
 def exit_code_of(error: JoggError) -> int:
-    """The exit code for an error of the library."""
+    """Return the exit code for an error of the library."""
     return next((code for kind, code in _CODES if isinstance(error, kind)), ExitCode.OTHER)
 
 
-def told(error: JoggError) -> str:
-    """The error's text, with advice for somebody at a command line."""
-    text = str(error)
-    advice = next((advice for kind, advice in _ADVICE if isinstance(error, kind)), None)
-    if advice is None or not error.advice:
-        return in_options(text)
-    crawling = isinstance(error, APIError | TransportError) and (error.page or 1) > 1
-    from_page = f" with --start-page {error.page}" if crawling else ""
-    return f"{text.removesuffix(error.advice)}{advice.format(from_page=from_page)}"
+def message_of(error: JoggError) -> str:
+    """Return the error's text, with advice for the command line."""
+    if isinstance(error, ConfigurationError):
+        return with_options(error)
+    advice = next((advice for kind, advice in _ADVICE if isinstance(error, kind)), error.advice)
+    is_crawl = isinstance(error, APIError | TransportError) and (error.page or 1) > 1
+    from_page = f" with --start-page {error.page}" if is_crawl else ""
+    return f"{error.summary} {advice.format(from_page=from_page)}".rstrip()
 
 
-def in_options(text: str) -> str:
-    """`text` of the library about an argument, which names the option instead."""
-    return _ARGUMENT.sub(lambda match: f"--{match[0].replace('_', '-')}", text)
+def with_options(error: ArgumentError | ConfigurationError) -> str:
+    """Return the text of an error about an argument, with the option's name in place of the argument's."""
+    if error.argument is None:
+        return str(error)
+    return f"--{error.argument.replace('_', '-')}{str(error).removeprefix(error.argument)}"

@@ -1,42 +1,39 @@
-"""Tracks as text: a table, JSON lines, CSV. Each format prints a page at a time; all of them block."""
+"""Output formats: a table, JSON lines, CSV. Each prints one page of tracks per call, and blocks while it writes."""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 import attrs
-import msgspec
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 
+from jogg_async import _records
+from jogg_async._records import minutes
 from jogg_async.models import Track
 
 from .terminal import escaped, printable
 
 COLUMNS: Final = ("id", "name", "duration", "music_url")
-_CSV_HEADER: Final = ("id", "name", "music_url", "duration", "extra")
-_encoder = msgspec.json.Encoder()
 
 
 class Printer(Protocol):
     """Prints tracks."""
 
     def __call__(self, tracks: Sequence[Track], /) -> None:
-        """Print the next tracks; the first call prints the header, if there is one, even without a track."""
+        """Print the next tracks. The first call prints the header, if there is one, even without a track."""
         ...
 
 
 class JsonLines:
-    """One JSON object a line, in UTF-8, with every field of the track, those that this version does not know included.
+    """One JSON object per line, with every field that the service sent.
 
     Args:
-        write: takes the bytes.
-        for_terminal: whether control characters that JSON lets pass are escaped too.
+        write: writes the bytes.
+        for_terminal: escape control characters that JSON allows.
     """
 
     def __init__(self, write: Callable[[bytes], None], *, for_terminal: bool) -> None:
@@ -45,63 +42,47 @@ class JsonLines:
 
     def __call__(self, tracks: Sequence[Track], /) -> None:
         """Print the next tracks."""
-        lines = _encoder.encode_lines([_fields(track) for track in tracks])
+        lines = _records.json_lines(tracks)
         self._write(escaped(lines.decode()).encode() if self._for_terminal else lines)
 
 
-def _fields(track: Track) -> dict[str, object]:
-    return {
-        "id": track.id,
-        "name": track.name,
-        "music_url": track.music_url,
-        "duration": track.duration,
-        **track.extra,
-    }
-
-
 class Csv:
-    """Comma-separated values in UTF-8, with a header; the unknown fields are one JSON object in the column ``extra``.
+    """Comma-separated values with a header.
 
     Args:
-        write: takes the bytes.
-        for_terminal: whether control characters are replaced.
+        write: writes the bytes.
+        for_terminal: replace control characters.
     """
 
     def __init__(self, write: Callable[[bytes], None], *, for_terminal: bool) -> None:
         self._write = write
-        self._shown: Callable[[str], str] = printable if for_terminal else str
+        self._for_terminal = for_terminal
         self._has_header = False
 
     def __call__(self, tracks: Sequence[Track], /) -> None:
         """Print the next tracks."""
-        lines = io.StringIO(newline="")
-        # The default end of line is RFC 4180's; with any other, Python 3.11 would leave a lone "\r" unquoted.
-        rows = csv.writer(lines)
+        rows: list[Sequence[object]] = [_records.row(track) for track in tracks]
+        if self._for_terminal:
+            rows = [[printable(cell) if isinstance(cell, str) else cell for cell in row] for row in rows]
         if not self._has_header:
-            rows.writerow(_CSV_HEADER)
+            rows.insert(0, _records.COLUMNS)
             self._has_header = True
-        rows.writerows(map(self._row, tracks))
-        self._write(lines.getvalue().encode())
-
-    def _row(self, track: Track) -> tuple[object, ...]:
-        extra = _encoder.encode(dict(track.extra)).decode()
-        texts = (None if text is None else self._shown(text) for text in (track.name, track.music_url))
-        return (track.id, *texts, track.duration, self._shown(extra))
+        self._write(_records.csv_lines(rows))
 
 
 @attrs.frozen
 class Layout:
-    """The widths of the table's columns, in terminal cells; they are fixed before the first row, since rows flow."""
+    """Column widths in terminal cells. The first page fixes them, since rows are printed as they arrive."""
 
     id: int
     name: int
     duration: int
     url: int | None
-    """`None`: whole, and so is the name."""
+    """`None`: neither the URL nor the name is cut."""
 
     @classmethod
     def of(cls, tracks: Sequence[Track], width: int | None) -> Layout:
-        """A layout for a terminal of this width, with room for longer ids than the first ones; `None` cuts nothing."""
+        """Return a layout for a terminal of this width, with space for longer ids later on; `None` cuts nothing."""
         longest = max((len(str(track.id)) for track in tracks), default=1)
         id_width, duration = max(longest + 1, 7), len("duration")
         if width is None:
@@ -111,7 +92,7 @@ class Layout:
         return cls(id_width, name, duration, rest - name)
 
     def cells(self, texts: Sequence[str]) -> tuple[str, str, str, str]:
-        """The four cells of a row, padded and cut."""
+        """Return the four cells of a row, padded and cut."""
         number, name, duration, url = texts
         cut_name = _padded(name, self.name) if self.url is None else _cut(name, self.name)
         cut_url = url if self.url is None else _cut(url, self.url).rstrip()
@@ -130,19 +111,11 @@ def _texts(track: Track) -> tuple[str, str, str, str]:
     return str(track.id), printable(track.name or ""), minutes(track.duration), printable(track.music_url or "")
 
 
-def minutes(seconds: int | None) -> str:
-    """A duration as m:ss, such as "3:07"; empty for `None`."""
-    if seconds is None:
-        return ""
-    whole, rest = divmod(abs(seconds), 60)
-    return f"{'-' if seconds < 0 else ''}{whole}:{rest:02d}"
-
-
 class PlainTable:
     """The table for a pipe or a file: nothing is cut.
 
     Args:
-        write: takes the bytes.
+        write: writes the bytes.
     """
 
     def __init__(self, write: Callable[[bytes], None]) -> None:
@@ -160,7 +133,7 @@ class PlainTable:
 
 
 class TerminalTable:
-    """The table for a terminal: as wide as it is, with addresses that can be clicked though they are cut.
+    """The table for a terminal, fitted to its width. URLs can be clicked even where they are cut.
 
     Args:
         console: the terminal.

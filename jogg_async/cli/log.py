@@ -1,4 +1,4 @@
-"""What the library logs, on standard error: under ``--verbose`` all of it, else nothing."""
+"""The library's log on standard error: everything under ``--verbose``, else nothing."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from .terminal import Screen
 
 
 def set_up(screen: Screen, *, verbose: bool) -> None:
-    """Send the library's log to the screen, or nowhere."""
+    """Print the library's log under ``--verbose``, else discard it."""
     logger = logging.getLogger("jogg_async")
-    # Without any handler Python would print warnings by itself.
+    # Without a handler, Python would print warnings by itself.
     logger.addHandler(_Lines(screen) if verbose else logging.NullHandler())
     logger.setLevel(logging.DEBUG if verbose else logging.WARNING)
 
 
 class _Lines(logging.Handler):
-    """Prints one line a record, above a progress bar that may be there."""
+    """Handler that prints one line per record, above the progress bar if there is one."""
 
     def __init__(self, screen: Screen) -> None:
         super().__init__()
         self._screen = screen
-        # The library keeps the key out of what it logs; this is the second lock on that door.
+        # The library already keeps the key out of its log: this is a second safeguard.
         self._key = os.environ.get(KEY_VARIABLE)
 
     def emit(self, record: logging.LogRecord) -> None:

@@ -1,23 +1,31 @@
-"""The options that commands share. What is not given is left to the library, which holds the defaults."""
+"""The options that commands share. The library holds the defaults."""
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from inspect import signature
+from typing import Annotated, Any, Final, Literal
 
 import attrs
 from cyclopts import Parameter
 
+from jogg_async.retry import RetryPolicy
+from jogg_async.session import JoggSession
+
 KEY_VARIABLE: Final = "JOGG_API_KEY"
-"""Where the key comes from, and from nowhere else: an option would show it in the list of processes."""
+"""The only source of the key: an option would show it in the list of processes."""
 
 OnInvalid = Literal["raise", "skip"]
 OnDrift = Literal["ignore", "warn", "raise", "recrawl"]
 
 
+def _default(function: Any, name: str) -> Any:
+    return signature(function).parameters[name].default
+
+
 @Parameter(name="*")
 @attrs.frozen(kw_only=True)
 class Filters:
-    """Which tracks.
+    """Which tracks to fetch.
 
     Attributes:
         genre: Only this genre, such as Corporate.
@@ -31,24 +39,24 @@ class Filters:
 @Parameter(name="*")
 @attrs.frozen(kw_only=True)
 class Bounds:
-    """How to go over the catalogue.
+    """Which pages to fetch, and how.
 
     Attributes:
-        limit: The most tracks wanted.
-        page_size: Tracks per request, 1 to 100 (100 if not given).
-        start_page: The first page wanted, from 1.
-        end_page: The last page wanted.
-        concurrency: Requests in flight at once, 1 or more (8 if not given).
-        unordered: Show pages as they arrive, instead of in the catalogue's order.
-        on_invalid: What to do about a record that is no track.
-        on_drift: What to do where the catalogue changes meanwhile; recrawl looks up what slid past.
+        limit: Stop after this many tracks.
+        page_size: Tracks per request, 1 to 100.
+        start_page: First page to fetch, from 1.
+        end_page: Last page to fetch.
+        concurrency: Requests in flight at once, 1 or more.
+        unordered: Print pages as they arrive, instead of in the catalogue's order.
+        on_invalid: If a record is not a valid track: stop with an error, or skip it.
+        on_drift: If the catalogue changes meanwhile: ignore it, warn or fail at the end, or look for missing tracks.
     """
 
     limit: int | None = None
-    page_size: int | None = None
-    start_page: int | None = None
+    page_size: int = _default(JoggSession.tracks, "page_size")
+    start_page: int = _default(JoggSession.tracks, "start_page")
     end_page: int | None = None
-    concurrency: int | None = None
+    concurrency: int = _default(JoggSession, "concurrency")
     unordered: Annotated[bool, Parameter(show_default=False)] = False
     on_invalid: OnInvalid = "raise"
     on_drift: OnDrift = "warn"
@@ -57,18 +65,18 @@ class Bounds:
 @Parameter(name="*")
 @attrs.frozen(kw_only=True)
 class Connection:
-    """What to ask, and how to talk about it.
+    """How to reach the service.
 
     Attributes:
-        base_url: The service's address; else JOGG_BASE_URL, else JoggAI's own.
-        timeout: Seconds for one attempt (30 if not given).
-        attempts: How often a request is sent at the most (5 if not given).
-        demo: Ask a fake of the service inside this process: no key, no network.
+        base_url: Address of the service [default: JOGG_BASE_URL, or https://api.jogg.ai]
+        timeout: Seconds for one attempt.
+        attempts: How often a request is sent at most.
+        demo: Use a fake service inside this process instead; needs no key and no network.
         verbose: Log requests and retries on standard error.
     """
 
     base_url: str | None = None
-    timeout: float | None = None
-    attempts: int | None = None
+    timeout: float = _default(JoggSession, "timeout")
+    attempts: int = RetryPolicy().attempts or 1
     demo: Annotated[bool, Parameter(show_default=False)] = False
     verbose: Annotated[bool, Parameter(name=("--verbose", "-v"), show_default=False)] = False

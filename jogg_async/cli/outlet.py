@@ -1,8 +1,8 @@
-"""Standard output as bytes, written beside the event loop.
+"""Standard output as bytes, written in threads beside the event loop.
 
-A reader that takes its time (`| less`) must neither stop the requests in flight, which would time out, nor hold up
-Ctrl-C. So each piece is written in a thread that the process does not wait for, straight to the descriptor: Python's
-own buffer would be locked by a write that hangs, and the interpreter's end waits for that lock.
+A slow reader (`| less`) must neither stop the requests in flight, which would time out, nor delay Ctrl-C. So each piece
+is written in a daemon thread, directly to the file descriptor: a write that hangs would hold the lock of Python's own
+buffer, for which the interpreter waits when it exits.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from .failure import ExitCode
 from .running import Ending
 
 _LAST_WRITE: Final = 0.25
-"""Seconds that a write under way gets when the command is ended."""
+"""Seconds that an unfinished write gets when the command is cancelled."""
 
 
 class Outlet:
     """Standard output.
 
     Args:
-        ending: ends the command where the reader leaves.
+        ending: ends the command when the reader closes the pipe.
 
     Raises:
         OSError: it is closed.
@@ -42,10 +42,10 @@ class Outlet:
         self._ending = ending
 
     def write(self, data: bytes) -> None:
-        """Write all of `data`, however long it takes.
+        """Write all of `data`, and block until it is written.
 
         Raises:
-            OSError: as `os.write`; `BrokenPipeError` where nobody reads any more.
+            OSError: as for `os.write`; `BrokenPipeError` if the reader closed the pipe.
         """
         view = memoryview(data)
         while view:
@@ -54,8 +54,8 @@ class Outlet:
             except BlockingIOError:  # another program made the pipe non-blocking
                 select.select([], [self._descriptor], [])
 
-    async def beside(self, job: Callable[[], None]) -> None:
-        """Run a job that writes, beside the event loop. Cancelled, it gets a moment to finish."""
+    async def run_in_thread(self, job: Callable[[], None]) -> None:
+        """Run a blocking job in a thread. If cancelled, give it a moment to finish."""
         done = asyncio.get_running_loop().create_future()
         threading.Thread(target=_work, args=(job, done), daemon=True).start()
         try:
@@ -64,12 +64,12 @@ class Outlet:
             await asyncio.wait((done,), timeout=_LAST_WRITE)
             self._ending.writing_hangs = not done.done()
             if done.done():
-                done.exception()  # seen: it would not change the end
+                done.exception()  # retrieved: it no longer matters
             raise
 
     @contextlib.contextmanager
     def watched(self) -> Generator[None]:
-        """End the command as soon as the reader of a pipe leaves: a slow page need not come in to find that out."""
+        """End the command as soon as the reader closes the pipe, even if no page arrives."""
         loop, descriptor = asyncio.get_running_loop(), self._descriptor
 
         def notice() -> None:
@@ -92,9 +92,9 @@ def _work(job: Callable[[], None], done: asyncio.Future[None]) -> None:
     try:
         job()
         outcome = None
-    except BaseException as error:  # noqa: BLE001 (raised again by who waits)
+    except BaseException as error:  # noqa: BLE001 (raised again by the waiting task)
         outcome = error
-    with contextlib.suppress(RuntimeError):  # the loop is gone: nobody waits
+    with contextlib.suppress(RuntimeError):  # the loop is closed: no task waits
         done.get_loop().call_soon_threadsafe(_settle, done, outcome)
 
 

@@ -1,4 +1,4 @@
-"""Runs a command's coroutine, and ends it early where a signal or a closed pipe says so."""
+"""Runs a command's coroutine, and ends it early after a signal or when standard output is closed."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from .failure import ExitCode
 from .terminal import Screen
 
 _GRACE: Final = 1.0
-"""Seconds between a signal and the end of the process at the latest: a terminal that takes nothing must not hold it."""
+"""Seconds after which the process exits in any case: a terminal that does not read must not keep it alive."""
 
 
 class Ending:
-    """Ends the task that runs a command, before its work is done.
+    """Ends the running command early.
 
     Args:
         after_signal: the exit code after a signal; `None` for 128 and the signal's number.
@@ -30,9 +30,9 @@ class Ending:
 
     def __init__(self, after_signal: int | None = None) -> None:
         self.code: int | None = None
-        """The exit code, once the end was called for."""
+        """The exit code, once `end` was called."""
         self.writing_hangs = False
-        """Whether a write to standard output did not come to its end."""
+        """True if a write to standard output did not finish."""
         self._after_signal = after_signal
         self._task: asyncio.Task[Any] | None = asyncio.current_task()
         self._loop = asyncio.get_running_loop()
@@ -49,7 +49,7 @@ class Ending:
 
     @contextlib.contextmanager
     def on_signals(self) -> Generator[None]:
-        """End at Ctrl-C and at a request to terminate."""
+        """End the command on SIGINT (Ctrl-C) and SIGTERM."""
         before = {number: signal.signal(number, self._signalled) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield
@@ -60,7 +60,7 @@ class Ending:
                 self._deadline.cancel()
 
     def _signalled(self, number: int, _frame: FrameType | None) -> None:
-        # A signal comes between any two steps, so that all else waits for the loop.
+        # A signal handler may run between any two instructions: leave the rest to the event loop.
         code = 128 + number if self._after_signal is None else self._after_signal
         self._loop.call_soon_threadsafe(self.end, code)
 
@@ -69,7 +69,7 @@ def run(work: Callable[[Ending], Coroutine[Any, Any, None]], *, after_signal: in
     """Run a command and return its exit code.
 
     Args:
-        work: the command; it gets the means to end itself early.
+        work: the command.
         after_signal: as for `Ending`.
     """
     with _warnings_as_lines():
@@ -84,7 +84,7 @@ async def _until_ended(work: Callable[[Ending], Coroutine[Any, Any, None]], afte
         except asyncio.CancelledError:
             if ending.code is None:
                 raise
-            if ending.writing_hangs:  # it holds a lock that the interpreter's end would wait for, and then abort
+            if ending.writing_hangs:  # the thread that hangs holds a lock for which the interpreter would wait
                 os._exit(ending.code)
             return ending.code
     return ExitCode.OK if ending.code is None else ending.code
@@ -98,7 +98,7 @@ def _warnings_as_lines() -> Generator[None]:
 
         def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
             if issubclass(category, CatalogueChangedWarning):
-                Screen.of_process().warn(f"{message}; --on-drift recrawl looks them up.")
+                Screen.of_process().warn(f"{message}; --on-drift recrawl looks for missing tracks.")
             else:
                 others(message, category, *place, **more)
 

@@ -1,4 +1,4 @@
-"""`jogg-async serve`: a fake of the service, to point other programs at."""
+"""`jogg-async serve`: runs a fake of the service for other programs."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class Fake:
     """How the fake behaves.
 
     Attributes:
-        tracks: How many tracks it has.
-        port: The port to listen on; 0 lets the system pick one.
-        latency: Seconds from a request to its answer.
-        jitter: Up to so many seconds more, by chance.
-        rate_limit: Refuse what goes beyond so many requests a second.
-        burst: How many it lets through at once, after a rest, under --rate-limit.
-        error_rate: The share of requests, 0 to 1, that fail with code 50000.
-        seed: Decides everything that looks random.
+        tracks: Number of tracks.
+        port: Port to listen on; 0 for any free port.
+        latency: Seconds from each request to its response.
+        jitter: Up to this many seconds more, at random.
+        rate_limit: Requests allowed per second; the rest get code 429.
+        burst: Requests allowed at once under --rate-limit.
+        error_rate: Share of requests, 0 to 1, that fail with code 50000.
+        seed: Seed of the generated tracks and of everything random.
     """
 
     tracks: Annotated[int, _NOT_NEGATIVE] = 2500
@@ -52,11 +52,11 @@ def serve(
     demo: Annotated[bool, Parameter(show_default=False)] = False,  # noqa: ARG001 (see its help)
     verbose: Annotated[bool, Parameter(name=("--verbose", "-v"), show_default=False)] = False,
 ) -> int:
-    """Serve a fake of the service on this machine, until Ctrl-C; print its address and the variables to set.
+    """Run a fake of the service on this machine until Ctrl-C; print its address and the variables to set.
 
     Args:
         fake: how the fake behaves.
-        demo: Changes nothing: what is served is a demonstration.
+        demo: Has no effect: this command never needs a key.
         verbose: Log requests on standard error.
     """
     return run(partial(_serve, fake, verbose), after_signal=ExitCode.OK)
@@ -69,7 +69,7 @@ async def _serve(options: Fake, verbose: bool, ending: Ending) -> None:
     if verbose:
         fake.on_request = partial(_log_request, screen)
     async with fake:
-        await outlet.beside(partial(outlet.write, _notice(fake).encode()))
+        await outlet.run_in_thread(partial(outlet.write, _notice(fake).encode()))
         await asyncio.Event().wait()
 
 
@@ -89,7 +89,7 @@ def _fake(options: Fake) -> FakeJogg:
 
 def _notice(fake: FakeJogg) -> str:
     lines = (
-        f"Serving {len(fake.catalogue):,} tracks on {fake.url}; Ctrl-C ends it.",
+        f"Serving {len(fake.catalogue):,} tracks on {fake.url}; press Ctrl-C to stop.",
         f"export JOGG_BASE_URL={fake.url}",
         f"export JOGG_API_KEY={fake.api_key}",
     )

@@ -1,4 +1,4 @@
-"""The two streams that people look at, and what may be shown on them."""
+"""Standard output and standard error as terminals, and text made safe for them."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from rich.console import Console
 from rich.text import Text
 
 _UNSAFE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Control characters, line separators and changes of the writing direction: a terminal might obey them."""
+"""Control characters, line separators and direction marks, which a terminal would interpret."""
 
 
 def printable(text: str) -> str:
-    """`text` on one line, with a replacement character for whatever a terminal might obey."""
+    """Return `text` on one line, with a replacement character for each unsafe one."""
     return _UNSAFE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def escaped(json_lines: str) -> str:
-    """Lines of JSON with the same characters written as JSON's own escapes."""
+    """Return lines of JSON with the unsafe characters written as JSON escapes."""
     return _UNSAFE.sub(lambda match: match[0] if match[0] == "\n" else f"\\u{ord(match[0]):04x}", json_lines)
 
 
 class _Console(Console):
-    """A console that leaves a broken pipe to its caller: rich would end the process with exit code 1."""
+    """Console that raises BrokenPipeError, where rich would exit the process with code 1."""
 
     def on_broken_pipe(self) -> None:
-        """Raise it again: rich calls this where it caught it."""
+        """Raise the exception that rich has just caught."""
         raise  # noqa: PLE0704
 
 
@@ -42,10 +42,9 @@ class Screen:
 
     Attributes:
         out: standard output.
-        err: standard error; the same console where both are one terminal, so that a progress bar and what is printed
-            meanwhile know of each other.
-        shows_results: whether standard output is a terminal.
-        shows_progress: whether standard error is a terminal, and one that can move its cursor.
+        err: standard error; the same console if both are one terminal, so that output appears above the progress bar.
+        shows_results: standard output is a terminal.
+        shows_progress: standard error is a terminal that can move its cursor.
     """
 
     out: Console
@@ -56,7 +55,7 @@ class Screen:
     @classmethod
     @functools.cache
     def of_process(cls) -> Screen:
-        """The screen of this process."""
+        """Return the screen of this process."""
         stdout: TextIO | None = sys.stdout
         stderr: TextIO | None = sys.stderr
         _tolerate(stdout)
@@ -65,15 +64,15 @@ class Screen:
         return cls(out, err, _is_terminal(stdout), _is_terminal(stderr) and not err.is_dumb_terminal)
 
     def fail(self, message: str) -> None:
-        """Say what went wrong, in one line on standard error."""
+        """Print an error as one line on standard error."""
         self._say("error:", "bold red", message)
 
     def warn(self, message: str) -> None:
-        """Say what deserves a look, in one line on standard error."""
+        """Print a warning as one line on standard error."""
         self._say("warning:", "bold yellow", message)
 
     def note(self, message: str) -> None:
-        """Say what happens, in one line on standard error."""
+        """Print a log message as one line on standard error."""
         self._print(Text(printable(message), style="dim"))
 
     def _say(self, kind: str, style: str, message: str) -> None:
@@ -82,12 +81,12 @@ class Screen:
     def _print(self, line: Text) -> None:
         try:
             self.err.print(line, soft_wrap=True)
-        except OSError:  # nobody reads standard error any more: that is no reason to fail
+        except OSError:  # standard error is closed: not a reason to fail
             _silence(sys.stderr)
 
 
 def silence_stdout() -> None:
-    """Let nothing more reach standard output, whose reader has left; else the interpreter complains at its end."""
+    """Discard further output after the reader closed the pipe; else the interpreter complains at exit."""
     _silence(sys.stdout)
 
 
@@ -100,7 +99,7 @@ def _silence(stream: TextIO | None) -> None:
 
 
 def _tolerate(stream: TextIO | None) -> None:
-    """Let a stream replace what its encoding lacks, instead of failing."""
+    """Replace characters that the stream's encoding lacks, instead of failing."""
     if isinstance(stream, io.TextIOWrapper):
         stream.reconfigure(errors="replace")
 

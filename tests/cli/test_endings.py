@@ -54,7 +54,7 @@ def test_a_signal_ends_a_crawl_at_once(asking: Asking, number: signal.Signals, c
     eventually(lambda: fake_of(cli).open_connections == 0)
 
 
-def test_ctrl_c_while_a_rate_limit_pauses(asking: Asking) -> None:
+def test_ctrl_c_ends_a_rate_limit_pause(asking: Asking) -> None:
     cli = asking(1000)
     fake_of(cli).fail(Fault.business(429, retry_after=60), times=None)
     with cli.start("count") as process:
@@ -63,7 +63,7 @@ def test_ctrl_c_while_a_rate_limit_pauses(asking: Asking) -> None:
     assert (outcome.code, outcome.out, outcome.err) == (130, "", "")
 
 
-def test_ctrl_c_while_nobody_reads_a_full_pipe(asking: Asking) -> None:
+def test_ctrl_c_ends_a_crawl_whose_pipe_is_full(asking: Asking) -> None:
     cli = asking(5000)
     with cli.start("tracks") as process:
         eventually(lambda: len(fake_of(cli).requests) >= 30)
@@ -76,7 +76,7 @@ def test_ctrl_c_while_nobody_reads_a_full_pipe(asking: Asking) -> None:
         assert process.stderr.read() == b""
 
 
-def test_a_slow_reader_stops_no_requests(asking: Asking) -> None:
+def test_a_slow_reader_does_not_time_out_requests(asking: Asking) -> None:
     cli = asking(10_000, latency=0.05)
     with cli.start("tracks", "--timeout", "0.5", "--attempts", "1") as process:
         eventually(lambda: len(fake_of(cli).requests) >= 20)
@@ -86,7 +86,7 @@ def test_a_slow_reader_stops_no_requests(asking: Asking) -> None:
 
 
 @pytest.mark.parametrize("format", ["jsonl", "table"])
-def test_a_reader_that_leaves_ends_the_crawl_in_silence(asking: Asking, format: str) -> None:  # noqa: A002
+def test_a_closed_pipe_ends_the_crawl_without_an_error(asking: Asking, format: str) -> None:  # noqa: A002
     cli = asking(100_000)
     with (
         cli.start("tracks", "--format", format) as process,
@@ -101,7 +101,7 @@ def test_a_reader_that_leaves_ends_the_crawl_in_silence(asking: Asking, format: 
     assert len(fake_of(cli).requests) < 500
 
 
-def test_a_reader_that_leaves_is_noticed_before_the_next_page(asking: Asking) -> None:
+def test_a_closed_pipe_ends_the_crawl_before_the_next_page_arrives(asking: Asking) -> None:
     cli = asking(1000)
     fake_of(cli).fail(Fault.stall(), page=2, times=None)
     with cli.start("tracks") as process:
@@ -114,7 +114,7 @@ def test_a_reader_that_leaves_is_noticed_before_the_next_page(asking: Asking) ->
 
 
 @pytest.mark.parametrize("command", ["--help", "count"])
-def test_nobody_reads_a_short_answer(asking: Asking, command: str) -> None:
+def test_a_closed_standard_output_is_no_error(asking: Asking, command: str) -> None:
     cli = asking(10)
     reading, writing = os.pipe()
     os.close(reading)
@@ -123,7 +123,7 @@ def test_nobody_reads_a_short_answer(asking: Asking, command: str) -> None:
     assert (outcome.code, outcome.err) == (0, "")
 
 
-def test_nobody_reads_the_errors(cli: Cli) -> None:
+def test_a_closed_standard_error_keeps_the_exit_code(cli: Cli) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     outcome = cli("count", stderr=writing)
@@ -138,7 +138,7 @@ def test_a_full_disk_is_an_error_of_one_line(asking: Asking) -> None:
     assert outcome == Outcome(1, "", "jogg-async: error: No space left on device\n")
 
 
-def test_a_pipe_that_does_not_block(asking: Asking) -> None:
+def test_a_non_blocking_pipe_gets_every_track(asking: Asking) -> None:
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     with asking(3000).start("tracks", stdout=writing) as process, os.fdopen(reading, "rb") as pipe:

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import inspect
 import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from jogg_async import errors
-from jogg_async.cli.failure import EXIT_CODES, exit_code_of, told
+from jogg_async import JoggSession, RetryPolicy, errors
+from jogg_async.cli.failure import EXIT_CODES, exit_code_of, message_of
 from jogg_async.testing import Fault
 
 from .processes import PIPES, ended, ended_together, fake_of, started
@@ -24,7 +25,7 @@ FAULTS: list[tuple[Fault, int, str]] = [
     (Fault.business(10105), 3, "Check the key in JOGG_API_KEY."),
     (Fault.business(40000), 2, "--genre and --mood"),
     (Fault.business(10104), 1, "10104"),
-    (Fault.business(429, retry_after=4000), 4, "go on with --start-page 3"),
+    (Fault.business(429, retry_after=4000), 4, "continue with --start-page 3"),
     (Fault.business(50000, retry_after=4000), 5, "--start-page 3"),
     (Fault.raw(b"{"), 6, "page=3"),
     (Fault.wrong_types(), 6, "--on-invalid skip"),
@@ -44,7 +45,7 @@ def test_an_error_is_one_line_and_what_came_before_was_printed(asking: Asking) -
         assert outcome.out.count("\n") == 200
 
 
-def test_no_connection(asking: Asking) -> None:
+def test_a_refused_connection_exits_with_5(asking: Asking) -> None:
     cli = asking(10)
     outcome = cli("count", "--attempts", "1", "--base-url", "http://127.0.0.1:9")
     assert (outcome.code, outcome.err.count("\n"), outcome.out) == (5, 1, "")
@@ -52,7 +53,7 @@ def test_no_connection(asking: Asking) -> None:
 
 USAGE: list[tuple[list[str], str]] = [
     (["tracks", "--page-size", "0"], "--page-size must be a whole number from 1 to 100, not 0"),
-    (["tracks", "--start-page=5", "--end-page=3"], "--end-page (3) must not be before --start-page (5)"),
+    (["tracks", "--start-page=5", "--end-page=3"], "--end-page must not be before the first page (5), not 3"),
     (["tracks", "--concurrency", "0"], "--concurrency must be"),
     (["tracks", "--limit", "many"], "--limit"),
     (["tracks", "--on-drift", "panic"], "--on-drift"),
@@ -65,7 +66,7 @@ USAGE: list[tuple[list[str], str]] = [
 ]
 
 
-def test_usage(cli: Cli) -> None:
+def test_invalid_options_exit_with_2_and_are_named(cli: Cli) -> None:
     cli.env = {"JOGG_API_KEY": "a-key"}
     # In one process, since most of the time would go into starting the others.
     code = f"from jogg_async.cli.app import run; print(*(run(arguments) for arguments in {[a for a, _ in USAGE]}))"
@@ -77,7 +78,7 @@ def test_usage(cli: Cli) -> None:
         assert says in line
 
 
-def test_no_key(cli: Cli) -> None:
+def test_a_missing_or_blank_key_exits_with_2(cli: Cli) -> None:
     outcome = cli("count")
     assert outcome.code == 2
     assert "JOGG_API_KEY" in outcome.err
@@ -86,7 +87,7 @@ def test_no_key(cli: Cli) -> None:
 
 
 @pytest.mark.parametrize(("policy", "code"), [("warn", 0), ("raise", 7), ("ignore", 0), ("recrawl", 0)])
-def test_a_catalogue_that_changes(asking: Asking, policy: str, code: int) -> None:
+def test_on_drift_decides_the_exit_code_of_a_changed_catalogue(asking: Asking, policy: str, code: int) -> None:
     cli = asking(50)
     fake_of(cli).mutate_after(2, lambda catalogue: catalogue.insert())
     outcome = cli("tracks", "--page-size=10", "--concurrency=1", "--on-drift", policy)
@@ -96,23 +97,23 @@ def test_a_catalogue_that_changes(asking: Asking, policy: str, code: int) -> Non
     assert len(outcome.out.splitlines()) >= 50
 
 
-def test_records_passed_over_are_counted(asking: Asking) -> None:
+def test_skipped_records_are_counted_in_a_warning(asking: Asking) -> None:
     cli = asking(30)
     fake_of(cli).fail(Fault.wrong_types(record=None), page=2)
     outcome = cli("tracks", "--page-size=10", "--on-invalid=skip")
     assert (outcome.code, outcome.out.count("\n")) == (0, 20)
-    assert "passed over, since they are no tracks: 10;" in outcome.err
+    assert "invalid records skipped: 10;" in outcome.err
     assert outcome.err.count("\n") == 1
 
 
-def test_every_error_has_a_documented_code_and_speaks_of_options() -> None:
+def test_every_error_has_a_documented_exit_code_and_names_options() -> None:
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.JoggError)]
     for kind in kinds:
         error: Any = kind("it failed")
         error.page = 7
         assert exit_code_of(error) in EXIT_CODES
         if kind is not errors.SessionClosedError:  # the command line never meets it
-            assert not re.search(r"error\.page|on_\w+=|base_url|JoggSession", told(error))
+            assert not re.search(r"error\.page|on_\w+=|base_url|JoggSession", message_of(error))
 
 
 def test_the_service_cannot_write_on_the_terminal(asking: Asking) -> None:
@@ -122,6 +123,25 @@ def test_the_service_cannot_write_on_the_terminal(asking: Asking) -> None:
     assert (outcome.code, outcome.err.count("\n")) == (3, 1)
     assert "\x1b" not in outcome.err
     assert "[red]way" in outcome.err
+
+
+def test_the_programs_help_tells_how_to_try_it_without_a_key(cli: Cli) -> None:
+    for outcome in (cli("--help"), cli()):
+        assert (outcome.code, outcome.err) == (0, "")
+        assert "Try it without a key: jogg-async tracks --demo\n" in outcome.out
+
+
+def test_a_missing_key_points_to_the_demo(cli: Cli) -> None:
+    assert "set the environment variable JOGG_API_KEY, or try --demo." in cli("count").err
+
+
+def test_help_shows_the_librarys_defaults(cli: Cli) -> None:
+    text = re.sub(r"[\s│]+", " ", cli("tracks", "--help").out)
+    session, tracks = (inspect.signature(f).parameters for f in (JoggSession, JoggSession.tracks))
+    assert f"at most. [default: {RetryPolicy().attempts}]" in text
+    assert f"1 to 100. [default: {tracks['page_size'].default}]" in text
+    assert f"1 or more. [default: {session['concurrency'].default}]" in text
+    assert f"one attempt. [default: {session['timeout'].default}]" in text
 
 
 def test_help_names_the_codes_and_needs_no_key(cli: Cli) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import json
@@ -8,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from jogg_async import Track
-from jogg_async.cli.formats import Layout, minutes
+from jogg_async.cli.formats import Layout
 from jogg_async.cli.terminal import escaped, printable
+from jogg_async.testing import Fault
 
-from .processes import fake_of
+from .processes import ended_together, fake_of
 
 if TYPE_CHECKING:
+    from jogg_async.testing import SeenRequest
+
     from .conftest import Asking
 
 ODD: list[dict[str, Any]] = [
@@ -45,9 +49,9 @@ def test_csv_reads_back(asking: Asking) -> None:
     assert [{name: row[name] for name in known} for row in rows] == [
         {name: "" if row[name] is None else str(row[name]) for name in known} for row in ODD
     ]
-    assert [json.loads(row["extra"]) for row in rows] == [
-        {name: value for name, value in row.items() if name not in known} for row in ODD
-    ]
+    extras = [{name: value for name, value in row.items() if name not in known} for row in ODD]
+    assert [json.loads(row["extra"]) if row["extra"] else {} for row in rows] == extras
+    assert rows[0]["extra"] == ""
 
 
 def test_a_table_in_a_pipe_cuts_nothing(asking: Asking) -> None:
@@ -80,12 +84,39 @@ def test_output_is_utf_8_whatever_the_locale(asking: Asking, format: str) -> Non
 
 def test_options_reach_the_service(asking: Asking) -> None:
     cli = asking(2500)
-    options = ("--genre=Corporate", "--mood", "calm", "--page-size=10", "--start-page=2", "--end-page=3", "--unordered")
+    options = ("--genre=Corporate", "--mood", "calm", "--page-size=10", "--start-page=2", "--end-page=3")
     outcome = cli("tracks", *options, "--concurrency", "2", "--on-drift", "ignore")
     wanted = fake_of(cli).catalogue.filtered(genre="Corporate", mood="calm")[10:30]
-    assert sorted(json.loads(line)["id"] for line in outcome.out.splitlines()) == sorted(row["id"] for row in wanted)
+    assert [json.loads(line)["id"] for line in outcome.out.splitlines()] == [row["id"] for row in wanted]
     assert sorted(page or 0 for page in fake_of(cli).pages) == [2, 3]
     assert {(seen.query["genre"], seen.query["mood"]) for seen in fake_of(cli).requests} == {("Corporate", "calm")}
+
+
+@pytest.mark.parametrize(("options", "pages"), [((), [1, 2, 3]), (("--unordered",), [1, 3, 2])])
+def test_unordered_prints_pages_as_they_arrive(asking: Asking, options: tuple[str, ...], pages: list[int]) -> None:
+    async def delay_page_2(seen: SeenRequest) -> None:
+        if seen.page == 2:
+            await asyncio.sleep(1.0)
+
+    cli = asking(30)
+    fake_of(cli).on_request = delay_page_2
+    outcome = cli("tracks", "--page-size=10", *options)
+    ids = [json.loads(line)["id"] for line in outcome.out.splitlines()]
+    assert ids == [row["id"] for page in pages for row in fake_of(cli).catalogue[page * 10 - 10 : page * 10]]
+
+
+def test_attempts_and_timeout_reach_the_session(asking: Asking) -> None:
+    failing, stalling = asking(10), asking(10)
+    fake_of(failing).fail(Fault.business(50000), times=None)
+    fake_of(stalling).fail(Fault.stall(), times=None)
+    with (
+        failing.start("count", "--attempts=2") as first,
+        stalling.start("count", "--attempts=1", "--timeout=0.2") as second,
+    ):
+        outcomes = ended_together((first, second))
+    assert [outcome.code for outcome in outcomes] == [5, 5]
+    assert [len(fake_of(cli).requests) for cli in (failing, stalling)] == [2, 1]
+    assert "0.2 s" in outcomes[1].err
 
 
 def test_a_limit_asks_for_no_page_beyond_it(asking: Asking) -> None:
@@ -94,21 +125,13 @@ def test_a_limit_asks_for_no_page_beyond_it(asking: Asking) -> None:
     assert sorted(page or 0 for page in fake_of(cli).pages) == [1, 2]
 
 
-def test_count(asking: Asking) -> None:
+def test_count_prints_the_number_of_tracks(asking: Asking) -> None:
     cli = asking(2500)
     assert cli("count").out == "2500\n"
     assert cli("count", "--mood", "Calm").out == f"{len(fake_of(cli).catalogue.filtered(mood='Calm'))}\n"
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(None, ""), (0, "0:00"), (9, "0:09"), (60, "1:00"), (187, "3:07"), (6000, "100:00"), (-61, "-1:01")],
-)
-def test_minutes(seconds: int | None, text: str) -> None:
-    assert minutes(seconds) == text
-
-
-def test_what_a_terminal_might_obey_is_replaced() -> None:
+def test_control_characters_are_replaced_or_escaped() -> None:
     assert printable("a\tb\x1b[2J\x9b\u202ec\u2028é音🎵") == "a�b�[2J��c�é音🎵"
     assert escaped('{"a":"\x9b\x7f"}\n') == '{"a":"\\u009b\\u007f"}\n'
 

@@ -29,7 +29,7 @@ def announced(process: subprocess.Popen[bytes]) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-async def test_serves_until_a_signal_ends_it_well(cli: Cli, number: signal.Signals) -> None:
+async def test_serve_runs_until_a_signal_and_exits_with_0(cli: Cli, number: signal.Signals) -> None:
     with cli.start("serve", "--demo", "--tracks=30", "--seed=5") as process:
         variables = announced(process)
         async with JoggSession(variables["JOGG_API_KEY"], base_url=variables["JOGG_BASE_URL"]) as jogg:
@@ -40,7 +40,7 @@ async def test_serves_until_a_signal_ends_it_well(cli: Cli, number: signal.Signa
     assert names == [row["name"] for row in FakeJogg(30, seed=5).catalogue]
 
 
-def test_another_process_finds_it_by_the_variables(cli: Cli) -> None:
+def test_the_variables_that_serve_prints_lead_to_it(cli: Cli) -> None:
     with cli.start("serve", "--rate-limit=20", "--burst=2", "--error-rate=0.1", "--latency=0.01", "-v") as process:
         cli.env = announced(process)
         outcome = cli("tracks", "--limit=400", "--verbose")
@@ -54,7 +54,7 @@ def test_another_process_finds_it_by_the_variables(cli: Cli) -> None:
     assert "GET /v2/musics?page_size=100&page=4\n" in served.err
 
 
-def test_a_port_that_is_taken(cli: Cli) -> None:
+def test_serve_on_a_taken_port_is_an_error_of_one_line(cli: Cli) -> None:
     with FakeJogg() as fake:
         outcome = cli("serve", "--port", fake.url.rpartition(":")[2])
     assert (outcome.code, outcome.err.count("\n")) == (1, 1)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import re
 import subprocess
 import sys
@@ -71,7 +72,7 @@ def test_rows_show_as_pages_arrive(asking: Asking, on_terminal: OnTerminal) -> N
     assert "Fetching" not in "".join(displayed(terminal.raw))
 
 
-def test_progress_beside_a_pipe(asking: Asking, on_terminal: OnTerminal) -> None:
+def test_the_bar_shows_while_standard_output_is_a_pipe(asking: Asking, on_terminal: OnTerminal) -> None:
     cli = asking(400, latency=0.1, rate_limit=RateLimit(100, burst=2, retry_after=1.0))
     with on_terminal(cli, "tracks", "--limit=300", stdout=subprocess.PIPE) as terminal:
         assert terminal.process.stdout is not None
@@ -82,7 +83,26 @@ def test_progress_beside_a_pipe(asking: Asking, on_terminal: OnTerminal) -> None
     assert "".join(displayed(terminal.raw)) == ""
 
 
-def test_a_table_without_progress(asking: Asking, on_terminal: OnTerminal) -> None:
+def test_the_bar_ends_at_the_number_of_tracks_asked_for(asking: Asking, on_terminal: OnTerminal) -> None:
+    runs = {
+        ("--limit=130",): b"130/130 tracks",
+        ("--start-page=4",): b"50/50 tracks",
+        ("--end-page=2",): b"200/200 tracks",
+        ("--start-page=2", "--end-page=3", "--limit=150"): b"150/150 tracks",
+    }
+    with contextlib.ExitStack() as stack:
+        cli = asking(350)
+        terminals = {
+            shown: stack.enter_context(on_terminal(cli, "tracks", *options, stdout=subprocess.DEVNULL))
+            for options, shown in runs.items()
+        }
+        for shown, terminal in terminals.items():
+            assert terminal.wait() == 0
+            assert shown in terminal.raw
+            assert b"/350 tracks" not in terminal.raw
+
+
+def test_no_bar_where_standard_error_is_no_terminal(asking: Asking, on_terminal: OnTerminal) -> None:
     with on_terminal(asking(20), "tracks", stderr=subprocess.PIPE) as terminal:
         assert terminal.wait() == 0
         assert terminal.process.stderr is not None
@@ -91,7 +111,7 @@ def test_a_table_without_progress(asking: Asking, on_terminal: OnTerminal) -> No
     assert b"Fetching" not in terminal.raw
 
 
-def test_a_terminal_that_cannot_move_its_cursor(asking: Asking, on_terminal: OnTerminal) -> None:
+def test_a_dumb_terminal_gets_no_escape_sequences(asking: Asking, on_terminal: OnTerminal) -> None:
     cli = asking(20, latency=0.2)
     cli.env = {"TERM": "dumb"}
     with on_terminal(cli, "tracks") as terminal:
@@ -104,7 +124,7 @@ ODD = "\x1b[2J\x1b]0;\x07[bold red]x[/]\x9b3m\r\n\u202e:smile:音楽"
 
 
 @pytest.mark.parametrize("format", ["table", "jsonl", "csv"])
-def test_a_terminal_obeys_no_track(asking: Asking, on_terminal: OnTerminal, format: str) -> None:  # noqa: A002
+def test_tracks_cannot_control_the_terminal(asking: Asking, on_terminal: OnTerminal, format: str) -> None:  # noqa: A002
     cli = asking([{"id": 1, "name": ODD, "music_url": "https://host/\x1b\\\x9bx", "note": "\x9b"}])
     with on_terminal(cli, "tracks", "--format", format, size=(24, 240), stderr=subprocess.PIPE) as terminal:
         assert terminal.wait() == 0
@@ -116,7 +136,7 @@ def test_a_terminal_obeys_no_track(asking: Asking, on_terminal: OnTerminal, form
     assert "音楽" in plain
 
 
-def test_addresses_can_be_clicked_though_they_are_cut(asking: Asking, on_terminal: OnTerminal) -> None:
+def test_cut_urls_can_be_clicked(asking: Asking, on_terminal: OnTerminal) -> None:
     address = f"https://host/{'x' * 100}.mp3"
     with on_terminal(asking([{"id": 1, "name": "Long", "music_url": address}]), "tracks") as terminal:
         assert terminal.wait() == 0
@@ -124,7 +144,7 @@ def test_addresses_can_be_clicked_though_they_are_cut(asking: Asking, on_termina
     assert displayed(terminal.raw)[1].endswith("x…")
 
 
-def test_a_terminal_of_ascii(asking: Asking, on_terminal: OnTerminal) -> None:
+def test_an_ascii_terminal_gets_replacement_characters(asking: Asking, on_terminal: OnTerminal) -> None:
     cli = asking([{"id": 1, "name": "Café 音楽", "music_url": "https://host/" + "x" * 100}], latency=0.3)
     cli.env = {"PYTHONIOENCODING": "ascii"}
     with on_terminal(cli, "tracks") as terminal:
@@ -147,7 +167,7 @@ def test_log_warning_and_error_stand_above_the_progress(asking: Asking, on_termi
 
 
 @pytest.mark.parametrize("streams", [{}, {"stderr": subprocess.DEVNULL}], ids=["progress", "no-progress"])
-def test_ctrl_c_though_the_terminal_takes_nothing(
+def test_ctrl_c_ends_a_crawl_whose_terminal_does_not_read(
     asking: Asking, on_terminal: OnTerminal, streams: dict[str, Any]
 ) -> None:
     with on_terminal(asking(5000), "tracks", **streams) as terminal:
@@ -159,7 +179,7 @@ def test_ctrl_c_though_the_terminal_takes_nothing(
         assert time.monotonic() - before < 4
 
 
-def test_count_in_a_terminal(cli: Cli, on_terminal: OnTerminal) -> None:
+def test_count_prints_to_a_terminal(cli: Cli, on_terminal: OnTerminal) -> None:
     with on_terminal(cli, "count", "--demo") as terminal:
         assert terminal.wait() == 0
     assert displayed(terminal.raw) == ["2500"]

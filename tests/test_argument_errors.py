@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from jogg_async import AuthenticationError, ConfigurationError, JoggSession, RetryPolicy
+from jogg_async.errors import ArgumentError
+
+
+def session(**settings: Any) -> JoggSession:
+    return JoggSession("a-key", **settings)
+
+
+BAD_ARGUMENTS: list[tuple[str, Callable[[], object]]] = [
+    ("concurrency", lambda: session(concurrency=0)),
+    ("timeout", lambda: session(timeout=0)),
+    ("base_url", lambda: session(base_url="http://host")),
+    ("page_size", lambda: session().tracks(page_size=101)),
+    ("start_page", lambda: session().tracks(start_page=0)),
+    ("end_page", lambda: session().tracks(start_page=5, end_page=3)),
+    ("limit", lambda: session().tracks(limit=-1)),
+    ("concurrency", lambda: session().tracks(concurrency=0)),
+    ("on_drift", lambda: session().tracks(on_drift="panic")),  # type: ignore[arg-type]
+    ("attempts", lambda: RetryPolicy(attempts=0)),
+    ("wait_max", lambda: RetryPolicy(wait_max=-1)),
+]
+
+
+@pytest.mark.parametrize(("argument", "call"), BAD_ARGUMENTS)
+async def test_an_error_about_an_argument_holds_its_name(argument: str, call: Callable[[], object]) -> None:
+    with pytest.raises(ValueError, match=f"^{argument} ") as caught:
+        call()
+    error = caught.value
+    assert isinstance(error, ArgumentError | ConfigurationError)
+    twin = pickle.loads(pickle.dumps(error))
+    assert (type(twin), str(twin), twin.argument) == (type(error), str(error), argument)
+
+
+def test_an_address_from_the_environment_is_no_argument(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JOGG_BASE_URL", "http://host")
+    with pytest.raises(ConfigurationError, match=r"^JOGG_BASE_URL is plain http") as caught:
+        session()
+    assert caught.value.argument is None
+
+
+def test_the_summary_is_the_text_without_the_advice() -> None:
+    error = AuthenticationError("no such key", code=10105)
+    error.asked, error.attempts = "GET https://host/v2/musics", 1
+    assert error.summary == "GET https://host/v2/musics failed: no such key (code 10105)."
+    assert str(error) == f"{error.summary} {error.advice}"
