@@ -1,13 +1,13 @@
-"""An envelope's data to a `Page`, through cattrs: fast where all is well, exact about the place where it is not.
+"""Structure the data of a response as a `Page` with cattrs.
 
-Two converters. The fast one has a single hook, for the page, and none for a field: msgspec checks the documented fields
-in C, and a loop keeps those that this version does not know. Only when that loop stumbles does the exact one structure
-the same data again, field by field with cattrs' detailed validation, to say which value is wrong.
+Two converters. The fast one has a single hook, for the page: msgspec checks types in C while it parses, and a loop
+fills the tracks. Where it meets a value that it does not take, the exact converter structures the same data again,
+field by field with cattrs' detailed validation, and names the wrong value.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeVar, cast
 
 import attrs
@@ -15,14 +15,13 @@ import cattrs
 import msgspec
 from cattrs.gen import make_dict_structure_fn, override
 
-from ._shape import HIGH, LOW, Documented, Record, Success
+from ._shape import HIGH, LOW, SCHEMA, Data, Envelope, Record, Success
 from .errors import DecodeError, shown
-from .models import NO_FIELDS, Fields, InvalidRecord, Page, Pagination, Track
+from .models import DOCUMENTED, NO_FIELDS, Fields, InvalidRecord, Page, Pagination, Track
 
 _EXACT_FLOAT = 2**53
 _DEPTH = 100
 _T = TypeVar("_T")
-_KNOWN = frozenset(("id", "name", "music_url", "duration"))
 
 
 @attrs.define
@@ -42,33 +41,30 @@ class Decoded:
     invalid: tuple[InvalidRecord, ...] = ()
 
 
-class _StumbleError(Exception):
-    """The fast loop met a value that it does not take."""
-
-
 def decode_page(envelope: Success, number: int, *, skip_invalid: bool) -> Decoded:
-    """The page that an envelope holds.
+    """Return the page that an envelope holds.
 
     Args:
-        envelope: that of a success.
-        number: the page asked for, for errors and invalid records.
-        skip_invalid: pass over records that are no tracks, instead of raising.
+        envelope: envelope of a success.
+        number: the requested page, for errors and invalid records.
+        skip_invalid: skip records that are no tracks, instead of raising.
 
     Raises:
         DecodeError: a value has a wrong type, with its path and rendering.
     """
-    try:
-        page = _fast.structure(envelope, Page)
-    except _StumbleError:
-        return _decode_exactly(envelope, number, skip_invalid)
-    return Decoded(page, None, len(page.tracks))
-
-
-def _structure_page(envelope: Success, _: type[Page]) -> Page:
     data = envelope.data
-    if not isinstance(data, Documented):
-        return _structure_loosely(envelope)
-    tracks = _documented_tracks(data.music or ())
+    if isinstance(data, Data):
+        page = _fast.structure(envelope, Page)
+        return Decoded(page, None, len(page.tracks))
+    return _decode_exactly(data, envelope.rid, number, skip_invalid)
+
+
+def _structure_page(envelope: Envelope[Data], _: type[Page]) -> Page:
+    data = envelope.data
+    records = data.music or ()
+    tracks = _tracks(records)
+    if data.extra is not None:
+        _add_extra(tracks, records, data.extra)
     numbers = data.pagination
     if numbers is None:
         return Page(tracks, _NO_PAGINATION, envelope.rid)
@@ -88,7 +84,7 @@ class _Thawed(Track):
 _blank: Final = cast("Callable[[], Any]", _Thawed)
 
 
-def _documented_tracks(records: Iterable[Record]) -> tuple[Track, ...]:
+def _tracks(records: Iterable[Record]) -> tuple[Track, ...]:
     # What Track's own __init__ does, in a quarter of its time: the interpreter stores in an object of a plain class
     # without a call, and a frozen one is not a plain one.
     tracks: list[Track] = []
@@ -104,59 +100,33 @@ def _documented_tracks(records: Iterable[Record]) -> tuple[Track, ...]:
     return tuple(tracks)
 
 
-def _structure_loosely(envelope: Success) -> Page:
-    """A page with fields that this version does not know."""
-    data = _untyped(envelope)
-    rows = data.get("music")
-    if rows is None:
-        tracks: tuple[Track, ...] = ()
-    elif type(rows) is list:
-        tracks = _tracks(cast("list[dict[str, Any]]", rows))
-    else:
-        raise _StumbleError
-    return Page(tracks, _pagination(data.get("pagination")), envelope.rid)
+def _add_extra(tracks: Iterable[Track], records: Iterable[Record], extra: Any) -> None:
+    # msgspec makes a dict of the undocumented fields of each record in C, without those that the record does not have.
+    found: list[dict[str, Any]] = msgspec.to_builtins(msgspec.convert(records, extra, from_attributes=True))
+    for track, fields in zip(tracks, found, strict=True):
+        if fields:
+            _set_extra(track, Fields(fields))
 
 
-def _untyped(envelope: Success) -> dict[str, Any]:
+_set_extra: Final = cast("Any", Track.extra).__set__
+_NO_PAGINATION: Final = Pagination()
+
+
+# The exact way: cattrs' generated code, one strict hook a type, errors with their place.
+
+
+def _untyped(raw: msgspec.Raw, rid: str | None) -> dict[str, Any]:
     try:
-        data: dict[str, Any] = msgspec.json.decode(cast("msgspec.Raw", envelope.data))
+        data: dict[str, Any] = msgspec.json.decode(raw)
     except RecursionError:
-        raise DecodeError("the answer's JSON is nested too deep", rid=envelope.rid) from None
+        raise DecodeError("the answer's JSON is nested too deep", rid=rid) from None
     except ValueError as fault:
-        raise DecodeError(f"the answer is not JSON ({fault})", rid=envelope.rid) from None
+        raise DecodeError(f"the answer is not JSON ({fault})", rid=rid) from None
     return data
 
 
-def _tracks(rows: list[dict[str, Any]]) -> tuple[Track, ...]:
-    tracks: list[Track] = []
-    add = tracks.append
-    for row in rows:
-        if type(row) is not dict:
-            raise _StumbleError
-        get = row.get
-        id, name, url, duration = get("id"), get("name"), get("music_url"), get("duration")
-        if (
-            type(id) is not int
-            or not LOW <= id <= HIGH
-            or (type(name) is not str and name is not None)
-            or (type(url) is not str and url is not None)
-            or (duration is not None and (type(duration) is not int or not LOW <= duration <= HIGH))
-        ):
-            raise _StumbleError
-        add(Track(id, name, url, duration, NO_FIELDS if row.keys() <= _KNOWN else _extra(row)))
-    return tuple(tracks)
-
-
-def _extra(row: dict[str, Any]) -> Mapping[str, Any]:
-    extra = _unknown(row)
-    for value in extra.values():
-        if type(value) is not str and not _representable(value):
-            raise _StumbleError
-    return Fields(extra)
-
-
 def _unknown(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in row.items() if name not in _KNOWN}
+    return {name: value for name, value in row.items() if name not in DOCUMENTED}
 
 
 def _representable(value: Any, depth: int = 0) -> bool:
@@ -168,25 +138,6 @@ def _representable(value: Any, depth: int = 0) -> bool:
     inner = cast("list[Any] | dict[str, Any]", value)
     each = inner.values() if isinstance(inner, dict) else inner
     return depth < _DEPTH and all(_representable(one, depth + 1) for one in each)
-
-
-def _pagination(data: dict[str, Any] | None) -> Pagination:
-    if data is None:
-        return _NO_PAGINATION
-    if type(data) is not dict:
-        raise _StumbleError
-    numbers = [data.get(name) for name in _PAGINATION]
-    for number in numbers:
-        if number is not None and (type(number) is not int or not LOW <= number <= HIGH):
-            raise _StumbleError
-    return Pagination(*numbers)
-
-
-_NO_PAGINATION: Final = Pagination()
-_PAGINATION: Final = tuple(field.name for field in attrs.fields(Pagination))
-
-
-# The exact way: cattrs' generated code, one strict hook a type, errors with their place.
 
 
 def _strict_int(value: Any, _: type[int]) -> int:
@@ -229,8 +180,8 @@ def _exact_pagination(data: Any, _: type[Pagination]) -> Pagination:
     return pagination
 
 
-def _decode_exactly(envelope: Success, number: int, skip_invalid: bool) -> Decoded:
-    data, rid = _untyped(envelope), envelope.rid
+def _decode_exactly(raw: msgspec.Raw, rid: str | None, number: int, skip_invalid: bool) -> Decoded:
+    data = _untyped(raw, rid)
     rows: list[Any] = [] if data.get("music") is None else data["music"]
     if not isinstance(rows, list):
         raise _located(_unlike(rows, "a list"), "$.data.music", rid)
@@ -248,6 +199,7 @@ def _decode_exactly(envelope: Success, number: int, skip_invalid: bool) -> Decod
             if not skip_invalid:
                 raise
             invalid.append(InvalidRecord(number, place, error.args[0], row))
+    SCHEMA.learn(track.extra for track in tracks)
     page = Page(tuple(tracks), pagination or _NO_PAGINATION, rid)
     return Decoded(page, tuple(places) if invalid else None, len(rows), tuple(invalid))
 

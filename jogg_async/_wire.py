@@ -18,7 +18,7 @@ import msgspec
 
 from ._coding import plain
 from ._secret import redacted, redacted_bytes
-from ._shape import HIGH, LOW, Documented, Envelope, Success
+from ._shape import HIGH, LOW, SCHEMA, Envelope, Success
 from .errors import (
     APIError,
     AuthenticationError,
@@ -65,8 +65,7 @@ class Answer:
     body: bytes
 
 
-_documented: Final = msgspec.json.Decoder(Envelope[Documented])
-_undocumented: Final = msgspec.json.Decoder(Envelope[msgspec.Raw])
+_raw: Final = msgspec.json.Decoder(Envelope[msgspec.Raw])
 
 
 def read_envelope(answer: Answer, now: float, key: str = "") -> Success:
@@ -104,11 +103,11 @@ def _is_text(body: bytes) -> bool:
 
 def _success(body: bytes) -> Success | None:
     try:
-        return _documented.decode(body)
+        return SCHEMA.decode(body)
     except (ValueError, RecursionError):
         pass
     try:
-        envelope = _undocumented.decode(body)
+        envelope = _raw.decode(body)
     except (ValueError, RecursionError):
         return None
     return envelope if memoryview(envelope.data)[:1].tobytes() == b"{" else None

@@ -1,71 +1,103 @@
-"""What the service answers, as plain values: frozen, slotted, hashable attrs classes."""
+"""Tracks and pages as frozen, slotted, hashable attrs classes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NoReturn, cast
 
 import attrs
 
 __all__ = ["InvalidRecord", "Page", "Pagination", "Track"]
 
 
-class Fields(Mapping[str, Any]):
-    """Unknown fields: a read-only mapping that, unlike `types.MappingProxyType`, pickles and copies."""
+class Fields(dict[str, Any]):
+    """Read-only `dict` of undocumented fields.
 
-    __slots__ = ("_values",)
+    A `dict`, because `json`, `attrs.asdict`, msgspec and FastAPI encode no other mapping.
+    """
 
-    def __init__(self, values: dict[str, Any]) -> None:
-        self._values = values
+    __slots__ = ()
 
-    def __getitem__(self, name: str) -> Any:
-        return self._values[name]
+    def _refuse(self, *_: object, **__: object) -> NoReturn:
+        raise TypeError("the extra fields of a track are read-only; dict(track.extra) is a copy that can be changed")
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    clear = pop = popitem = setdefault = update = _refuse  # pyright: ignore[reportAssignmentType]
 
-    def __len__(self) -> int:
-        return len(self._values)
-
-    def __repr__(self) -> str:
-        return repr(self._values)
+    def __reduce__(self) -> str | tuple[type[Fields], tuple[dict[str, Any]]]:
+        return "NO_FIELDS" if self is NO_FIELDS else (Fields, (dict(self),))
 
 
-NO_FIELDS: Mapping[str, Any] = Fields({})
-"""The `Track.extra` of a track without unknown fields: one for all, so that a million tracks share it."""
+NO_FIELDS: Final = Fields()
+"""The `Track.extra` of a track without undocumented fields, shared by all of them."""
+
+
+def _read_only(extra: Mapping[str, Any]) -> Mapping[str, Any]:
+    if type(extra) is Fields:
+        return extra
+    if documented := sorted(DOCUMENTED & extra.keys()):
+        raise ValueError(f"extra must not name the documented field {documented[0]!r}")
+    return Fields(extra) if extra else NO_FIELDS
 
 
 @attrs.frozen
 class Track:
     """One piece of background music.
 
-    The service's description marks no field of a track as required; without an `id` a track could be neither
-    addressed nor told from another, so that one is.
+    The service's OpenAPI description of ``GET /v2/musics`` requires no field of a track. `id` is required here, because
+    nothing else tells two tracks apart.
 
     Attributes:
-        id: the track's number, a signed 64-bit integer.
-        name: its title.
-        music_url: where its audio lies; asked for without the key.
-        duration: its length in whole seconds.
-        extra: the fields that this version does not know, read-only, JSON values; takes no part in the hash.
+        id: number of the track, a signed 64-bit integer.
+        name: title; `None` (the default) where the service sends none.
+        music_url: URL of the audio file, as the service sends it; requests for it must not carry the API key. `None` by
+            default.
+        duration: length in whole seconds, a signed 64-bit integer; `None` by default.
+        extra: undocumented fields by name, as JSON values: a read-only `dict`, empty by default, without the four names
+            above. Takes no part in the hash.
     """
 
     id: int
     name: str | None = None
     music_url: str | None = None
     duration: int | None = None
-    extra: Mapping[str, Any] = attrs.field(default=NO_FIELDS, hash=False)
+    extra: Mapping[str, Any] = attrs.field(default=NO_FIELDS, hash=False, converter=_read_only)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record as the service sends it: the four documented fields, then the undocumented ones.
+
+        A documented field that the service left out is `None`. The result is a copy, down to nested lists and objects,
+        and `json.dumps` takes it.
+        """
+        fields = {"id": self.id, "name": self.name, "music_url": self.music_url, "duration": self.duration}
+        return fields | {name: _copied(value) for name, value in self.extra.items()}
+
+
+DOCUMENTED: Final = frozenset(field.name for field in attrs.fields(Track)) - {"extra"}
+"""Names of the documented fields of a track."""
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        fields = cast("Mapping[str, Any]", value)
+        return {name: _copied(each) for name, each in fields.items()}
+    if isinstance(value, list | tuple):
+        return [_copied(each) for each in cast("Sequence[Any]", value)]
+    return value
 
 
 @attrs.frozen
 class Pagination:
-    """What an answer says of its place in the whole. The service's description requires none of it.
+    """Position of a page in its listing, as the service states it.
+
+    The service's OpenAPI description requires none of these fields: each is `None` where the service sends none. Each
+    is a signed 64-bit integer; the ranges below are the documented ones and are not checked.
 
     Attributes:
-        page: the page's number, from 1.
-        page_size: tracks per page, 1 to 100.
-        total_items: tracks in the whole catalogue, under the filters asked for.
-        total_pages: pages in the whole catalogue, at this page size.
+        page: number of the page, from 1.
+        page_size: tracks per page, 1 to 100; the service may use a smaller one than was requested.
+        total_items: tracks in the whole listing, under the requested filters, from 0.
+        total_pages: pages in the whole listing, at this page size, from 0.
     """
 
     page: int | None = None
@@ -76,28 +108,34 @@ class Pagination:
 
 @attrs.frozen
 class Page:
-    """One answer of the service.
+    """One page of a listing.
 
     Attributes:
-        tracks: the page's tracks, in the order of the catalogue.
-        pagination: what the answer says of its place in the whole.
-        rid: the service's request id, 32 hex digits; `None` where none came.
+        tracks: tracks of the page in catalogue order, up to 100. `TrackList` makes a table or a data frame of them.
+        pagination: position of the page in the listing; every field is `None` by default.
+        rid: request id of the service, 32 hex digits, which its support asks for; `None` (the default) where the
+            service sends none. Not part of the OpenAPI description.
     """
 
     tracks: tuple[Track, ...]
     pagination: Pagination = Pagination()
     rid: str | None = None
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return a dict that `json.dumps` takes: ``tracks`` (as `Track.to_dict`), ``pagination`` and ``rid``."""
+        tracks = [track.to_dict() for track in self.tracks]
+        return {"tracks": tracks, "pagination": attrs.asdict(self.pagination), "rid": self.rid}
+
 
 @attrs.frozen
 class InvalidRecord:
-    """A record that is no track, passed over under ``on_invalid="skip"``.
+    """Record that is no valid track, skipped under ``on_invalid="skip"``.
 
     Attributes:
-        page: the page that held it, from 1.
-        place: its place in the page's list, from 0.
+        page: number of its page, from 1.
+        place: index in the page's list, from 0.
         message: what is wrong with it, with the path to the value.
-        record: the record as it came.
+        record: the record as the service sent it, a JSON value. Takes no part in the hash.
     """
 
     page: int

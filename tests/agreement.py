@@ -1,39 +1,20 @@
-"""Whether the client makes of a body what a plain decoder makes of it, in each of its three ways to decode."""
+"""Compare the client with a plain decoder: by the documented schema, by a learnt one, and field by field."""
 
 from __future__ import annotations
 
 import contextlib
 import pickle
-from collections.abc import Callable
 from typing import Final
 
-from jogg_async import APIError, DecodeError, JoggError, _convert
-from jogg_async._convert import Decoded
-from jogg_async._shape import Success
-from jogg_async._wire import Answer, _undocumented, read_envelope
+from jogg_async import APIError, DecodeError, JoggError
+from jogg_async._convert import Decoded, decode_page
+from jogg_async._shape import SCHEMA, Schema, Success
+from jogg_async._wire import Answer, _raw, read_envelope
 
 from .plain_decoder import Read, Reader, RefusedError
 
 NUMBER: Final = 7
 """The page asked for."""
-
-Way = Callable[[Success, bool], Decoded]
-
-
-def _fast(envelope: Success, skip_invalid: bool) -> Decoded:
-    return _convert.decode_page(envelope, NUMBER, skip_invalid=skip_invalid)
-
-
-def _loose(envelope: Success, skip_invalid: bool) -> Decoded:
-    try:
-        page = _convert._structure_loosely(envelope)
-    except _convert._StumbleError:
-        return _exact(envelope, skip_invalid)
-    return Decoded(page, None, len(page.tracks))
-
-
-def _exact(envelope: Success, skip_invalid: bool) -> Decoded:
-    return _convert._decode_exactly(envelope, NUMBER, skip_invalid)
 
 
 def compare(body: bytes, *, skip_invalid: bool) -> str:
@@ -41,12 +22,13 @@ def compare(body: bytes, *, skip_invalid: bool) -> str:
     reader, read = Reader(body, skip_invalid=skip_invalid), None
     with contextlib.suppress(RefusedError):
         read = reader.read()
+    Schema.__init__(SCHEMA)
     try:
-        envelope = read_envelope(Answer(200, {}, body), 0.0)
+        found = [_outcome(read_envelope(Answer(200, {}, body), 0.0), skip_invalid)]
     except JoggError as error:
         return _failed(error, read, sure=reader.sure)
-    raw = _undocumented.decode(body)  # what the slower ways get where the fastest does not fit
-    found = [_outcome(_fast, envelope, skip_invalid), *[_outcome(way, raw, skip_invalid) for way in (_loose, _exact)]]
+    found.append(_outcome(_raw.decode(body), skip_invalid))
+    found.append(_outcome(read_envelope(Answer(200, {}, body), 0.0), skip_invalid))  # with the names learnt by now
     for each in found:
         _compare(each, read, sure=reader.sure)
     claim(not reader.sure or len({repr(each) for each in found}) == 1, "the ways differ", found)
@@ -76,9 +58,9 @@ def _failed(error: JoggError, read: Read | None, *, sure: bool) -> str:
     return "no envelope"
 
 
-def _outcome(way: Way, envelope: Success, skip_invalid: bool) -> Decoded | DecodeError:
+def _outcome(envelope: Success, skip_invalid: bool) -> Decoded | DecodeError:
     try:
-        return way(envelope, skip_invalid)
+        return decode_page(envelope, NUMBER, skip_invalid=skip_invalid)
     except DecodeError as error:
         return error
 

@@ -1,18 +1,20 @@
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable
 from typing import Any
 
-import cattrs
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jogg_async import DecodeError, Page, Pagination, Track, _convert, _wire
+from jogg_async import DecodeError, Page, Pagination, Track, _convert
 from jogg_async._convert import Decoded, decode_page
+from jogg_async._shape import SCHEMA, Schema
 from jogg_async._wire import Answer, read_envelope
+from jogg_async.models import NO_FIELDS, Fields
 
 RID = "fedcba9876543210fedcba9876543210"
 LOW, HIGH = -(2**63), 2**63 - 1
@@ -29,28 +31,28 @@ def decode(given: Any, *, skip_invalid: bool = False, number: int = 1) -> Decode
     return decode_page(read_envelope(Answer(200, {}, body), 0.0), number, skip_invalid=skip_invalid)
 
 
-def decode_loosely(given: Any, *, skip_invalid: bool = False, number: int = 1) -> Decoded:
-    """The same where the fastest way, for the documented fields alone, is never taken."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_wire, "_documented", msgspec.json.Decoder(int))
-        return decode(given, skip_invalid=skip_invalid, number=number)
+def decode_learnt(given: Any, *, skip_invalid: bool = False, number: int = 1) -> Decoded:
+    """Decode with a schema that knows the undocumented fields."""
+    with contextlib.suppress(DecodeError):
+        decode(given, skip_invalid=True)
+    return decode(given, skip_invalid=skip_invalid, number=number)
 
 
 def decode_exactly(given: Any, *, skip_invalid: bool = False, number: int = 1) -> Decoded:
-    """The same where no fast way is ever taken."""
-
-    def stumble(*_: Any) -> Page:
-        raise _convert._StumbleError
-
-    slow = cattrs.Converter()
-    slow.register_structure_hook(Page, stumble)
+    """Decode field by field, as where no schema fits."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_convert, "_fast", slow)
-        return decode_loosely(given, skip_invalid=skip_invalid, number=number)
+        patch.setattr(SCHEMA, "decode", msgspec.json.Decoder(int).decode)
+        patch.setattr(SCHEMA, "learn", lambda records: None)
+        return decode(given, skip_invalid=skip_invalid, number=number)
 
 
-WAYS = [decode, decode_loosely, decode_exactly]
+WAYS = [decode, decode_learnt, decode_exactly]
 Way = Callable[..., Decoded]
+
+
+@pytest.fixture(autouse=True)
+def documented_fields_alone() -> None:
+    Schema.__init__(SCHEMA)
 
 
 def tracks_of(*rows: Any) -> tuple[Track, ...]:
@@ -105,11 +107,13 @@ ENVELOPES = st.builds(lambda data, rid: {"code": 0, "data": data} | rid, DATA, s
 
 @settings(deadline=None)
 @given(ENVELOPES, st.booleans())
-def test_the_fast_ways_and_the_exact_one_agree(given: dict[str, Any], skip_invalid: bool) -> None:
-    fast, loose, exact = (outcome(way, given, skip_invalid=skip_invalid) for way in WAYS)
-    assert fast == loose == exact
+def test_every_schema_and_the_exact_decoder_agree(given: dict[str, Any], skip_invalid: bool) -> None:
+    Schema.__init__(SCHEMA)
+    fast, learnt, exact = (outcome(way, given, skip_invalid=skip_invalid) for way in WAYS)
+    assert fast == learnt == exact
     # Equality lets 12.0 and True pass for 12 and 1; their text does not.
-    assert repr(fast) == repr(loose) == repr(exact)
+    assert repr(fast) == repr(exact)
+    assert sorted(repr(learnt)) == sorted(repr(exact))  # fields that records name in no common order
 
 
 @settings(deadline=None)
@@ -136,17 +140,81 @@ def test_the_fast_way_takes_all_that_is_good(given: dict[str, Any]) -> None:
         assert all(type(track.id) is int and LOW <= track.id <= HIGH for track in fast.page.tracks)
 
 
-def test_common_records_do_not_take_the_exact_way(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_documented_records_are_not_structured_field_by_field(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(_convert, "_decode_exactly")
-    assert tracks_of({"id": 1, "genre": ["x", {"y": 2}]}, {"id": 2}) == (
-        Track(1, extra={"genre": ["x", {"y": 2}]}),
-        Track(2),
-    )
-    monkeypatch.delattr(_convert, "_tracks")
     assert tracks_of({"id": 1, "name": "n", "music_url": None, "duration": 5}, {"id": 2}) == (
         Track(1, "n", None, 5),
         Track(2),
     )
+
+
+def test_undocumented_fields_are_structured_field_by_field_on_the_first_page_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows = [{"id": 1, "genre": ["x", {"y": [{"z": None}]}], "": 1}, {"id": 2}, {"genre": None, "id": 3, "name": "n"}]
+    found = (
+        Track(1, extra={"genre": ["x", {"y": [{"z": None}]}], "": 1}),
+        Track(2),
+        Track(3, "n", extra={"genre": None}),
+    )
+    assert tracks_of(*rows) == found
+    monkeypatch.delattr(_convert, "_decode_exactly")
+    assert tracks_of(*rows) == found
+    assert tracks_of(rows[1])[0].extra is NO_FIELDS
+    assert tracks_of(*reversed(rows)) == found[::-1]
+    assert type(tracks_of(rows[0])[0].extra) is Fields
+
+
+def test_a_field_that_later_pages_bring_is_learnt_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    for row in ({"id": 1, "genre": "x"}, {"id": 1, "mood": 2, "genre": None}):
+        assert tracks_of(row) == (Track(1, extra={name: value for name, value in row.items() if name != "id"}),)
+    monkeypatch.delattr(_convert, "_decode_exactly")
+    (track,) = tracks_of({"id": 1, "genre": "x", "mood": 2})
+    assert list(track.extra.items()) == [("mood", 2), ("genre", "x")]
+
+
+def test_extra_fields_keep_the_order_of_the_service() -> None:
+    whole = {"zebra": 1, "genre": 2, "mood": 3, "bpm": 4}
+    parts: list[list[str]] = [["genre", "bpm"], ["genre", "mood", "bpm"], ["zebra", "mood"], [*whole], ["zebra", "bpm"]]
+    for names in parts:
+        for _ in range(2):
+            (track,) = tracks_of({"id": 1} | {name: whole[name] for name in names})
+            assert list(track.extra.items()) == [(name, whole[name]) for name in names]
+
+
+def learnt_from(*names: str) -> tuple[str, ...]:
+    schema = Schema()
+    schema.learn([dict.fromkeys(names)])
+    return schema.names
+
+
+def test_a_schema_learns_at_most_32_names() -> None:
+    names = [f"field{number}" for number in range(33)]
+    assert learnt_from(*names[:32]) == tuple(names[:32])
+    assert learnt_from(*names) == ()
+    schema = Schema()
+    schema.learn([{names[0]: 1}])
+    decode = schema.decode
+    schema.learn([{name: 1} for name in names])
+    assert (schema.names, schema.decode) == (("field0",), decode)
+    schema.learn([{names[0]: 2}, {}])
+    assert schema.decode is decode
+
+
+@pytest.mark.parametrize("name", ['a"', "\\", "\n", "\x00", "x" * 100], ids=ascii)
+def test_a_name_that_no_schema_can_have_is_not_learnt(name: str) -> None:
+    assert learnt_from("genre", name) == ()
+    for way in WAYS:
+        assert way(envelope({"id": 1, name: 1})).page.tracks == (Track(1, extra={name: 1}),)
+
+
+@pytest.mark.parametrize(
+    "name", ["", " ", "class", "__init__", "extra0", "extra", "Id", "ü\u2028", "x" * 99], ids=ascii
+)
+def test_any_other_name_is_learnt(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert tracks_of({"id": 1, name: [1]}) == (Track(1, extra={name: [1]}),)
+    monkeypatch.delattr(_convert, "_decode_exactly")
+    assert tracks_of({"id": 2, name: None}, {"id": 3}) == (Track(2, extra={name: None}), Track(3))
 
 
 @pytest.mark.parametrize("way", WAYS)

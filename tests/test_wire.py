@@ -25,7 +25,7 @@ from jogg_async import (
     TransportError,
 )
 from jogg_async._coding import MAX_BODY, too_large
-from jogg_async._shape import Documented, Record
+from jogg_async._shape import SCHEMA, Data, Record, Schema
 from jogg_async._wire import Answer, is_retried, read_envelope
 from jogg_async.errors import shown
 
@@ -52,6 +52,13 @@ STATUSES: dict[int, tuple[type[APIError], bool]] = {
     408: (APIError, True),
     429: (RateLimitError, True),
 }
+
+
+@pytest.fixture(autouse=True)
+def documented_fields_alone() -> None:
+    Schema.__init__(SCHEMA)
+
+
 HTML = b"<html><body><h1>502 Bad Gateway</h1></body></html>"
 
 
@@ -72,20 +79,20 @@ def error_of(body: Any, status: int = 200, **headers: str) -> Any:
 def test_a_success_is_code_0_with_data(code: float, status: int, msg: str | None) -> None:
     body = {"code": code, "msg": msg, "data": {"music": None}, "rid": RID}
     envelope = read_envelope(answer(body, status), NOW)
-    assert (envelope.data, envelope.rid) == (Documented(), RID)
+    assert (envelope.data, envelope.rid) == (Data(), RID)
 
 
 @pytest.mark.parametrize("indent", [None, 0, 1, "\t"])
 @pytest.mark.parametrize(
     ("data", "wanted"),
     [
-        ({}, Documented()),
-        ({"music": []}, Documented(music=[])),
-        ({"x": "\u00e4", "y": [1.5, {"z": None}]}, Documented()),
-        ({"music": [{"id": 2, "name": ""}], "x": []}, Documented(music=[Record(2, "")])),
+        ({}, Data()),
+        ({"music": []}, Data(music=[])),
+        ({"x": "\u00e4", "y": [1.5, {"z": None}]}, Data()),
+        ({"music": [{"id": 2, "name": ""}], "x": []}, Data(music=[Record(2, "")])),
     ],
 )
-def test_white_space_and_unknown_fields_change_nothing(indent: int | str | None, data: Any, wanted: Documented) -> None:
+def test_white_space_and_unknown_fields_change_nothing(indent: int | str | None, data: Any, wanted: Data) -> None:
     body = {"more": [{"x": 2**70}], "data": data, "rid": RID, "msg": "ok", "code": 0, "": 1}
     text = f" \r\n\t{json.dumps(body, indent=indent, separators=(' ,  ', ' :  '))} \n"
     envelope = read_envelope(answer(text.encode()), NOW)
@@ -287,7 +294,7 @@ def deflated(body: bytes, bits: int) -> bytes:
 )
 def test_what_was_asked_for_is_decompressed(coding: str, body: bytes) -> None:
     envelope = read_envelope(answer(body, Content_Encoding=coding), NOW)
-    assert envelope.data == Documented(music=[Record(number) for number in range(300)])
+    assert envelope.data == Data(music=[Record(number) for number in range(300)])
 
 
 @pytest.mark.parametrize(
