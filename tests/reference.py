@@ -41,11 +41,11 @@ SECTIONS: Final[dict[str, tuple[str, ...]]] = {
         "CatalogueChangedError",
         "CatalogueChangedWarning",
     ),
-    "Test kit": ("FakeJogg", "Fault", "RateLimit", "Catalogue", "CatalogueView", "SeenRequest", "GENRES", "MOODS"),
+    "Test kit": ("FakeJogg", "Fault", "RateLimit", "Catalogue", "CatalogueView", "RecordedRequest", "GENRES", "MOODS"),
 }
 """The public names, by heading."""
 
-NOT_CALLED: Final = ("TrackPager", "PageIterator", "Fault", "CatalogueView", "SeenRequest")
+NOT_CALLED: Final = ("TrackPager", "PageIterator", "Fault", "CatalogueView", "RecordedRequest")
 """Classes that users get from other calls, and do not construct; errors too, which are not listed."""
 
 HEAD: Final = """\

@@ -16,7 +16,7 @@ from jogg_async.testing import Fault
 from .processes import ended_together, fake_of
 
 if TYPE_CHECKING:
-    from jogg_async.testing import SeenRequest
+    from jogg_async.testing import RecordedRequest
 
     from .conftest import Asking
 
@@ -94,7 +94,7 @@ def test_options_reach_the_service(asking: Asking) -> None:
 
 @pytest.mark.parametrize(("options", "pages"), [((), [1, 2, 3]), (("--unordered",), [1, 3, 2])])
 def test_unordered_prints_pages_as_they_arrive(asking: Asking, options: tuple[str, ...], pages: list[int]) -> None:
-    async def delay_page_2(seen: SeenRequest) -> None:
+    async def delay_page_2(seen: RecordedRequest) -> None:
         if seen.page == 2:
             await asyncio.sleep(1.0)
 
