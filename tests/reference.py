@@ -90,8 +90,8 @@ def _section(title: str) -> Iterator[str]:
 
 def _constant(name: str, value: object) -> Iterator[str]:
     yield _code(textwrap.fill(f"{name} = {value!r}", WIDTH, subsequent_indent="    "))
-    songs = importlib.import_module("jogg_async.testing.songs")
-    yield from _docstring(_attribute_docs(inspect.getsource(songs))[name])
+    tracks = importlib.import_module("jogg_async.testing._tracks")
+    yield from _docstring(_attribute_docs(inspect.getsource(tracks))[name])
 
 
 def _class(value: type) -> Iterator[str]:
