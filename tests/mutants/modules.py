@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from typing import Final
 
-_CRAWL: Final = ("test_ending.py", "test_drift.py", "test_limits.py", "test_checkpoints.py", "test_pager.py")
+_CRAWL: Final = (
+    "paging/test_crawl.py",
+    "test_ending.py",
+    "test_drift.py",
+    "test_limits.py",
+    "test_checkpoints.py",
+    "test_pager.py",
+)
 _SENDING: Final = ("test_retry.py", "test_gate.py", "test_concurrency.py", "network/test_retrying.py")
 _CLI: Final = (
     "cli/test_formats.py",
@@ -29,23 +36,31 @@ MODULES: Final[dict[str, tuple[str, ...]]] = {
     "_shape.py": ("test_wire.py", "test_convert.py"),
     "_wire.py": ("test_wire.py", "network/test_retrying.py", "network/test_hostile_bodies.py"),
     "_convert.py": ("test_convert.py", "test_fuzz_bodies.py"),
-    "_extent.py": ("test_extent.py", "test_ending.py", "test_drift.py"),
-    "_ids.py": ("test_ids.py", "test_drift.py"),
+    "_paging/seen_ids.py": ("paging/test_seen_ids.py", "test_drift.py"),
+    "_paging/page_range.py": ("paging/test_page_range.py", "test_ending.py", "test_drift.py"),
+    "_paging/checkpoint.py": ("paging/test_checkpoint.py", "test_checkpoints.py"),
+    "_paging/options.py": ("test_settings.py", "paging/test_checkpoint.py", *_CRAWL, "network/test_injection.py"),
     # The window and the crawl.
-    "_prefetch.py": ("test_prefetch.py", "test_concurrency.py"),
-    "_plan.py": ("test_settings.py", *_CRAWL, "network/test_injection.py"),
-    "_crawl.py": _CRAWL,
+    "_paging/window.py": ("paging/test_window.py", "paging/test_crawl.py", "test_concurrency.py"),
+    "_paging/passes.py": _CRAWL,
+    "_paging/crawl.py": (*_CRAWL, "paging/test_random_crawls.py"),
     "pager.py": ("test_pager.py", "test_checkpoints.py", "test_drift.py", "test_ending.py"),
     # The retry and the throttle.
     "retry.py": ("test_retry.py", "network/test_retrying.py"),
     "_call.py": ("test_retry.py", "network/test_retrying.py", "network/test_secrecy.py", "test_session.py"),
+    "_retry_hooks.py": ("test_retry_hooks.py", "test_retry.py"),
     "_gate.py": _SENDING,
     "_pace.py": ("test_pace.py", *_SENDING),
     "_deadline.py": ("test_deadline.py", "network/test_transport.py", "test_cancellation.py"),
-    "_connector.py": ("test_structure.py", "test_session.py", "network/test_transport.py", "network/test_faults.py"),
+    "_connector.py": (
+        "test_structure.py",
+        "network/test_connections.py",
+        "test_session.py",
+        "network/test_transport.py",
+        "network/test_faults.py",
+    ),
     "session.py": ("test_session.py", "test_settings.py", "test_concurrency.py"),
-    # The checkpoint and the redaction.
-    "_checkpoint.py": ("test_checkpoint.py", "test_checkpoints.py"),
+    # The redaction.
     "_secret.py": ("network/test_secrecy.py", "network/test_secrecy_of_objects.py", "test_wire.py"),
     # The command line.
     "cli/count.py": _CLI,

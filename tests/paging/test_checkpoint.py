@@ -20,7 +20,7 @@ GIVEN = POSITION | BOUNDS
 @settings(deadline=None)
 @given(
     st.integers(1, 2**63 - 1),
-    st.integers(0),
+    st.integers(0, 2**63 - 1),
     st.integers(1, 100),
     st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=3),
 )
