@@ -179,3 +179,18 @@ def test_what_the_service_says_is_cut_short_in_the_text_alone(kind: type[APIErro
     assert 2000 < len(str(error)) < 2500
     assert "m… (1000000 characters)" in str(error)
     assert (error.msg, error.rid) == ("m" * 10**6, "r" * 10**6)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("x" * 78, repr("x" * 78)),
+        ("x" * 79, f"'{'x' * 59}… (81 characters)"),
+        (10**100, f"1{'0' * 59}… (101 characters)"),
+        (10**5000, "a very large int"),
+        (None, "None"),
+    ],
+    ids=["as long as it may be", "too long", "many digits", "more digits than Python prints", "none"],
+)
+def test_value_in_a_text_is_cut_short(value: object, text: str) -> None:
+    assert errors.shown(value) == text

@@ -234,6 +234,17 @@ async def test_request_cancelled_by_others_is_no_closed_session(make_fake: MakeF
         await request
 
 
+def test_pager_reads_no_further_ahead_than_the_concurrency_of_the_session() -> None:
+    async def scenario(simulation: Simulation) -> None:
+        pager = simulation.jogg.tracks(page_size=1, concurrency=9)
+        await anext(pager)
+        await asyncio.sleep(10)
+        assert len(simulation.sent) == 1 + 16 * 1 + 16
+        await pager.aclose()
+
+    simulate(scenario, concurrency=1)
+
+
 class SlowToRelease:
     """A limiter that takes a second to let go."""
 

@@ -26,7 +26,7 @@ from jogg_async import (
     ServerError,
     TransportError,
 )
-from jogg_async._gate import Gate
+from jogg_async._gate import Gate, Lane
 from jogg_async.testing import FakeJogg, Fault, RecordedRequest
 
 from ..simulation import Simulation, simulate  # noqa: TID252 (the tests are no package that is installed)
@@ -460,6 +460,25 @@ def test_progress_counts_an_attempt_when_it_is_sent() -> None:
         assert counts == [(1, 0), (2, 1), (2, 1), (3, 2)]
 
     simulate(scenario, retry=RetryPolicy(wait_initial=1.2, wait_jitter=0.0))
+
+
+@pytest.mark.parametrize("ends", ["success", "failure", "cancellation"])
+def test_lane_counts_a_request_as_parked_only_while_it_waits(ends: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    changes: list[int] = []
+    monkeypatch.setattr(Lane, "park", lambda _: changes.append(1))
+    monkeypatch.setattr(Lane, "unpark", lambda _: changes.append(-1))
+
+    async def scenario(simulation: Simulation) -> None:
+        simulation.fake.fail(Fault.html(500), times=2 if ends == "failure" else 1)
+        request = asyncio.ensure_future(simulation.jogg.page())
+        await asyncio.sleep(1)
+        assert changes == [1]
+        if ends == "cancellation":
+            request.cancel()
+        await asyncio.gather(request, return_exceptions=True)
+        assert changes == [1, -1]
+
+    simulate(scenario, retry=RetryPolicy(attempts=2, wait_initial=2.0))
 
 
 async def test_no_attempt_follows_the_last_one(make_fake: MakeFake, make_session: MakeSession) -> None:
