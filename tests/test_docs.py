@@ -48,11 +48,9 @@ def run(block: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-def fake(fake_jogg: FakeJogg, monkeypatch: pytest.MonkeyPatch) -> FakeJogg:
-    """A fake with 2,500 tracks that the environment names."""
-    monkeypatch.setenv("JOGG_API_KEY", fake_jogg.api_key)
-    monkeypatch.setenv("JOGG_BASE_URL", fake_jogg.url)
-    return fake_jogg
+def fake(fake_jogg_env: FakeJogg) -> FakeJogg:
+    """Return a fake with 2,500 tracks, to which the environment leads."""
+    return fake_jogg_env
 
 
 @pytest.mark.usefixtures("fake")
