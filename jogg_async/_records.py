@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -20,15 +20,9 @@ COLUMNS: Final = ("id", "name", "music_url", "duration", "extra")
 _encoder = msgspec.json.Encoder()
 
 
-def record(track: Track) -> dict[str, Any]:
-    """Return the track as the service sends it: the unknown fields beside the known ones."""
-    known = {"id": track.id, "name": track.name, "music_url": track.music_url, "duration": track.duration}
-    return {**known, **track.extra}
-
-
 def extra_json(track: Track) -> str | None:
     """Return the unknown fields as a JSON object, or `None` if there are none."""
-    return _encoder.encode(dict(track.extra)).decode() if track.extra else None
+    return _encoder.encode(track.extra).decode() if track.extra else None
 
 
 def row(track: Track) -> tuple[int | str | None, ...]:
@@ -38,7 +32,7 @@ def row(track: Track) -> tuple[int | str | None, ...]:
 
 def json_lines(tracks: Iterable[Track]) -> bytes:
     """Return one JSON object per line, in UTF-8."""
-    return _encoder.encode_lines([record(track) for track in tracks])
+    return _encoder.encode_lines([track.to_dict() for track in tracks])
 
 
 def csv_lines(rows: Iterable[Iterable[object]]) -> bytes:

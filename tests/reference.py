@@ -14,6 +14,7 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any, Final
 
+import jogg_async.testing
 from jogg_async import RetryPolicy
 
 PAGE: Final = Path(__file__).parent.parent / "docs" / "reference.md"
@@ -90,8 +91,9 @@ def _section(title: str) -> Iterator[str]:
 
 def _constant(name: str, value: object) -> Iterator[str]:
     yield _code(textwrap.fill(f"{name} = {value!r}", WIDTH, subsequent_indent="    "))
-    tracks = importlib.import_module("jogg_async.testing._tracks")
-    yield from _docstring(_attribute_docs(inspect.getsource(tracks))[name])
+    modules = Path(jogg_async.testing.__file__).parent.glob("*.py")
+    (text,) = (docs[name] for docs in map(_attribute_docs, map(Path.read_text, modules)) if name in docs)
+    yield from _docstring(text)
 
 
 def _class(value: type) -> Iterator[str]:

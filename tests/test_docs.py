@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import inspect
 import json
 import re
 import sqlite3
@@ -15,15 +16,13 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 import jogg_async
-from jogg_async import ServerError
-from jogg_async.testing import Fault
+from jogg_async import JoggSession, ServerError, TrackPager
+from jogg_async.testing import FakeJogg, Fault
 
 from . import reference
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
-
-    from jogg_async.testing import FakeJogg
 
 ROOT = Path(__file__).parent.parent
 PAGES = [*ROOT.glob("*.md"), *sorted((ROOT / "docs").glob("*.md"))]
@@ -49,11 +48,9 @@ def run(block: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-def fake(fake_jogg: FakeJogg, monkeypatch: pytest.MonkeyPatch) -> FakeJogg:
-    """A fake with 2,500 tracks that the environment names."""
-    monkeypatch.setenv("JOGG_API_KEY", fake_jogg.api_key)
-    monkeypatch.setenv("JOGG_BASE_URL", fake_jogg.url)
-    return fake_jogg
+def fake(fake_jogg_env: FakeJogg) -> FakeJogg:
+    """Return a fake with 2,500 tracks, to which the environment leads."""
+    return fake_jogg_env
 
 
 @pytest.mark.usefixtures("fake")
@@ -231,13 +228,9 @@ def test_the_reference_has_every_public_name() -> None:
 
 
 @pytest.mark.parametrize(
-    "sentence",
-    [
-        'The base address, such as "http://127.0.0.1:41234".',
-        "Whether the session is closed: it cannot be used again.",
-        'The records passed over under `on_invalid="skip"`: the first 1,000 of them.',
-        "The genres of generated tracks. The service takes any string and lists none;",
-    ],
+    "member", [JoggSession.closed, TrackPager.invalid_records, FakeJogg.url], ids=["closed", "invalid_records", "url"]
 )
-def test_the_reference_does_not_cut_a_sentence_at_its_colon(sentence: str) -> None:
-    assert f"\n{sentence}" in reference.render_page()
+def test_the_reference_does_not_cut_a_sentence_at_its_colon(member: property) -> None:
+    sentence = (inspect.getdoc(member) or "").splitlines()[0].replace("``", "`")
+    assert sentence.endswith(".")
+    assert f"\n{sentence}\n" in reference.PAGE.read_text(encoding="utf-8")
