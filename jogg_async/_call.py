@@ -11,20 +11,19 @@ from collections.abc import Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager
 from importlib import import_module
 from types import ModuleType
-from typing import Any, cast
+from typing import Any
 from urllib.parse import quote
 
 import attrs
-import msgspec
 from yarl import URL
 
 from ._convert import Decoded, decode_page
 from ._gate import Gate, Lane
-from ._secret import Secret, clean, redacted, redacted_bytes
+from ._secret import Secret, clean, redacted
 from ._shape import Success
 from ._transport import Transport
 from ._wire import Answer, is_retried, read_envelope
-from .errors import APIError, DecodeError, JoggError, RateLimitError, ServerError
+from .errors import APIError, JoggError, RateLimitError, ServerError
 from .retry import RetryPolicy
 
 logger = logging.getLogger("jogg_async")
@@ -82,27 +81,15 @@ class Caller:
         """
         call = _Call(self, listing.address(number), lane, tally)
         try:
-            decoded = self._decoded(await call.run(), number, skip_invalid=skip_invalid)
+            decoded = decode_page(await call.run(), number, skip_invalid=skip_invalid, key=self.api_key)
         except JoggError as error:
             error.page, error.attempts, error.asked = number, call.attempts, f"GET {call.url}"
             clean(error, self.api_key)
             error.__traceback__ = error.__context__ = None  # the frames below hold the whole answer
             raise
         for record in decoded.invalid:
-            logger.warning("page %d: record passed over: %s", number, redacted(record.message, self.api_key))
+            logger.warning("page %d: record passed over: %s", number, record.message)
         return decoded
-
-    def _decoded(self, envelope: Success, number: int, *, skip_invalid: bool) -> Decoded:
-        try:
-            return decode_page(envelope, number, skip_invalid=skip_invalid)
-        except DecodeError:
-            data = bytes(cast("msgspec.Raw", envelope.data))  # what is as documented does not get here
-            without = redacted_bytes(data, self.api_key)
-            if without == data:
-                raise
-            # Once more, so that the error quotes no part of an echoed key.
-            envelope = msgspec.structs.replace(envelope, data=msgspec.Raw(without))
-            return decode_page(envelope, number, skip_invalid=skip_invalid)
 
 
 class _Call:

@@ -26,6 +26,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Final
 
+from ._secret import redacted
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -90,10 +92,10 @@ class JoggError(Exception):
             yield f"rid {_shortened(self.rid)}"
 
 
-def shown(value: object) -> str:
-    """A short rendering of a value for an error's text."""
+def shown(value: object, key: str = "") -> str:
+    """Render a value for an error's text: with the API key masked, then shortened, so that no part of it is left."""
     try:
-        text = repr(value)
+        text = redacted(repr(value), key)
     except RecursionError:
         return f"a deeply nested {type(value).__name__}"
     return _shortened(text, 80, 60)
