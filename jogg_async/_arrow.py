@@ -40,4 +40,4 @@ def table(tracks: Sequence[Track]) -> Any:
 
 
 def _json(track: Track) -> str | None:
-    return msgspec.json.encode(dict(track.extra)).decode() if track.extra else None
+    return msgspec.json.encode(track.extra).decode() if track.extra else None
