@@ -12,17 +12,16 @@ from typing import Any, cast
 from urllib.parse import quote
 
 import attrs
-import msgspec
 from yarl import URL
 
 from ._convert import Decoded, decode_page
 from ._gate import Gate, Lane
 from ._retry_hooks import retry_hooks
-from ._secret import Secret, clean, redacted, redacted_bytes
+from ._secret import Secret, clean, redacted
 from ._shape import Success
 from ._transport import Transport
 from ._wire import Answer, is_retried, read_envelope
-from .errors import APIError, DecodeError, JoggError, RateLimitError, ServerError
+from .errors import APIError, JoggError, RateLimitError, ServerError
 from .retry import RetryPolicy, backoff, next_wait
 
 logger = logging.getLogger("jogg_async")
@@ -99,7 +98,7 @@ class Caller:
         """
         call = _Call(self, listing.address(number), number, lane, tally, policy or self.policy)
         try:
-            decoded = self._decoded(await call.run(), number, skip_invalid=skip_invalid)
+            decoded = decode_page(await call.run(), number, skip_invalid=skip_invalid, key=self.api_key)
         except JoggError as error:
             call.describe(error)
             raise
@@ -108,20 +107,8 @@ class Caller:
             cancelled.__cause__ = call.describe(JoggError("the request was cancelled from outside"))
             raise
         for record in decoded.invalid:
-            logger.warning("page %d: invalid record skipped: %s", number, redacted(record.message, self.api_key))
+            logger.warning("page %d: invalid record skipped: %s", number, record.message)
         return decoded
-
-    def _decoded(self, envelope: Success, number: int, *, skip_invalid: bool) -> Decoded:
-        try:
-            return decode_page(envelope, number, skip_invalid=skip_invalid)
-        except DecodeError:
-            data = bytes(cast("msgspec.Raw", envelope.data))  # what is as documented does not get here
-            without = redacted_bytes(data, self.api_key)
-            if without == data:
-                raise
-            # Once more, so that the error quotes no part of an echoed key.
-            envelope = msgspec.structs.replace(envelope, data=msgspec.Raw(without))
-            return decode_page(envelope, number, skip_invalid=skip_invalid)
 
 
 @attrs.define(eq=False)

@@ -1,4 +1,4 @@
-"""Content codings: a body as it came to the body that was meant, within bounds."""
+"""Decompression of response bodies (``Content-Encoding``), with a bound on their size."""
 
 from __future__ import annotations
 
@@ -15,27 +15,29 @@ ACCEPT_ENCODING: Final = "gzip, deflate"
 _SLICE: Final = 4096
 """Compressed bytes taken at a time: each end of a gzip member copies what is left of them."""
 
-_WINDOW_BITS: Final = {"gzip": 31, "x-gzip": 31, "deflate": 15}
+_GZIP: Final = 31
+_WINDOW_BITS: Final = {"gzip": _GZIP, "x-gzip": _GZIP, "deflate": 15}
 
 
-def plain(coding: str, body: bytes) -> bytes:
-    """The body, decompressed by no more than `MAX_BODY` bytes, so that a small body cannot fill the memory.
+def plain(coding: str, body: bytes, key: str = "") -> bytes:
+    """Decompress a body to at most `MAX_BODY` bytes, so that a small body cannot fill the memory.
 
     Args:
-        coding: the answer's ``Content-Encoding``; empty for none.
-        body: as it came.
+        coding: the response's ``Content-Encoding``; empty for none.
+        body: the compressed body.
+        key: the API key, masked where an error quotes the coding.
 
     Raises:
         DecodeError: the coding was not asked for, or the body does not follow it.
         TransportError: the body is larger than `MAX_BODY`.
     """
-    coding = coding.strip().lower()
-    if not coding or coding == "identity":
+    name = coding.strip().lower()
+    if not name or name == "identity":
         return body
-    if coding not in _WINDOW_BITS:
-        raise DecodeError(f"the answer has the Content-Encoding {shown(coding)}, which was not asked for")
-    bits = _WINDOW_BITS[coding]
-    if coding == "deflate" and not _has_zlib_header(body):
+    if name not in _WINDOW_BITS:
+        raise DecodeError(f"the answer has the Content-Encoding {shown(coding, key)}, which was not asked for")
+    bits = _WINDOW_BITS[name]
+    if name == "deflate" and not _has_zlib_header(body):
         bits = -bits  # some servers send a raw stream under this name
     return _inflated(body, bits)
 
@@ -49,7 +51,11 @@ def _inflated(body: bytes, bits: int) -> bytes:
     stream = zlib.decompressobj(bits)
     place = 0
     while place < len(body):
-        if stream.eof:  # gzip allows several members, one behind the other
+        if (
+            stream.eof
+        ):  # gzip allows several members, one behind the other, and readers of it allow zeros behind the last
+            if bits == _GZIP and body[place] == 0 and not body[place:].strip(b"\0"):
+                break
             stream = zlib.decompressobj(bits)
         slice_ = body[place : place + _SLICE]
         try:

@@ -15,6 +15,7 @@ import cattrs
 import msgspec
 from cattrs.gen import make_dict_structure_fn, override
 
+from ._secret import redacted
 from ._shape import HIGH, LOW, SCHEMA, Data, Envelope, Record, Success
 from .errors import DecodeError, shown
 from .models import DOCUMENTED, NO_FIELDS, Fields, InvalidRecord, Page, Pagination, Track
@@ -41,13 +42,14 @@ class Decoded:
     invalid: tuple[InvalidRecord, ...] = ()
 
 
-def decode_page(envelope: Success, number: int, *, skip_invalid: bool) -> Decoded:
+def decode_page(envelope: Success, number: int, *, skip_invalid: bool, key: str = "") -> Decoded:
     """Return the page that an envelope holds.
 
     Args:
         envelope: envelope of a success.
         number: the requested page, for errors and invalid records.
         skip_invalid: skip records that are no tracks, instead of raising.
+        key: the API key, masked where an error or an invalid record's message quotes the response.
 
     Raises:
         DecodeError: a value has a wrong type, with its path and rendering.
@@ -56,7 +58,7 @@ def decode_page(envelope: Success, number: int, *, skip_invalid: bool) -> Decode
     if isinstance(data, Data):
         page = _fast.structure(envelope, Page)
         return Decoded(page, None, len(page.tracks))
-    return _decode_exactly(data, envelope.rid, number, skip_invalid)
+    return _decode_exactly(data, _Errors(envelope.rid, key), number, skip_invalid)
 
 
 def _structure_page(envelope: Envelope[Data], _: type[Page]) -> Page:
@@ -115,6 +117,27 @@ _NO_PAGINATION: Final = Pagination()
 # The exact way: cattrs' generated code, one strict hook a type, errors with their place.
 
 
+class _UnlikeError(Exception):
+    """A value of the wrong type, and its place below the value that is structured."""
+
+    def __init__(self, value: object, wanted: str, place: str = "") -> None:
+        super().__init__(f"not {wanted}")
+        self.value = value
+        self.place = place
+
+
+@attrs.frozen
+class _Errors:
+    """Makes the errors of one response, with its request id and without the API key."""
+
+    rid: str | None
+    key: str
+
+    def unlike(self, fault: _UnlikeError, path: str) -> DecodeError:
+        path, value = redacted(path + fault.place, self.key), shown(fault.value, self.key)
+        return DecodeError(f"{path} is {value}, {fault}", path=path, value=value, rid=self.rid)
+
+
 def _untyped(raw: msgspec.Raw, rid: str | None) -> dict[str, Any]:
     try:
         data: dict[str, Any] = msgspec.json.decode(raw)
@@ -144,85 +167,71 @@ def _strict_int(value: Any, _: type[int]) -> int:
     if type(value) is float and value.is_integer() and abs(value) < _EXACT_FLOAT:
         return int(value)
     if type(value) is not int:
-        raise _unlike(value, "a whole number")
+        raise _UnlikeError(value, "a whole number")
     if not LOW <= value <= HIGH:
-        raise _unlike(value, "a whole number of 64 bits")
+        raise _UnlikeError(value, "a whole number of 64 bits")
     return value
 
 
 def _strict_str(value: Any, _: type[str]) -> str:
     if type(value) is not str:
-        raise _unlike(value, "a string")
+        raise _UnlikeError(value, "a string")
     return value
-
-
-def _unlike(value: object, wanted: str) -> DecodeError:
-    return DecodeError(f"not {wanted}", value=shown(value))
 
 
 def _exact_track(row: Any, _: type[Track]) -> Track:
     if type(row) is not dict:
-        raise _unlike(row, "an object")
+        raise _UnlikeError(row, "an object")
     track: Track = _known_fields(row, Track)
     extra = _unknown(cast("dict[str, Any]", row))
     for name, value in extra.items():
         if not _representable(value):
-            error = _unlike(value, "a value of 64-bit numbers and moderate depth")
-            error.path = f".{name}"
-            raise error
+            raise _UnlikeError(value, "a value of 64-bit numbers and moderate depth", f".{name}")
     return attrs.evolve(track, extra=Fields(extra) if extra else NO_FIELDS)
 
 
 def _exact_pagination(data: Any, _: type[Pagination]) -> Pagination:
     if type(data) is not dict:
-        raise _unlike(data, "an object")
+        raise _UnlikeError(data, "an object")
     pagination: Pagination = _known_numbers(data, Pagination)
     return pagination
 
 
-def _decode_exactly(raw: msgspec.Raw, rid: str | None, number: int, skip_invalid: bool) -> Decoded:
-    data = _untyped(raw, rid)
+def _decode_exactly(raw: msgspec.Raw, errors: _Errors, number: int, skip_invalid: bool) -> Decoded:
+    data = _untyped(raw, errors.rid)
     rows: list[Any] = [] if data.get("music") is None else data["music"]
     if not isinstance(rows, list):
-        raise _located(_unlike(rows, "a list"), "$.data.music", rid)
+        raise errors.unlike(_UnlikeError(rows, "a list"), "$.data.music")
     pagination = data.get("pagination")
     if pagination is not None:
-        pagination = _structured(pagination, Pagination, "$.data.pagination", rid)
+        pagination = _structured(pagination, Pagination, "$.data.pagination", errors)
     tracks: list[Track] = []
     places: list[int] = []
     invalid: list[InvalidRecord] = []
     for place, row in enumerate(rows):
         try:
-            tracks.append(_structured(row, Track, f"$.data.music[{place}]", rid))
+            tracks.append(_structured(row, Track, f"$.data.music[{place}]", errors))
             places.append(place)
         except DecodeError as error:
             if not skip_invalid:
                 raise
             invalid.append(InvalidRecord(number, place, error.args[0], row))
     SCHEMA.learn(track.extra for track in tracks)
-    page = Page(tuple(tracks), pagination or _NO_PAGINATION, rid)
+    page = Page(tuple(tracks), pagination or _NO_PAGINATION, errors.rid)
     return Decoded(page, tuple(places) if invalid else None, len(rows), tuple(invalid))
 
 
-def _structured(value: Any, kind: type[_T], path: str, rid: str | None) -> _T:
+def _structured(value: Any, kind: type[_T], path: str, errors: _Errors) -> _T:
     try:
         return _exact.structure(value, kind)
-    except DecodeError as error:
-        raise _located(error, path + (error.path or ""), rid) from None
+    except _UnlikeError as fault:
+        raise errors.unlike(fault, path) from None
     except cattrs.ClassValidationError as group:
-        raise _first_of(group, path, rid) from None
-
-
-def _first_of(group: cattrs.ClassValidationError, path: str, rid: str | None) -> DecodeError:
-    fault, note = group.group_exceptions()[0][0]
-    place = f"{path}.{note.name}"
-    if isinstance(fault, DecodeError):
-        return _located(fault, place, rid)
-    return DecodeError(f"{place} is missing", path=place, rid=rid)
-
-
-def _located(error: DecodeError, path: str, rid: str | None) -> DecodeError:
-    return DecodeError(f"{path} is {error.value}, {error.args[0]}", path=path, value=error.value, rid=rid)
+        first, note = group.group_exceptions()[0][0]
+        path = f"{path}.{note.name}"
+        if isinstance(first, _UnlikeError):
+            raise errors.unlike(first, path) from None
+        raise DecodeError(f"{path} is missing", path=path, rid=errors.rid) from None
 
 
 def _fast_converter() -> cattrs.Converter:

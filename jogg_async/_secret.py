@@ -1,10 +1,22 @@
-"""The key, and how it is kept out of whatever people read."""
+"""The API key, and its redaction in whatever people read."""
 
 from __future__ import annotations
 
-from typing import SupportsIndex
+import functools
+import json
+from collections.abc import Callable
+from typing import Final, SupportsIndex
+from urllib.parse import quote
 
 _MASK = "***"
+_SHORTEST: Final = 8
+_ESCAPES: Final[tuple[Callable[[str], str], ...]] = (
+    lambda text: text.replace("\\", "\\\\"),  # repr
+    lambda text: text.replace("\\", "\\\\").replace("'", "\\'"),  # repr of a text that has both quotes
+    lambda text: json.dumps(text)[1:-1],
+    lambda text: json.dumps(text)[1:-1].replace("/", "\\/"),
+    lambda text: quote(text, safe=""),
+)
 
 
 class Secret(str):
@@ -31,17 +43,29 @@ def masked(key: object) -> Secret | None:
 
 
 def redacted(text: str, key: str) -> str:
-    """`text` without the key, neither as it is nor as `repr` would show it."""
-    return text.replace(key, _MASK).replace(str.__repr__(key)[1:-1], _MASK) if key else text
+    """Return `text` with the key masked, also where `repr`, JSON or a URL has escaped it.
+
+    A key shorter than eight characters cannot be told from other text and is not searched for.
+    """
+    for spelling in _spellings(key):
+        text = text.replace(spelling, _MASK)
+    return text
 
 
-def redacted_bytes(body: bytes, key: str) -> bytes:
-    """`body` without the key."""
-    return body.replace(key.encode(), _MASK.encode()) if key else body
+@functools.lru_cache(maxsize=8)
+def _spellings(key: str) -> tuple[str, ...]:
+    found = {str(key)} if len(key) >= _SHORTEST else set[str]()
+    for _ in range(2):  # a body with JSON may be rendered with `repr`
+        found |= {escape(each) for each in found for escape in _ESCAPES}
+    return tuple(sorted(found, key=len, reverse=True))
 
 
 def clean(error: BaseException, key: str) -> None:
-    """Take the key out of an error's arguments and attributes: the other side may have echoed it."""
+    """Mask the key in an error's arguments and attributes. Numbers stay numbers.
+
+    The remote side may have echoed it. A bytes or other object whose `repr` has the key becomes that `repr`, masked: a
+    parser's error may hold the bytes or the headers of a response.
+    """
     error.args = tuple(_without(each, key) for each in error.args)
     for name, value in vars(error).items():
         setattr(error, name, _without(value, key))
@@ -50,6 +74,8 @@ def clean(error: BaseException, key: str) -> None:
 def _without(value: object, key: str) -> object:
     if isinstance(value, str):
         return redacted(value, key)
-    rendered = repr(value)  # a parser's error may hold the bytes or the headers that it stumbled over
+    if isinstance(value, int | float | None):
+        return value
+    rendered = repr(value)
     without = redacted(rendered, key)
     return value if without == rendered else without

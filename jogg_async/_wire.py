@@ -17,7 +17,6 @@ import attrs
 import msgspec
 
 from ._coding import plain
-from ._secret import redacted, redacted_bytes
 from ._shape import HIGH, LOW, SCHEMA, Envelope, Success
 from .errors import (
     APIError,
@@ -54,6 +53,7 @@ _BY_STATUS: Final[Mapping[int, type[APIError]]] = {
 }
 _RETRIED_STATUS: Final = 408
 _MOST_DIGITS: Final = 400
+_QUOTED: Final = 400
 
 
 @attrs.define
@@ -76,7 +76,7 @@ def read_envelope(answer: Answer, now: float, key: str = "") -> Success:
     Args:
         answer: what came.
         now: the wall clock, in seconds since 1970, for a ``Retry-After`` that names a date without the answer's own.
-        key: what must not stand in an error's text, though the answer may echo it.
+        key: the API key, masked where an error quotes the response.
 
     Raises:
         APIError: the code, else the status, says that the request failed.
@@ -84,9 +84,9 @@ def read_envelope(answer: Answer, now: float, key: str = "") -> Success:
         TransportError: the body is larger than `MAX_BODY` once decompressed.
     """
     if not 200 <= answer.status < 300:
-        envelope = _envelope_or_none(answer, key)
+        envelope = _envelope_or_none(answer)
         raise _refusal(answer, envelope, _code(envelope), now, key)
-    body = plain(answer.headers.get("Content-Encoding", ""), answer.body)
+    body = plain(answer.headers.get("Content-Encoding", ""), answer.body, key)
     success = _success(body) if _is_text(body) else None
     if success is None or success.code != 0:
         raise _fault(answer, body, now, key)
@@ -115,17 +115,17 @@ def _success(body: bytes) -> Success | None:
 
 def _fault(answer: Answer, body: bytes, now: float, key: str) -> APIError | DecodeError:
     """What is wrong with an answer whose status says success."""
-    envelope = _envelope(redacted_bytes(body, key))
+    envelope = _envelope(body, key)
     code = _code(envelope)
     if code is None:
-        return _malformed(envelope)
+        return _malformed(envelope, key)
     if code != 0:
         return _refusal(answer, envelope, code, now, key)
     if not isinstance(_field(envelope, "data"), dict):
-        return _wrong("$.data", _field(envelope, "data"), "an object", envelope)
+        return _wrong("$.data", _field(envelope, "data"), "an object", envelope, key)
     for name in ("msg", "rid"):
         if not isinstance(_field(envelope, name), str | None):
-            return _wrong(f"$.{name}", _field(envelope, name), "a string", envelope)
+            return _wrong(f"$.{name}", _field(envelope, name), "a string", envelope, key)
     return DecodeError(
         "a field of the envelope comes twice, once of a wrong type", path="$", rid=_text(envelope, "rid")
     )
@@ -140,13 +140,14 @@ def is_retried(error: JoggError) -> bool:
     )
 
 
-def _envelope(body: bytes) -> Any:
+def _envelope(body: bytes, key: str = "") -> Any:
     try:
         return _lenient(body)
     except RecursionError:
         raise DecodeError("the answer's JSON is nested too deep") from None
     except ValueError as fault:
-        raise DecodeError(f"the answer is not JSON ({fault}): {shown(body[:200])}") from None
+        head = body[: _QUOTED * (1 + len(key))]  # long enough that a key at its end is beyond what is shown
+        raise DecodeError(f"the answer is not JSON ({fault}): {shown(head, key)}") from None
 
 
 def _lenient(body: bytes) -> Any:
@@ -168,9 +169,9 @@ def _unbounded(digits: str) -> int | float:
     return int(digits) if len(digits) < _MOST_DIGITS else math.inf
 
 
-def _envelope_or_none(answer: Answer, key: str) -> Any:
+def _envelope_or_none(answer: Answer) -> Any:
     try:
-        return _envelope(redacted_bytes(plain(answer.headers.get("Content-Encoding", ""), answer.body), key))
+        return _envelope(plain(answer.headers.get("Content-Encoding", ""), answer.body))
     except (DecodeError, TransportError):
         return None  # a proxy's HTML page, say: the status decides
 
@@ -191,16 +192,16 @@ def _text(envelope: Any, name: str) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _wrong(path: str, value: object, wanted: str, envelope: object) -> DecodeError:
-    return DecodeError(
-        f"{path} is {shown(value)}, not {wanted}", path=path, value=shown(value), rid=_text(envelope, "rid")
-    )
+def _wrong(path: str, value: object, wanted: str, envelope: object, key: str) -> DecodeError:
+    text = shown(value, key)
+    return DecodeError(f"{path} is {text}, not {wanted}", path=path, value=text, rid=_text(envelope, "rid"))
 
 
-def _malformed(envelope: Any) -> DecodeError:
+def _malformed(envelope: Any, key: str) -> DecodeError:
     if not isinstance(envelope, dict):
-        return DecodeError(f"the answer is {shown(envelope)}, not an envelope", path="$", value=shown(envelope))
-    return _wrong("$.code", _field(envelope, "code"), "a whole number", cast("Any", envelope))
+        text = shown(envelope, key)
+        return DecodeError(f"the answer is {text}, not an envelope", path="$", value=text)
+    return _wrong("$.code", _field(envelope, "code"), "a whole number", cast("Any", envelope), key)
 
 
 def _refusal(answer: Answer, envelope: Any, code: int | None, now: float, key: str) -> APIError:
@@ -217,8 +218,8 @@ def _refusal(answer: Answer, envelope: Any, code: int | None, now: float, key: s
 
 def _phrase(answer: Answer, key: str) -> str:
     if 300 <= answer.status < 400:
-        location = redacted(answer.headers.get("Location", "nowhere"), key)
-        return f"the service redirects to {shown(location)}, which is not followed: the key would go along"
+        location = answer.headers.get("Location", "nowhere")
+        return f"the service redirects to {shown(location, key)}, which is not followed: the key would go along"
     return "the service answered with an error status and no message"
 
 

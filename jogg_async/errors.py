@@ -26,6 +26,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Final
 
+from ._secret import redacted
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -93,10 +95,10 @@ class JoggError(Exception):
             yield f"rid {_shortened(self.rid)}"
 
 
-def shown(value: object) -> str:
-    """Return a short rendering of a value for an error's text."""
+def shown(value: object, key: str = "") -> str:
+    """Return a short rendering of a value for an error's text, with the API key masked before it is shortened."""
     try:
-        text = repr(value)
+        text = redacted(repr(value), key)
     except RecursionError:
         return f"a deeply nested {type(value).__name__}"
     except ValueError:  # an int of more digits than Python converts, see sys.set_int_max_str_digits

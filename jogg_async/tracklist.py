@@ -1,4 +1,4 @@
-"""`TrackList`: what a crawl collected, as a sequence, as a table in a notebook, and as Arrow."""
+"""`TrackList`: tracks as a sequence, as a table in a notebook, and as Arrow."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ __all__ = ["TrackList"]
 class TrackList:
     """Tracks in the order of the catalogue.
 
-    It behaves as a sequence, read-only, but is not registered as `collections.abc.Sequence`: polars would then read it
-    item by item instead of asking for Arrow. pandas, polars, pyarrow and DuckDB read it through Arrow's stream
-    interface (extra ``arrow``); a notebook shows it as a table with players.
+    `TrackPager.collect` returns one, and ``TrackList(page.tracks)`` makes one of a single page. A notebook shows it as
+    a table with players; pandas, polars, pyarrow and DuckDB read it through Arrow's stream interface (extra ``arrow``).
+
+    It behaves as a read-only sequence, but is not registered as `collections.abc.Sequence`: polars would then read it
+    item by item instead of asking for Arrow.
 
     Args:
-        tracks: what it holds.
+        tracks: tracks of any iterable, which is read once and kept in its order; none by default.
     """
 
     __slots__ = ("_tracks",)
@@ -57,21 +59,21 @@ class TrackList:
         return f"<TrackList of {len(self)} tracks>"
 
     def index(self, track: Track, start: int = 0, stop: int | None = None) -> int:
-        """The place of the first track equal to `track`, from `start` up to `stop`; else `ValueError`."""
+        """Return the index of the first track equal to `track` from `start` up to `stop`; else raise `ValueError`."""
         return self._tracks.index(track, start, len(self) if stop is None else stop)
 
     def count(self, track: Track) -> int:
-        """How many tracks equal `track`."""
+        """Return the number of tracks equal to `track`."""
         return self._tracks.count(track)
 
     def __arrow_c_schema__(self) -> object:
-        """The schema of `__arrow_c_stream__`, through Arrow's C data interface."""
+        """Return the schema of `__arrow_c_stream__`, through Arrow's C data interface."""
         from ._arrow import schema
 
         return schema().__arrow_c_schema__()
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
-        """The tracks as Arrow's C stream (extra ``arrow``).
+        """Return the tracks as Arrow's C stream (extra ``arrow``).
 
         Columns: ``id`` (int64), ``name``, ``music_url`` (string), ``duration`` (int64, seconds), ``extra`` (string: the
         unknown fields as a JSON object; null where there are none).

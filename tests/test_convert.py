@@ -25,10 +25,10 @@ def envelope(*rows: Any, **pagination: Any) -> dict[str, Any]:
     return {"code": 0, "msg": "success", "data": {"music": list(rows), "pagination": pagination}, "rid": RID}
 
 
-def decode(given: Any, *, skip_invalid: bool = False, number: int = 1) -> Decoded:
+def decode(given: Any, *, skip_invalid: bool = False, number: int = 1, key: str = "") -> Decoded:
     """What the client makes of an answer of HTTP 200 with this body: JSON text, or what JSON is made from."""
     body = given if isinstance(given, bytes) else json.dumps(given).encode()
-    return decode_page(read_envelope(Answer(200, {}, body), 0.0), number, skip_invalid=skip_invalid)
+    return decode_page(read_envelope(Answer(200, {}, body), 0.0, key), number, skip_invalid=skip_invalid, key=key)
 
 
 def decode_learnt(given: Any, *, skip_invalid: bool = False, number: int = 1) -> Decoded:
@@ -59,9 +59,9 @@ def tracks_of(*rows: Any) -> tuple[Track, ...]:
     return decode(envelope(*rows)).page.tracks
 
 
-def fault_of(given: Any, *, skip_invalid: bool = False) -> DecodeError:
+def fault_of(given: Any, *, skip_invalid: bool = False, key: str = "") -> DecodeError:
     with pytest.raises(DecodeError) as caught:
-        decode(given, skip_invalid=skip_invalid)
+        decode(given, skip_invalid=skip_invalid, key=key)
     return caught.value
 
 
@@ -360,6 +360,39 @@ def test_invalid_records_are_passed_over_with_their_places() -> None:
 def test_a_page_of_nothing_but_invalid_records_is_not_empty() -> None:
     decoded = decode(envelope(None, None), skip_invalid=True)
     assert (decoded.page.tracks, decoded.places, decoded.records) == ((), (), 2)
+
+
+KEY = "canary-2b8e64d07c1f93a5-key"
+ECHOES: dict[str, Callable[[str], dict[str, Any]]] = {
+    "id": lambda text: envelope({"id": text}),
+    "name": lambda text: envelope({"id": 1, "name": [text]}),
+    "record": lambda text: envelope([text]),
+    "undocumented field": lambda text: envelope({"id": 1, "new": [2**64, text]}),
+    "name of a field": lambda text: envelope({"id": 1, text: 2**64}),
+    "field of a field": lambda text: envelope({"id": {text: 1}}),
+    "pagination": lambda text: envelope(page=text),
+    "music": lambda text: {"code": 0, "data": {"music": text}},
+}
+
+
+@pytest.mark.parametrize("echo", ECHOES.values(), ids=ECHOES)
+@pytest.mark.parametrize("before", [0, 30, 40, 44, 48, 52, 56, 60])
+def test_no_part_of_an_echoed_key_is_left_where_a_value_is_cut(
+    echo: Callable[[str], dict[str, Any]], before: int
+) -> None:
+    given = echo("x" * before + KEY + "x" * 300)
+    fault = fault_of(given, key=KEY)
+    texts = [str(fault), fault.path, fault.value]
+    with contextlib.suppress(DecodeError):
+        texts += [each.message for each in decode(given, skip_invalid=True, key=KEY).invalid]
+        assert len(texts) == 4
+    assert not any("canary" in str(text) for text in texts)
+
+
+def test_a_record_is_kept_as_it_came_though_it_echoes_the_key() -> None:
+    (invalid,) = decode(envelope({"id": KEY}), skip_invalid=True, key=KEY).invalid
+    assert invalid.record == {"id": KEY}
+    assert invalid.message == "$.data.music[0].id is '***', not a whole number"
 
 
 @pytest.mark.parametrize("written", ["1e999", "-1e999", "9" * 5000], ids=["1e999", "-1e999", "5000 digits"])

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jogg_async import Track, TrackList
+from jogg_async import Page, Track, TrackList
 from jogg_async.models import Fields
 
 EXTRA = {"tags": ["a", {"b": None}], "text": "Ünïcode \U0001f3b5 \u2028", "n": 2**63 - 1}
@@ -76,6 +76,16 @@ def test_it_holds_what_any_iterable_gave_and_never_changes() -> None:
     assert not hasattr(found, "__setitem__")
     assert not hasattr(found, "__dict__")
     assert repr(found) == "<TrackList of 4 tracks>"
+
+
+def test_the_tracks_of_a_page_make_a_track_list() -> None:
+    page = Page(tuple(TRACKS))
+    found = TrackList(page.tracks)
+    assert list(found) == TRACKS
+    assert found == TrackList(TRACKS)
+    assert "Morning" in found._repr_html_()
+    pa = pytest.importorskip("pyarrow")
+    assert pa.table(found).column("id").to_pylist() == [track.id for track in page.tracks]
 
 
 def test_it_is_not_registered_as_a_sequence() -> None:

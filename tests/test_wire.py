@@ -5,6 +5,7 @@ import json
 import time
 import tracemalloc
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -25,6 +26,7 @@ from jogg_async import (
     TransportError,
 )
 from jogg_async._coding import MAX_BODY, too_large
+from jogg_async._secret import Secret
 from jogg_async._shape import SCHEMA, Data, Record, Schema
 from jogg_async._wire import Answer, is_retried, read_envelope
 from jogg_async.errors import shown
@@ -251,6 +253,51 @@ def test_no_body_leads_to_anything_but_our_errors(body: bytes, status: int, codi
     assert error_of(body, status, Content_Encoding=coding).args
 
 
+KEY = "Canary-2b8e64d07c1f93a5-Key"
+QUOTES: dict[str, Callable[[str], Answer]] = {
+    "not JSON": lambda text: answer(text.encode()),
+    "cut short": lambda text: answer(f'{{"code": 0, "msg": "{text}'.encode()),
+    "no envelope": lambda text: answer([text]),
+    "code": lambda text: answer({"code": text}),
+    "data": lambda text: answer({"code": 0, "data": text}),
+    "msg": lambda text: answer({"code": 0, "data": {}, "msg": [text]}),
+    "rid": lambda text: answer({"code": 0, "data": {}, "rid": {"x": text}}),
+    "redirect": lambda text: answer(b"", 302, Location=text),
+    "content coding": lambda text: answer(b"{}", Content_Encoding=text),
+}
+
+
+@pytest.mark.parametrize("quote", QUOTES.values(), ids=QUOTES)
+@pytest.mark.parametrize("before", [0, *range(14, 66, 2)])
+def test_no_part_of_an_echoed_key_is_left_where_a_quotation_is_cut(quote: Callable[[str], Answer], before: int) -> None:
+    with pytest.raises((APIError, DecodeError)) as caught:
+        read_envelope(quote("x" * before + KEY + "x" * 300), NOW, Secret(KEY))
+    texts = (str(caught.value), *vars(caught.value).values())
+    assert not any(KEY[:4].casefold() in str(text).casefold() for text in texts)
+    assert "xxx" in str(caught.value)
+
+
+@pytest.mark.parametrize("length", [8, 20, 300])
+def test_a_body_of_nothing_but_keys_shows_no_part_of_one(length: int) -> None:
+    key = ("Canary" * 50)[:length]
+    with pytest.raises(DecodeError) as caught:
+        read_envelope(answer(key.encode() * (40_000 // length)), NOW, key)
+    assert "Can" not in str(caught.value)
+    assert "***" in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["4", "429", "code", "x", "retryAfter", "data", "0123456789"])
+@pytest.mark.parametrize("status", [200, 429, 503])
+def test_a_response_means_the_same_whatever_the_key(key: str, status: int) -> None:
+    body = {"code": 429, "msg": f"wait x {key}", "data": {"retryAfter": 4.25}, "rid": RID, "x": 0.0123456789}
+    with pytest.raises(RateLimitError) as caught:
+        read_envelope(answer(body, status), NOW, key)
+    error = caught.value
+    assert (error.code, error.http_status, error.retry_after, is_retried(error)) == (429, status, 4.25, True)
+    success = answer({"code": 0, "data": {"music": [{"id": 4, "name": key}]}, "rid": RID})
+    assert read_envelope(success, NOW, key).data == Data(music=[Record(4, key)])
+
+
 @pytest.mark.parametrize("passing", [True, False])
 def test_a_broken_connection_is_retried_where_it_may_pass(passing: bool) -> None:
     assert is_retried(TransportError("broken", passing=passing)) is passing
@@ -286,6 +333,8 @@ def deflated(body: bytes, bits: int) -> bytes:
         ("gzip", gzip.compress(PLAIN[:50]) + gzip.compress(PLAIN[50:])),
         ("gzip", b"".join(gzip.compress(PLAIN[at : at + 7]) for at in range(0, len(PLAIN), 7))),
         ("gzip", gzip.compress(b"") + gzip.compress(PLAIN)),
+        *[("gzip", gzip.compress(PLAIN) + bytes(zeros)) for zeros in (1, 511, 5000)],
+        ("gzip", gzip.compress(PLAIN[:50]) + gzip.compress(PLAIN[50:]) + bytes(3)),
         ("deflate", zlib.compress(PLAIN)),
         ("deflate", deflated(PLAIN, 9)),
         ("deflate", deflated(PLAIN, -15)),
@@ -312,6 +361,11 @@ def test_what_was_asked_for_is_decompressed(coding: str, body: bytes) -> None:
         ("deflate", zlib.compress(PLAIN)[:-4] + bytes(4)),
         ("gzip", gzip.compress(PLAIN)[:40] + b"damage" + gzip.compress(PLAIN)[46:]),
         ("gzip", gzip.compress(PLAIN) + b"trailing"),
+        ("gzip", gzip.compress(PLAIN) + bytes(9) + b"x"),
+        ("gzip", gzip.compress(PLAIN[:50]) + bytes(9) + gzip.compress(PLAIN[50:])),
+        ("gzip", bytes(9) + gzip.compress(PLAIN)),
+        ("gzip", bytes(9)),
+        ("deflate", zlib.compress(PLAIN) + bytes(9)),
         ("gzip", gzip.compress(PLAIN) + gzip.compress(PLAIN)[:12]),
     ],
 )

@@ -9,7 +9,15 @@ from typing import Any, Final
 
 import pytest
 
-from jogg_async import APIError, ConfigurationError, DecodeError, JoggSession, SessionClosedError, TransportError
+from jogg_async import (
+    APIError,
+    ConfigurationError,
+    DecodeError,
+    JoggSession,
+    RateLimitError,
+    SessionClosedError,
+    TransportError,
+)
 from jogg_async.testing import FakeJogg, Fault
 
 from .conftest import Serve
@@ -195,6 +203,35 @@ async def test_nor_does_a_param_that_repeats_it(make_fake: MakeFake, debug_log: 
     async with JoggSession(KEY, base_url=fake.url) as jogg:
         await jogg.page(params={"api_key": KEY})
     assert leaks_in_log(debug_log.records, KEY) == []
+
+
+@pytest.mark.parametrize("key", ["4", "x", "page", "429", "3", "10"])
+async def test_a_short_key_changes_no_fact_of_an_error(make_fake: MakeFake, key: str) -> None:
+    fake = await make_fake(40, api_key=key)
+    fake.fail(Fault.business(429, "wait", retry_after=0.001), times=None)
+    async with JoggSession(key, base_url=fake.url, retry=AT_ONCE) as jogg:
+        limited = await caught(jogg.page(4))
+        fake.clear()
+        fake.fail(Fault.wrong_types("id", "4"))
+        malformed = await caught(jogg.page(4))
+        shown = repr((jogg, jogg.tracks()))
+    assert isinstance(limited, RateLimitError)
+    assert (limited.page, limited.attempts, limited.code, limited.http_status) == (4, AT_ONCE.attempts, 429, 200)
+    assert f"failed after {AT_ONCE.attempts} attempts" in str(limited)
+    assert isinstance(malformed, DecodeError)
+    assert (malformed.page, malformed.attempts, malformed.value) == (4, 1, "'4'")
+    assert "$.data.music[0].id is '4'" in str(malformed)
+    assert f"'{key}'" not in shown
+
+
+@pytest.mark.parametrize("key", ["12345678", "canary-2b8e64d0"])
+async def test_a_key_of_eight_characters_or_more_is_masked_in_texts_alone(make_fake: MakeFake, key: str) -> None:
+    fake = await make_fake(10, api_key=key)
+    fake.fail(Fault.business(12345678, f"no such key: {key}"))
+    async with JoggSession(key, base_url=fake.url) as jogg:
+        error = await caught(jogg.page())
+    assert isinstance(error, APIError)
+    assert (error.code, error.page, error.attempts, error.msg) == (12345678, 1, 1, "no such key: ***")
 
 
 class Broken:
