@@ -233,11 +233,11 @@ def coverage(session: nox.Session) -> None:
 
 
 @nox.session(requires=["build"])
-def neighbours(session: nox.Session) -> None:
+def interop(session: nox.Session) -> None:
     """Try the wheel and its fake with tools of others; one that is missing is skipped, and named at the end."""
-    _install(session, *_group("neighbours"))
+    _install(session, *_group("interop"))
     path = os.pathsep.join([str(_mitmproxy(session)), *map(str, _prism(session)), os.environ["PATH"]])
-    tests = session.posargs or ["tests/neighbours"]
+    tests = session.posargs or ["tests/interop"]
     session.run("python", "-m", "pytest", *tests, env={**TEST_ENV, "PATH": path})
 
 

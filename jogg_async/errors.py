@@ -26,7 +26,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from ._secret import redacted
+from ._api.redaction import redacted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -128,7 +128,7 @@ class TrackPager:
             rest = crawl.collect()
             del self  # as in a step
             return await rest
-        from ._progress import bar
+        from ._render.progress_bar import bar
 
         with bar() as show:
             rest = crawl.collect(show)

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from yarl import URL
 
-from ._call import Caller, Listing, Tally
-from ._gate import Gate, Lane
+from ._api.redaction import masked
+from ._api.settings import api_key_from, base_url_from, checked_int, checked_retry, checked_timeout
+from ._http.transport import Transport
 from ._paging.crawl import Crawl
 from ._paging.options import (
     PAGE_SIZE,
@@ -24,9 +25,8 @@ from ._paging.options import (
     filters_of,
     page_url,
 )
-from ._secret import masked
-from ._settings import api_key_from, base_url_from, checked_int, checked_retry, checked_timeout
-from ._transport import Transport
+from ._requests.page_fetcher import Caller, Listing, Tally
+from ._requests.throttle import Gate, Lane
 from .errors import ConfigurationError, DecodeError, SessionClosedError
 from .models import Page
 from .pager import TrackPager

@@ -68,7 +68,7 @@ class TrackList:
 
     def __arrow_c_schema__(self) -> object:
         """Return the schema of `__arrow_c_stream__`, through Arrow's C data interface."""
-        from ._arrow import schema
+        from ._render.arrow import schema
 
         return schema().__arrow_c_schema__()
 
@@ -84,12 +84,12 @@ class TrackList:
         Raises:
             ImportError: pyarrow is not installed.
         """
-        from ._arrow import table
+        from ._render.arrow import table
 
         stream: Any = table(self._tracks)
         return stream.__arrow_c_stream__(requested_schema)
 
     def _repr_html_(self) -> str:
-        from ._html import rendered
+        from ._render.html import rendered
 
         return rendered(self._tracks)

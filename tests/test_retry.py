@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jogg_async import APIError, JoggError, RateLimitError, RetryPolicy, ServerError, TransportError
-from jogg_async._call import is_rate_limit
-from jogg_async._wire import Answer, read_envelope, retry_after
+from jogg_async._api.envelope import Answer, read_envelope, retry_after
+from jogg_async._requests.page_fetcher import is_rate_limit
 from jogg_async.retry import backoff, next_wait
 
 NOW = 1_800_000_000.0

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from jogg_async import _call, _convert
+from jogg_async._api import decoding
+from jogg_async._requests import page_fetcher
 
 if TYPE_CHECKING:
     from .conftest import MakeFake, MakeSession
@@ -20,13 +21,13 @@ async def test_a_page_is_decoded_once_and_the_fast_way(
 
     def counted(envelope: Any, number: int, **options: Any) -> Any:
         decoded.append(number)
-        return _convert.decode_page(envelope, number, **options)
+        return decoding.decode_page(envelope, number, **options)
 
     def slow(*_: object) -> None:
         raise AssertionError("a page with the documented fields alone took the slow way")
 
-    monkeypatch.setattr(_call, "decode_page", counted)
-    monkeypatch.setattr(_convert, "_decode_exactly", slow)
+    monkeypatch.setattr(page_fetcher, "decode_page", counted)
+    monkeypatch.setattr(decoding, "_decode_exactly", slow)
     fake = await make_fake(1000)
     assert len(await make_session(fake).tracks(page_size=50).collect()) == 1000
     assert sorted(decoded) == list(range(1, 21))

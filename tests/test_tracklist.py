@@ -234,8 +234,8 @@ def test_duckdb_reads_it() -> None:
 
 
 def test_without_pyarrow_one_sentence_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "jogg_async._arrow", raising=False)
-    monkeypatch.delattr("jogg_async._arrow", raising=False)
+    monkeypatch.delitem(sys.modules, "jogg_async._render.arrow", raising=False)
+    monkeypatch.delattr("jogg_async._render.arrow", raising=False)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     found = TrackList(TRACKS)
     for call in (found.__arrow_c_stream__, found.__arrow_c_schema__):

@@ -7,7 +7,7 @@ from typing import Any, Final, TypeGuard
 
 import attrs
 
-from jogg_async._settings import MAX_INT, checked_int
+from jogg_async._api.settings import MAX_INT, checked_int
 
 MAX_PAGE_SIZE: Final = 100
 """The service's limit (reference of ``GET /v2/musics``)."""

@@ -15,9 +15,9 @@ from typing import Any, Final, TypeVar
 
 import attrs
 
-from jogg_async._call import Caller, Tally
-from jogg_async._convert import Decoded
-from jogg_async._gate import Lane
+from jogg_async._api.decoding import Decoded
+from jogg_async._requests.page_fetcher import Caller, Tally
+from jogg_async._requests.throttle import Lane
 from jogg_async.errors import CatalogueChangedWarning, JoggError
 from jogg_async.models import InvalidRecord, Page, Track
 from jogg_async.tracklist import TrackList

@@ -9,8 +9,8 @@ from typing import Any, Final, Literal, get_args
 import attrs
 from yarl import URL
 
-from jogg_async._call import Listing
-from jogg_async._settings import checked_int
+from jogg_async._api.settings import checked_int
+from jogg_async._requests.page_fetcher import Listing
 from jogg_async.errors import argument_error
 from jogg_async.retry import RetryPolicy
 

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncGenerator
 from typing import Final
 
-from jogg_async._progress import Show, bar
+from jogg_async._render.progress_bar import Show, bar
 from jogg_async.pager import TrackPager
 
 from .terminal import Screen

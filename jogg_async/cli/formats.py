@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 
-from jogg_async import _records
-from jogg_async._records import minutes
+from jogg_async._render import records
+from jogg_async._render.records import minutes
 from jogg_async.models import Track
 
 from .terminal import escaped, printable
@@ -42,7 +42,7 @@ class JsonLines:
 
     def __call__(self, tracks: Sequence[Track], /) -> None:
         """Print the next tracks."""
-        lines = _records.json_lines(tracks)
+        lines = records.json_lines(tracks)
         self._write(escaped(lines.decode()).encode() if self._for_terminal else lines)
 
 
@@ -61,13 +61,13 @@ class Csv:
 
     def __call__(self, tracks: Sequence[Track], /) -> None:
         """Print the next tracks."""
-        rows: list[Sequence[object]] = [_records.row(track) for track in tracks]
+        rows: list[Sequence[object]] = [records.row(track) for track in tracks]
         if self._for_terminal:
             rows = [[printable(cell) if isinstance(cell, str) else cell for cell in row] for row in rows]
         if not self._has_header:
-            rows.insert(0, _records.COLUMNS)
+            rows.insert(0, records.COLUMNS)
             self._has_header = True
-        self._write(_records.csv_lines(rows))
+        self._write(records.csv_lines(rows))
 
 
 @attrs.frozen

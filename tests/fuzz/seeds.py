@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from tests.bodies import JUNK, NAMES, Change, body
+from tests.api.random_bodies import JUNK, NAMES, Change, body
 
 _WAITS: Final = (
     b"5",

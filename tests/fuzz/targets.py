@@ -10,12 +10,12 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 from jogg_async import APIError, DecodeError, JoggError, TransportError
-from jogg_async._convert import decode_page
+from jogg_async._api.decoding import decode_page
+from jogg_async._api.envelope import Answer, is_retried, read_envelope, retry_after
 from jogg_async._paging.checkpoint import MAX_PAGE_SIZE, Checkpoint
-from jogg_async._wire import Answer, is_retried, read_envelope, retry_after
 from jogg_async.errors import RateLimitError, ServerError
-from tests.agreement import claim, claim_decent, compare
-from tests.bodies import Change, body
+from tests.api.plain_decoder_comparison import claim, claim_decent, compare
+from tests.api.random_bodies import Change, body
 
 _STATUS: Final = (200, 201, 204, 301, 400, 401, 402, 403, 404, 408, 418, 422, 429, 500, 502, 503)
 _CODINGS: Final = (None, "", "gzip", "x-gzip", "deflate", "identity", "br", " GZIP ")

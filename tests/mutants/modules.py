@@ -10,13 +10,18 @@ from typing import Final
 
 _CRAWL: Final = (
     "paging/test_crawl.py",
-    "test_ending.py",
-    "test_drift.py",
-    "test_limits.py",
-    "test_checkpoints.py",
+    "paging/test_ending.py",
+    "paging/test_drift.py",
+    "paging/test_limits.py",
+    "paging/test_resuming.py",
     "test_pager.py",
 )
-_SENDING: Final = ("test_retry.py", "test_gate.py", "test_concurrency.py", "network/test_retrying.py")
+_SENDING: Final = (
+    "test_retry.py",
+    "requests/test_throttle.py",
+    "requests/test_concurrency.py",
+    "requests/test_retrying.py",
+)
 _CLI: Final = (
     "cli/test_formats.py",
     "cli/test_exit_codes.py",
@@ -28,40 +33,45 @@ _CLI: Final = (
 
 MODULES: Final[dict[str, tuple[str, ...]]] = {
     # Modules without I/O.
-    "errors.py": ("test_errors.py", "test_wire.py", "network/test_secrecy.py"),
-    "models.py": ("test_models.py", "test_convert.py", "test_tracklist.py"),
+    "errors.py": ("test_errors.py", "api/test_envelope.py", "http/test_secrecy.py"),
+    "models.py": ("test_models.py", "api/test_decoding.py", "test_tracklist.py"),
     "tracklist.py": ("test_tracklist.py",),
-    "_settings.py": ("test_settings.py", "network/test_injection.py"),
-    "_coding.py": ("test_wire.py", "network/test_hostile_bodies.py"),
-    "_shape.py": ("test_wire.py", "test_convert.py"),
-    "_wire.py": ("test_wire.py", "network/test_retrying.py", "network/test_hostile_bodies.py"),
-    "_convert.py": ("test_convert.py", "test_fuzz_bodies.py"),
-    "_paging/seen_ids.py": ("paging/test_seen_ids.py", "test_drift.py"),
-    "_paging/page_range.py": ("paging/test_page_range.py", "test_ending.py", "test_drift.py"),
-    "_paging/checkpoint.py": ("paging/test_checkpoint.py", "test_checkpoints.py"),
-    "_paging/options.py": ("test_settings.py", "paging/test_checkpoint.py", *_CRAWL, "network/test_injection.py"),
+    "_api/settings.py": ("api/test_settings.py", "http/test_injection.py"),
+    "_api/compression.py": ("api/test_envelope.py", "http/test_hostile_bodies.py"),
+    "_api/schemas.py": ("api/test_envelope.py", "api/test_decoding.py"),
+    "_api/envelope.py": ("api/test_envelope.py", "requests/test_retrying.py", "http/test_hostile_bodies.py"),
+    "_api/decoding.py": ("api/test_decoding.py", "api/test_random_bodies.py"),
+    "_paging/seen_ids.py": ("paging/test_seen_ids.py", "paging/test_drift.py"),
+    "_paging/page_range.py": ("paging/test_page_range.py", "paging/test_ending.py", "paging/test_drift.py"),
+    "_paging/checkpoint.py": ("paging/test_checkpoint.py", "paging/test_resuming.py"),
+    "_paging/options.py": ("api/test_settings.py", "paging/test_checkpoint.py", *_CRAWL, "http/test_injection.py"),
     # The window and the crawl.
-    "_paging/window.py": ("paging/test_window.py", "paging/test_crawl.py", "test_concurrency.py"),
+    "_paging/window.py": ("paging/test_window.py", "paging/test_crawl.py", "requests/test_concurrency.py"),
     "_paging/passes.py": _CRAWL,
     "_paging/crawl.py": (*_CRAWL, "paging/test_random_crawls.py"),
-    "pager.py": ("test_pager.py", "test_checkpoints.py", "test_drift.py", "test_ending.py"),
+    "pager.py": ("test_pager.py", "paging/test_resuming.py", "paging/test_drift.py", "paging/test_ending.py"),
     # The retry and the throttle.
-    "retry.py": ("test_retry.py", "network/test_retrying.py"),
-    "_call.py": ("test_retry.py", "network/test_retrying.py", "network/test_secrecy.py", "test_session.py"),
-    "_retry_hooks.py": ("test_retry_hooks.py", "test_retry.py"),
-    "_gate.py": _SENDING,
-    "_pace.py": ("test_pace.py", *_SENDING),
-    "_deadline.py": ("test_deadline.py", "network/test_transport.py", "test_cancellation.py"),
-    "_connector.py": (
-        "test_structure.py",
-        "network/test_connections.py",
+    "retry.py": ("test_retry.py", "requests/test_retrying.py"),
+    "_requests/page_fetcher.py": (
+        "test_retry.py",
+        "requests/test_retrying.py",
+        "http/test_secrecy.py",
         "test_session.py",
-        "network/test_transport.py",
-        "network/test_faults.py",
     ),
-    "session.py": ("test_session.py", "test_settings.py", "test_concurrency.py"),
+    "_requests/stamina_hooks.py": ("requests/test_stamina_hooks.py", "test_retry.py"),
+    "_requests/throttle.py": _SENDING,
+    "_requests/adaptive_rate.py": ("requests/test_adaptive_rate.py", *_SENDING),
+    "_http/timeouts.py": ("http/test_timeouts.py", "http/test_transport.py", "test_cancellation.py"),
+    "_http/connector.py": (
+        "test_structure.py",
+        "http/test_connections.py",
+        "test_session.py",
+        "http/test_transport.py",
+        "http/test_faults.py",
+    ),
+    "session.py": ("test_session.py", "api/test_settings.py", "requests/test_concurrency.py"),
     # The redaction.
-    "_secret.py": ("network/test_secrecy.py", "network/test_secrecy_of_objects.py", "test_wire.py"),
+    "_api/redaction.py": ("http/test_secrecy.py", "http/test_secrecy_of_objects.py", "api/test_envelope.py"),
     # The command line.
     "cli/count.py": _CLI,
     "cli/failure.py": _CLI,

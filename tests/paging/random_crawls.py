@@ -17,7 +17,7 @@ import attrs
 from yarl import URL
 
 from jogg_async import CatalogueChangedWarning, JoggError, Page, Pagination, ServerError, Track
-from jogg_async._convert import Decoded
+from jogg_async._api.decoding import Decoded
 from jogg_async._paging.crawl import Crawl
 from jogg_async._paging.options import crawl_options
 

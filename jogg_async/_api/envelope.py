@@ -1,0 +1,269 @@
+"""The rules of the service, without I/O: bytes and status in, an envelope or an error out.
+
+The rules are those of the service's reference (https://docs.jogg.ai): the envelope, its codes, and where a rate limit
+may name its wait. Where the reference leaves two readings, both are accepted.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import Any, Final, cast
+
+import attrs
+import msgspec
+
+from jogg_async._api.compression import plain
+from jogg_async._api.schemas import HIGH, LOW, SCHEMA, Envelope, Success
+from jogg_async.errors import (
+    APIError,
+    AuthenticationError,
+    DecodeError,
+    InsufficientCreditError,
+    JoggError,
+    NotFoundError,
+    ParameterError,
+    PermissionDeniedError,
+    RateLimitError,
+    ServerError,
+    TransportError,
+    shown,
+)
+
+_BY_CODE: Final[Mapping[int, type[APIError]]] = {
+    429: RateLimitError,
+    10104: NotFoundError,
+    10105: AuthenticationError,
+    18020: InsufficientCreditError,
+    18025: PermissionDeniedError,
+    40000: ParameterError,
+    50000: ServerError,
+}
+_BY_STATUS: Final[Mapping[int, type[APIError]]] = {
+    400: ParameterError,
+    401: AuthenticationError,
+    402: InsufficientCreditError,
+    403: PermissionDeniedError,
+    404: NotFoundError,
+    422: ParameterError,
+    429: RateLimitError,
+}
+_RETRIED_STATUS: Final = 408
+_MOST_DIGITS: Final = 400
+_QUOTED: Final = 400
+
+
+@attrs.define
+class Answer:
+    """One answer as it came: the body still compressed, nothing judged."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+_raw: Final = msgspec.json.Decoder(Envelope[msgspec.Raw])
+
+
+def read_envelope(answer: Answer, now: float, key: str = "") -> Success:
+    """The envelope of a success: its ``code`` is 0 and its ``data`` an object.
+
+    Where the data is as documented, it is checked in the same pass.
+
+    Args:
+        answer: what came.
+        now: the wall clock, in seconds since 1970, for a ``Retry-After`` that names a date without the answer's own.
+        key: the API key, masked where an error quotes the response.
+
+    Raises:
+        APIError: the code, else the status, says that the request failed.
+        DecodeError: the status says success, but the body is no envelope.
+        TransportError: the body is larger than `MAX_BODY` once decompressed.
+    """
+    if not 200 <= answer.status < 300:
+        envelope = _envelope_or_none(answer)
+        raise _refusal(answer, envelope, _code(envelope), now, key)
+    body = plain(answer.headers.get("Content-Encoding", ""), answer.body, key)
+    success = _success(body) if _is_text(body) else None
+    if success is None or success.code != 0:
+        raise _fault(answer, body, now, key)
+    return success
+
+
+def _is_text(body: bytes) -> bool:
+    """Whether all of it is UTF-8: msgspec does not look at the bytes of the fields that it skips."""
+    try:
+        return body.isascii() or bool(body.decode())
+    except UnicodeDecodeError:
+        return False
+
+
+def _success(body: bytes) -> Success | None:
+    try:
+        return SCHEMA.decode(body)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        envelope = _raw.decode(body)
+    except (ValueError, RecursionError):
+        return None
+    return envelope if memoryview(envelope.data)[:1].tobytes() == b"{" else None
+
+
+def _fault(answer: Answer, body: bytes, now: float, key: str) -> APIError | DecodeError:
+    """What is wrong with an answer whose status says success."""
+    envelope = _envelope(body, key)
+    code = _code(envelope)
+    if code is None:
+        return _malformed(envelope, key)
+    if code != 0:
+        return _refusal(answer, envelope, code, now, key)
+    if not isinstance(_field(envelope, "data"), dict):
+        return _wrong("$.data", _field(envelope, "data"), "an object", envelope, key)
+    for name in ("msg", "rid"):
+        if not isinstance(_field(envelope, name), str | None):
+            return _wrong(f"$.{name}", _field(envelope, name), "a string", envelope, key)
+    return DecodeError(
+        "a field of the envelope comes twice, once of a wrong type", path="$", rid=_text(envelope, "rid")
+    )
+
+
+def is_retried(error: JoggError) -> bool:
+    """Whether sending again may help: codes 429 and 50000, HTTP 408, 429 and 5xx, a broken connection or a time-out."""
+    if isinstance(error, TransportError):
+        return error.passing
+    return isinstance(error, RateLimitError | ServerError) or (
+        isinstance(error, APIError) and error.http_status == _RETRIED_STATUS and error.code not in _BY_CODE
+    )
+
+
+def _envelope(body: bytes, key: str = "") -> Any:
+    try:
+        return _lenient(body)
+    except RecursionError:
+        raise DecodeError("the answer's JSON is nested too deep") from None
+    except ValueError as fault:
+        head = body[: _QUOTED * (1 + len(key))]  # long enough that a key at its end is beyond what is shown
+        raise DecodeError(f"the answer is not JSON ({fault}): {shown(head, key)}") from None
+
+
+def _lenient(body: bytes) -> Any:
+    """The JSON, where a number beyond all bounds spoils no more than its own field: it counts as infinity."""
+    try:
+        return msgspec.json.decode(body)
+    except msgspec.ValidationError:  # well-formed, with a number that msgspec does not take
+        # json lets half a surrogate pair through, in bytes and in an escape: an error that quotes it can't be printed.
+        value = json.loads(body.decode(), parse_constant=_not_json, parse_int=_unbounded)
+        json.dumps(value, ensure_ascii=False).encode()
+        return value
+
+
+def _not_json(constant: str) -> Any:
+    raise ValueError(f"{constant} is no JSON")
+
+
+def _unbounded(digits: str) -> int | float:
+    return int(digits) if len(digits) < _MOST_DIGITS else math.inf
+
+
+def _envelope_or_none(answer: Answer) -> Any:
+    try:
+        return _envelope(plain(answer.headers.get("Content-Encoding", ""), answer.body))
+    except (DecodeError, TransportError):
+        return None  # a proxy's HTML page, say: the status decides
+
+
+def _field(envelope: Any, name: str) -> Any:
+    return cast("dict[str, Any]", envelope).get(name) if isinstance(envelope, dict) else None
+
+
+def _code(envelope: Any) -> int | None:
+    code = _field(envelope, "code")
+    if type(code) is float and code.is_integer() and abs(code) < 2**53:
+        return int(code)
+    return code if type(code) is int and LOW <= code <= HIGH else None
+
+
+def _text(envelope: Any, name: str) -> str | None:
+    value = _field(envelope, name)
+    return value if isinstance(value, str) else None
+
+
+def _wrong(path: str, value: object, wanted: str, envelope: object, key: str) -> DecodeError:
+    text = shown(value, key)
+    return DecodeError(f"{path} is {text}, not {wanted}", path=path, value=text, rid=_text(envelope, "rid"))
+
+
+def _malformed(envelope: Any, key: str) -> DecodeError:
+    if not isinstance(envelope, dict):
+        text = shown(envelope, key)
+        return DecodeError(f"the answer is {text}, not an envelope", path="$", value=text)
+    return _wrong("$.code", _field(envelope, "code"), "a whole number", cast("Any", envelope), key)
+
+
+def _refusal(answer: Answer, envelope: Any, code: int | None, now: float, key: str) -> APIError:
+    kind = _BY_CODE.get(code) if code is not None else None
+    if kind is None:
+        kind = ServerError if answer.status >= 500 else _BY_STATUS.get(answer.status, APIError)
+    error = kind(
+        _text(envelope, "msg") or _phrase(answer, key), code=code, http_status=answer.status, rid=_text(envelope, "rid")
+    )
+    if isinstance(error, RateLimitError | ServerError):
+        error.retry_after = retry_after(answer.headers, envelope, now)
+    return error
+
+
+def _phrase(answer: Answer, key: str) -> str:
+    if 300 <= answer.status < 400:
+        location = answer.headers.get("Location", "nowhere")
+        return f"the service redirects to {shown(location, key)}, which is not followed: the key would go along"
+    return "the service answered with an error status and no message"
+
+
+def retry_after(headers: Mapping[str, str], envelope: Any, now: float) -> float | None:
+    """The wait in seconds that an answer names: the longest of its header's, its body's and its data's.
+
+    The service's rate-limit page says to wait ``retryAfter`` seconds without saying where it stands, so all three
+    places count. Zero, a past date and what makes no sense count as none.
+    """
+    named = (
+        _header_wait(headers, now),
+        _seconds(_field(envelope, "retryAfter")),
+        _seconds(_field(_field(envelope, "data"), "retryAfter")),
+    )
+    return max((wait for wait in named if wait is not None), default=None)
+
+
+def _header_wait(headers: Mapping[str, str], now: float) -> float | None:
+    value = headers.get("Retry-After")
+    if value is None:
+        return None
+    seconds = _seconds(value)
+    if seconds is not None:
+        return seconds
+    then = _timestamp(value)
+    if then is None:
+        return None
+    # The answer's own date spares the wait from a clock that is wrong here.
+    return _seconds(then - (_timestamp(headers.get("Date", "")) or now))
+
+
+def _timestamp(date: str) -> float | None:
+    try:
+        then = parsedate_to_datetime(date)
+        return (then if then.tzinfo else then.replace(tzinfo=UTC)).timestamp()  # HTTP's dates are all in this zone
+    except (ValueError, TypeError, OverflowError, OSError):
+        return None
+
+
+def _seconds(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        seconds = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return seconds if 0 < seconds < math.inf else None

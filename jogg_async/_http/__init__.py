@@ -1,0 +1,1 @@
+"""Requests over aiohttp: transport, connections, timeouts. No other layer knows aiohttp."""

@@ -1,0 +1,1 @@
+"""Tracks as HTML, Arrow, records and text; progress bars. Each written once."""

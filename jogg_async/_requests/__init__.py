@@ -1,0 +1,1 @@
+"""One page's request, sent until it succeeds or fails: retry, throttle, adaptive rate."""

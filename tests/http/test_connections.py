@@ -1,0 +1,272 @@
+"""Connections: which are used again, how many are opened ahead, and none left open."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final
+
+import aiohttp
+import pytest
+from yarl import URL
+
+from jogg_async import APIError, JoggSession
+from jogg_async._api.redaction import Secret
+from jogg_async._http import connector as connector_module
+from jogg_async._http.connector import Connector
+from jogg_async._http.transport import Transport
+from jogg_async.testing import FakeJogg, Fault
+
+from .conftest import Serve
+from .raw import AT_ONCE, RawServer, Visit
+
+KEY: Final = "the-key"
+
+MakeFake = Callable[..., Awaitable[FakeJogg]]
+MakeSession = Callable[..., JoggSession]
+
+
+def response(page: int) -> bytes:
+    """A whole response whose one track has the page's number as its id."""
+    body = json.dumps({"code": 0, "msg": "Success", "data": {"music": [{"id": page}]}}).encode()
+    return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+
+
+class Recorder:
+    """Answers each request by its page, and keeps every connection, so that a test can send more on it."""
+
+    def __init__(self) -> None:
+        self.visits: list[Visit] = []
+        self.pages: list[tuple[int, int]] = []
+        """Connection and page of each request."""
+
+    async def __call__(self, visit: Visit) -> None:
+        self.visits.append(visit)
+        while True:
+            page = int(re.findall(rb"[?&]page=(\d+)", await visit.request())[0])
+            self.pages.append((visit.number, page))
+            await visit.send(response(page))
+
+
+class Client:
+    """A transport and its server; `http` is the caller's session, if there is one."""
+
+    def __init__(self, server: RawServer, recorder: Recorder, http: aiohttp.ClientSession | None) -> None:
+        self.server = server
+        self.recorder = recorder
+        self.url = URL(server.url)
+        self.transport = Transport(Secret(KEY), self.url, 5.0, http)
+
+    async def page(self, number: int) -> int:
+        """The id that comes for a page: the page's own number, unless the response is another's."""
+        answer = await self.transport.get(self.url.with_query(page=number))
+        track_id: int = json.loads(answer.body)["data"]["music"][0]["id"]
+        return track_id
+
+
+@asynccontextmanager
+async def own_client(server: RawServer, recorder: Recorder) -> AsyncGenerator[Client, None]:
+    """A transport with a pool of its own."""
+    client = Client(server, recorder, None)
+    try:
+        yield client
+    finally:
+        await client.transport.aclose()
+
+
+async def until(reached: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not reached():  # noqa: ASYNC110 (the server tells nobody)
+            await asyncio.sleep(0.001)
+
+
+@pytest.fixture(params=["plain", "tls"])
+def tls(request: pytest.FixtureRequest, server_tls: ssl.SSLContext) -> ssl.SSLContext | None:
+    return server_tls if request.param == "tls" else None
+
+
+@pytest.fixture(params=["own pool", "caller's pool"])
+async def client(
+    request: pytest.FixtureRequest,
+    serve: Serve,
+    tls: ssl.SSLContext | None,
+    client_tls: ssl.SSLContext,
+    monkeypatch: pytest.MonkeyPatch,
+) -> AsyncIterator[Client]:
+    recorder = Recorder()
+    server = await serve(recorder, tls=tls)
+    async with AsyncExitStack() as stack:
+        http = None
+        if request.param == "own pool":
+            # Our own session trusts what Python does by default.
+            trusting: Callable[..., Connector] = lambda **settings: Connector(ssl=client_tls, **settings)  # noqa: E731
+            monkeypatch.setattr("jogg_async._http.transport.Connector", trusting)
+        else:
+            http = await stack.enter_async_context(
+                aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=client_tls))
+            )
+        client = Client(server, recorder, http)
+        stack.push_async_callback(client.transport.aclose)
+        yield client
+
+
+over_tls: Final = pytest.mark.parametrize("tls", ["tls"], indirect=True)
+
+
+async def test_connection_is_used_again(client: Client) -> None:
+    for page in range(1, 6):
+        assert await client.page(page) == page
+        await asyncio.sleep(0.01)
+    assert client.recorder.pages == [(0, page) for page in range(1, 6)]
+
+
+@pytest.mark.parametrize(
+    "late", [response(1), response(1) * 2, b"HTTP/1.1 408 Request Timeout\r\n\r\n", b"?"], ids=repr
+)
+async def test_connection_with_a_late_response_is_not_used_again(client: Client, late: bytes) -> None:
+    assert await client.page(1) == 1
+    await client.recorder.visits[0].send(late)
+    await asyncio.sleep(0.05)
+    for page in range(2, 6):
+        assert await client.page(page) == page
+    assert [number for number, _ in client.recorder.pages] == [0, 1, 1, 1, 1]
+
+
+async def test_connection_with_a_late_response_in_its_socket_is_not_used_again(client: Client) -> None:
+    """The event loop has not run since the response came, so that nobody has read it."""
+    assert await client.page(1) == 1
+    client.recorder.visits[0].writer.write(response(1))
+    assert await client.page(2) == 2
+    assert [number for number, _ in client.recorder.pages] == [0, 1]
+
+
+async def test_all_connections_with_a_late_response_are_passed_over(client: Client) -> None:
+    assert sorted(await asyncio.gather(*map(client.page, range(1, 7)))) == list(range(1, 7))
+    for visit in client.recorder.visits:
+        visit.writer.write(response(99))
+    assert await client.page(7) == 7
+    for visit in client.recorder.visits[:6]:
+        assert (visit.number, 7) not in client.recorder.pages
+
+
+async def test_connection_that_the_server_closed_meanwhile_is_not_used_again(client: Client) -> None:
+    assert await client.page(1) == 1
+    client.recorder.visits[0].writer.close()
+    assert await client.page(2) == 2
+    assert len(client.recorder.pages) == 2
+
+
+async def test_part_of_a_late_response_ends_a_connection_of_our_own(serve: Serve) -> None:
+    recorder = Recorder()
+    server = await serve(recorder)
+    async with own_client(server, recorder) as client:
+        assert await client.page(1) == 1
+        await recorder.visits[0].send(response(1)[:20])
+        await until(lambda: server.open == 0)  # at once, not when it is needed next
+        assert await client.page(2) == 2
+
+
+async def test_bytes_before_the_first_request_end_a_connection_opened_ahead(serve: Serve) -> None:
+    recorder, second_opened = Recorder(), asyncio.Event()
+
+    async def greets(visit: Visit) -> None:
+        if visit.number == 0:
+            await second_opened.wait()
+        elif visit.number == 1:
+            await visit.send(response(99))
+            second_opened.set()
+        await recorder(visit)
+
+    server = await serve(greets)
+    async with own_client(server, recorder) as client:
+        client.transport.open_connections(1)
+        assert await client.page(1) == 1
+        await until(lambda: server.open == 1)
+        assert list(await asyncio.gather(client.page(2), client.page(3))) == [2, 3]
+        assert [number for number, _ in recorder.pages] == [0, 0, 2]
+
+
+@over_tls
+async def test_session_ticket_does_not_end_a_tls_connection(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ticket makes the socket readable, and brings no byte of HTTP."""
+    monkeypatch.setattr(connector_module, "_is_readable", lambda _: True)
+    for page in range(1, 4):
+        assert await client.page(page) == page
+    assert client.server.accepted == 1
+
+
+@over_tls
+async def test_cancellation_while_a_connection_is_checked_closes_it(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert await client.page(1) == 1
+    monkeypatch.setattr(connector_module, "_is_readable", lambda _: True)
+    task = asyncio.ensure_future(client.page(2))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await until(lambda: client.server.open == 0)
+    assert client.recorder.pages == [(0, 1)]
+
+
+@pytest.mark.parametrize(
+    ("concurrency", "limit", "opened"),
+    [(1, None, 1), (2, None, 2), (4, None, 4), (8, None, 4), (200, None, 4), (200, 150, 2)],
+)
+async def test_at_most_four_connections_are_opened_before_the_first_response(
+    make_fake: MakeFake, make_session: MakeSession, concurrency: int, limit: int | None, opened: int
+) -> None:
+    fake = await make_fake(50_000)
+    fake.fail(Fault.stall())
+    pager = make_session(fake, concurrency=concurrency).tracks(limit=limit)
+    step = asyncio.ensure_future(anext(pager))
+    await until(lambda: fake.connections == opened)
+    await asyncio.sleep(0.05)
+    assert (fake.connections, len(fake.requests)) == (opened, 1)
+    await pager.aclose()
+    await asyncio.wait([step])
+
+
+async def test_several_pagers_open_at_most_four_connections_ahead(
+    make_fake: MakeFake, make_session: MakeSession
+) -> None:
+    fake = await make_fake(50_000)
+    fake.fail(Fault.stall(), times=None)
+    session = make_session(fake, concurrency=8)
+    pagers = [session.tracks() for _ in range(3)]
+    steps = [asyncio.ensure_future(anext(pager)) for pager in pagers]
+    await until(lambda: len(fake.requests) == 3)
+    await asyncio.sleep(0.05)
+    assert fake.connections <= 4
+    await session.aclose()
+    await asyncio.wait(steps)
+
+
+async def test_one_page_opens_at_most_four_connections(make_fake: MakeFake, make_session: MakeSession) -> None:
+    fake = await make_fake(100)
+    fake.fail(Fault.slow(0.05), page=1)
+    assert len(await make_session(fake, concurrency=200).tracks().collect()) == 100
+    assert fake.connections == 4
+
+
+@pytest.mark.parametrize("own_http", [False, True])
+async def test_switching_protocols_is_an_error_that_closes_the_connection(serve: Serve, own_http: bool) -> None:
+    async def switches(visit: Visit) -> None:
+        await visit.request()
+        await visit.send(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\nPRI")
+        await visit.silence()
+
+    server = await serve(switches)
+    async with AsyncExitStack() as stack:
+        http = await stack.enter_async_context(aiohttp.ClientSession()) if own_http else None
+        jogg = await stack.enter_async_context(JoggSession(KEY, base_url=server.url, http=http, retry=AT_ONCE))
+        with pytest.raises(APIError, match="101") as caught:
+            await jogg.page()
+        assert type(caught.value) is APIError
+        assert (caught.value.http_status, caught.value.attempts) == (101, 1)
+        await until(lambda: server.open == 0)

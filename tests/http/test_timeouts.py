@@ -1,0 +1,456 @@
+"""Timeouts of attempts: with real timers for what tasks see, and by a clock of the test for when they expire."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any, cast
+
+import attrs
+import pytest
+
+from jogg_async._http.timeouts import Attempt, Deadlines
+
+SHORT = 0.03
+SECONDS = 4.0
+TICK = 0.05
+
+
+@pytest.fixture
+async def deadlines() -> AsyncIterator[Deadlines]:
+    deadlines = Deadlines(SHORT)
+    yield deadlines
+    deadlines.close()
+
+
+def cancelling() -> int:
+    task = asyncio.current_task()
+    assert task is not None
+    return task.cancelling()
+
+
+async def attempt(deadlines: Deadlines, seconds: float) -> float:
+    """How long an attempt that wants so long lasted."""
+    begun = asyncio.get_running_loop().time()
+    with deadlines.attempt():
+        await asyncio.sleep(seconds)
+    return asyncio.get_running_loop().time() - begun
+
+
+async def test_what_takes_too_long_is_ended(deadlines: Deadlines) -> None:
+    begun = asyncio.get_running_loop().time()
+    with pytest.raises(TimeoutError):
+        await attempt(deadlines, 60)
+    assert SHORT <= asyncio.get_running_loop().time() - begun < 10
+    assert cancelling() == 0
+    await asyncio.sleep(0)
+
+
+async def test_what_ends_in_time_is_left_alone(deadlines: Deadlines) -> None:
+    with deadlines.attempt():
+        pass
+    await attempt(deadlines, 0)
+    await asyncio.sleep(SHORT * 2)  # the time of both is over, but not their task's
+    assert cancelling() == 0
+
+
+async def test_each_attempt_has_the_whole_time(deadlines: Deadlines) -> None:
+    """One timer serves all, and is set again for the next in line, however they overlap."""
+    for _ in range(3):
+        await attempt(deadlines, SHORT * 0.6)
+    late = [asyncio.create_task(attempt(deadlines, 60))]
+    await asyncio.sleep(SHORT / 2)
+    late.append(asyncio.create_task(attempt(deadlines, 60)))
+    await asyncio.wait(late, return_when=asyncio.FIRST_COMPLETED)
+    assert [task.done() for task in late] == [True, False]
+    await asyncio.wait(late)
+    assert all(isinstance(task.exception(), TimeoutError) for task in late)
+
+
+@pytest.fixture
+async def timers(monkeypatch: pytest.MonkeyPatch) -> list[asyncio.TimerHandle]:
+    """Every timer that is set from now on."""
+    loop = asyncio.get_running_loop()
+    timers: list[asyncio.TimerHandle] = []
+    real = loop.call_at
+
+    def call_at(*args: Any, **kwargs: Any) -> asyncio.TimerHandle:
+        timers.append(real(*args, **kwargs))
+        return timers[-1]
+
+    monkeypatch.setattr(loop, "call_at", call_at)
+    return timers
+
+
+async def test_one_timer_serves_all(timers: list[asyncio.TimerHandle]) -> None:
+    deadlines = Deadlines(60)
+    for _ in range(100):
+        with deadlines.attempt():
+            pass
+    deadlines.close()
+    assert len(timers) == 1
+
+
+async def test_a_cancellation_from_outside_stays_one(deadlines: Deadlines) -> None:
+    task = asyncio.create_task(attempt(deadlines, 60))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_a_cancellation_in_the_same_turn_wins(deadlines: Deadlines) -> None:
+    task = asyncio.create_task(attempt(deadlines, 60))
+    await asyncio.sleep(0)
+    (expired,) = deadlines._due
+    expired.expire()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_a_timeout_around_it_is_another_one(deadlines: Deadlines) -> None:
+    outer = asyncio.timeout(SHORT / 3)
+    with pytest.raises(TimeoutError):
+        async with outer:
+            await attempt(deadlines, 60)
+    assert outer.expired()
+    patient = asyncio.timeout(60)
+    async with patient:
+        with pytest.raises(TimeoutError):
+            await attempt(deadlines, 60)
+    assert not patient.expired()
+    assert cancelling() == 0
+
+
+async def test_an_error_in_time_is_that_error(deadlines: Deadlines) -> None:
+    with pytest.raises(KeyError), deadlines.attempt():
+        raise KeyError
+    assert cancelling() == 0
+
+
+async def test_only_a_cancellation_becomes_a_timeout(deadlines: Deadlines) -> None:
+    async def fails_when_cancelled() -> None:
+        with deadlines.attempt():
+            try:
+                await asyncio.sleep(60)
+            finally:
+                raise KeyError("from the cleanup")
+
+    with pytest.raises(KeyError, match="from the cleanup"):
+        await fails_when_cancelled()
+    assert cancelling() == 0
+
+
+async def test_timeout_in_a_task_that_was_cancelled_before(deadlines: Deadlines) -> None:
+    async def survives_a_cancellation() -> int:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            with pytest.raises(TimeoutError):
+                await attempt(deadlines, 60)
+        return cancelling()
+
+    task = asyncio.create_task(survives_a_cancellation())
+    await asyncio.sleep(0)
+    task.cancel()
+    assert await task == 1
+
+
+async def test_timeout_names_the_cancellation_as_its_cause(deadlines: Deadlines) -> None:
+    with pytest.raises(TimeoutError) as caught:
+        await attempt(deadlines, 60)
+    assert isinstance(caught.value.__cause__, asyncio.CancelledError)
+
+
+async def test_attempt_outside_a_task_is_refused(deadlines: Deadlines) -> None:
+    outcome: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
+
+    def begin() -> None:
+        try:
+            deadlines.attempt()
+        except RuntimeError as error:
+            outcome.set_result(error)
+
+    asyncio.get_running_loop().call_soon(begin)
+    async with asyncio.timeout(5):
+        assert isinstance(await outcome, RuntimeError)
+
+
+def block(seconds: float) -> None:
+    time.sleep(seconds)
+
+
+async def test_blocked_time_does_not_count(deadlines: Deadlines) -> None:
+    with deadlines.attempt():
+        await asyncio.sleep(0)
+        block(SHORT * 5)
+        await asyncio.sleep(SHORT / 6)
+    assert deadlines.blocked >= SHORT * 4
+
+
+async def test_blocked_time_does_not_count_before_the_first_turn(deadlines: Deadlines) -> None:
+    with deadlines.attempt():
+        block(SHORT * 5)
+        await asyncio.sleep(SHORT / 6)
+    assert deadlines.blocked >= SHORT * 4
+
+
+async def test_many_short_blocks_do_not_count() -> None:
+    deadlines = Deadlines(0.4)
+    with deadlines.attempt():
+        for _ in range(5):
+            block(0.15)
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+    assert deadlines.blocked >= 5 * (0.15 - TICK) - 0.01
+    deadlines.close()
+
+
+async def test_attempt_expires_after_a_block(deadlines: Deadlines) -> None:
+    async def blocks_and_waits() -> None:
+        with deadlines.attempt():
+            await asyncio.sleep(0)
+            block(SHORT * 2)
+            await asyncio.sleep(60)
+
+    with pytest.raises(TimeoutError):
+        await blocks_and_waits()
+
+
+@attrs.define
+class Loop:
+    """An event loop's clock and timers, moved by the test."""
+
+    now: float = 100.0
+    timers: list[tuple[float, Callable[[], object]]] = attrs.field(factory=list)
+
+    def time(self) -> float:
+        return self.now
+
+    def call_at(self, when: float, callback: Callable[..., object], *args: object) -> asyncio.Handle:
+        handle = asyncio.Handle(callback, args, asyncio.get_running_loop())
+        self.timers.append((when, lambda: handle.cancelled() or callback(*args)))
+        return handle
+
+    def call_soon(self, callback: Callable[..., object], *args: object) -> asyncio.Handle:
+        return self.call_at(self.now, callback, *args)
+
+    def turn(self) -> None:
+        """Run what is due, once."""
+        due = [callback for when, callback in self.timers if when <= self.now]
+        self.timers = [(when, callback) for when, callback in self.timers if when > self.now]
+        for callback in due:
+            callback()
+
+    def run(self, seconds: float) -> None:
+        """Let time pass while nobody blocks the loop."""
+        until = self.now + seconds
+        while self.timers and (when := min(when for when, _ in self.timers)) <= until:
+            self.now = max(self.now, when)
+            self.turn()
+        self.now = until
+
+    def block(self, seconds: float) -> None:
+        """Let time pass while other code holds the loop."""
+        self.now += seconds
+        self.turn()
+
+
+@attrs.define(eq=False)
+class Task:
+    """A task that only counts how often it is cancelled."""
+
+    cancelled: int = 0
+
+    def cancelling(self) -> int:
+        return 0
+
+    def cancel(self) -> None:
+        self.cancelled += 1
+
+
+@attrs.define
+class Scene:
+    loop: Loop
+    deadlines: Deadlines
+
+    def begin(self) -> tuple[Attempt, Task]:
+        task = Task()
+        return Attempt(self.deadlines, cast("Any", task)).__enter__(), task
+
+
+@pytest.fixture
+async def scene() -> Scene:
+    loop, deadlines = Loop(), Deadlines(SECONDS)
+    deadlines._loop = cast("Any", loop)
+    return Scene(loop, deadlines)
+
+
+async def test_attempt_expires_when_its_time_is_over(scene: Scene) -> None:
+    _, task = scene.begin()
+    scene.loop.run(SECONDS - 0.001)
+    assert task.cancelled == 0
+    scene.loop.run(0.002)
+    assert task.cancelled == 1
+    assert scene.loop.timers == []
+
+
+async def test_each_attempt_expires_at_its_own_time(scene: Scene) -> None:
+    tasks: list[Task] = []
+    for _ in range(3):
+        tasks.append(scene.begin()[1])
+        scene.loop.run(1)
+    scene.loop.run(SECONDS - 3 - 0.001)
+    for number in range(3):
+        assert [task.cancelled for task in tasks] == [1] * number + [0] * (3 - number)
+        scene.loop.run(1)
+    assert [task.cancelled for task in tasks] == [1, 1, 1]
+
+
+async def test_delay_of_the_timer_is_blocked_time(scene: Scene) -> None:
+    _, task = scene.begin()
+    scene.loop.run(1)
+    scene.loop.block(20)
+    assert scene.deadlines.blocked == pytest.approx(20, abs=TICK)
+    scene.loop.run(SECONDS - 1 - TICK)
+    assert task.cancelled == 0
+    scene.loop.run(2 * TICK)
+    assert task.cancelled == 1
+
+
+async def test_small_delays_are_not_blocked_time(scene: Scene) -> None:
+    _, task = scene.begin()
+    begun = scene.loop.now
+    while scene.loop.now < begun + SECONDS - 2 * TICK:
+        scene.loop.block(TICK + 0.009)
+    assert scene.deadlines.blocked == 0
+    scene.loop.run(begun + SECONDS + 0.001 - scene.loop.now)
+    assert task.cancelled == 1
+
+
+async def test_blocked_time_is_seen_before_the_timer_fires(scene: Scene) -> None:
+    scene.begin()
+    scene.loop.now += 20
+    assert scene.deadlines.blocked == pytest.approx(20, abs=TICK)
+    scene.loop.now += 5
+    scene.loop.turn()
+    assert scene.deadlines.blocked == pytest.approx(25, abs=TICK)
+
+
+async def test_attempt_begun_after_a_block_has_its_own_time_only(scene: Scene) -> None:
+    scene.begin()
+    scene.loop.now += 20  # a callback that blocks, then begins an attempt
+    _, task = scene.begin()
+    scene.loop.run(SECONDS - 0.001)
+    assert task.cancelled == 0
+    scene.loop.run(0.002)
+    assert task.cancelled == 1
+
+
+async def test_time_without_an_attempt_is_not_measured(scene: Scene) -> None:
+    attempt, _ = scene.begin()
+    attempt.__exit__(None, None, None)
+    scene.loop.run(1)
+    assert scene.loop.timers == []
+    scene.loop.block(20)
+    assert scene.deadlines.blocked == 0
+
+
+async def test_blocked_time_is_measured_during_a_watch(scene: Scene) -> None:
+    with scene.deadlines.watch():
+        scene.loop.run(1)
+        scene.loop.block(20)
+        scene.loop.run(1)
+        assert scene.deadlines.blocked == pytest.approx(20, abs=TICK)
+    scene.loop.run(1)
+    assert scene.loop.timers == []
+
+
+async def test_loop_turns_before_an_attempt_is_cancelled(scene: Scene) -> None:
+    """Whatever the attempt waits for can lie in the socket: the loop reads it in these turns."""
+    _, patient = scene.begin()
+    attempt, finishes = scene.begin()
+    scene.loop.run(SECONDS - TICK)
+    scene.loop.block(20)
+    scene.loop.now += TICK
+    for turn in range(75):
+        scene.loop.turn()
+        assert patient.cancelled == 0
+        if turn == 70:
+            attempt.__exit__(None, None, None)
+    for _ in range(10):
+        scene.loop.turn()
+    assert (patient.cancelled, finishes.cancelled) == (1, 0)
+
+
+async def test_block_in_the_last_turns_is_measured(scene: Scene) -> None:
+    _, task = scene.begin()
+    scene.loop.run(SECONDS - 0.001)
+    scene.loop.now += 0.001
+    for _ in range(40):
+        scene.loop.turn()
+    assert scene.deadlines.blocked == 0
+    scene.loop.block(20)
+    assert task.cancelled == 0
+    assert scene.deadlines.blocked == pytest.approx(20)
+
+
+async def test_attempt_that_becomes_due_in_the_last_turns_has_turns_of_its_own(scene: Scene) -> None:
+    first, second = scene.begin()[1], None
+    scene.loop.run(0.01)
+    second = scene.begin()[1]
+    scene.loop.now += SECONDS - 0.01
+    while not first.cancelled:
+        scene.loop.now += 0.001
+        scene.loop.turn()
+    assert second.cancelled == 0
+    scene.loop.run(1)
+    assert second.cancelled == 1
+
+
+async def test_paused_attempt_does_not_expire(scene: Scene) -> None:
+    attempt, task = scene.begin()
+    scene.loop.run(SECONDS / 2)
+    attempt.pause()
+    scene.loop.run(SECONDS * 3)
+    assert task.cancelled == 0
+    attempt.restart()
+    scene.loop.run(SECONDS - 0.001)
+    assert task.cancelled == 0
+    scene.loop.run(0.002)
+    assert task.cancelled == 1
+
+
+async def test_short_timeouts_are_looked_at_more_often() -> None:
+    loop, deadlines = Loop(), Deadlines(0.08)
+    deadlines._loop = cast("Any", loop)
+    Scene(loop, deadlines).begin()
+    assert loop.timers[0][0] == pytest.approx(loop.now + 0.01)
+
+
+async def test_closing_cancels_the_timer(scene: Scene) -> None:
+    _, task = scene.begin()
+    scene.deadlines.close()
+    scene.deadlines.close()
+    scene.loop.run(SECONDS * 2)
+    assert task.cancelled == 0
+    assert scene.deadlines.blocked == 0
+
+
+async def test_attempt_after_closing_is_timed_again(scene: Scene) -> None:
+    scene.begin()[0].__exit__(None, None, None)
+    scene.deadlines.close()
+    _, task = scene.begin()
+    scene.loop.run(SECONDS + 0.001)
+    assert task.cancelled == 1
+
+
+async def test_after_closing_nothing_is_scheduled(timers: list[asyncio.TimerHandle]) -> None:
+    deadlines = Deadlines(60)
+    with deadlines.attempt():
+        pass
+    deadlines.close()
+    deadlines.close()
+    assert [timer.cancelled() for timer in timers] == [True]

@@ -1,0 +1,249 @@
+"""Through mitmproxy: what it gets to see, and what comes of answers that it changes on their way."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import os
+import shutil
+import ssl
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Generator, Iterator
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+import attrs
+import pytest
+import trustme
+
+from jogg_async import DecodeError, JoggError, JoggSession, RetryPolicy, ServerError, TransportError
+from jogg_async.testing import FakeJogg, Fault
+from tests.http.raw import RawServer, Visit
+
+from .programs import free_port, serving
+
+MITMDUMP: Final = shutil.which("mitmdump")
+MEDDLER: Final = Path(__file__).with_name("tampering_proxy.py")
+ADDRESS: Final = "https://music.test"
+KEY: Final = "canary-71c3fa0e9b2d4865-key"
+CREDENTIALS: Final = "porter:pass-word"
+ENCODED: Final = base64.b64encode(CREDENTIALS.encode()).decode()
+AT_ONCE: Final = RetryPolicy(attempts=3, wait_initial=0.0, wait_jitter=0.0)
+
+pytestmark = pytest.mark.skipif(MITMDUMP is None, reason="mitmproxy is not installed")
+
+
+@attrs.frozen
+class Proxy:
+    """A mitmproxy that stands for every https address."""
+
+    folder: Path
+    port: int
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def authority(self) -> Path:
+        """What signs its certificates."""
+        return self.folder / "mitmproxy-ca-cert.pem"
+
+    def heard(self) -> str:
+        """What was said to it before TLS began."""
+        heard = self.folder / "heard"
+        return heard.read_text() if heard.exists() else ""
+
+
+@contextlib.contextmanager
+def proxying(folder: Path, to: int, *options: str, port: int = 0) -> Generator[Proxy]:
+    proxy = Proxy(folder, port or free_port())
+    settings = ("--set", f"confdir={folder}", "--set", "connection_strategy=lazy", "--scripts", str(MEDDLER))
+    where = ("--listen-host", "127.0.0.1", "--listen-port", str(proxy.port))
+    env = {"MEDDLER_PORT": str(to), "MEDDLER_HEARD": str(folder / "heard")}
+    with serving(str(MITMDUMP), *where, *settings, *options, port=proxy.port, log=folder / "log", env=env):
+        yield proxy
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[FakeJogg]:
+    with FakeJogg(250, api_key=KEY) as fake:
+        yield fake
+
+
+@pytest.fixture(scope="module")
+def running(served: FakeJogg, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+    with proxying(tmp_path_factory.mktemp("mitmproxy"), port_of(served)) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def fake(served: FakeJogg) -> FakeJogg:
+    served.clear()
+    return served
+
+
+@pytest.fixture
+def proxy(running: Proxy, monkeypatch: pytest.MonkeyPatch) -> Proxy:
+    """A proxy that the environment names."""
+    monkeypatch.setenv("HTTPS_PROXY", running.url)
+    return running
+
+
+@pytest.fixture
+async def jogg(proxy: Proxy) -> AsyncIterator[JoggSession]:
+    """A session that goes through the proxy, and trusts it."""
+    async with trusting(proxy.authority) as http, session(http) as jogg:
+        yield jogg
+
+
+def port_of(fake: FakeJogg) -> int:
+    return int(fake.url.rpartition(":")[2])
+
+
+def trusting(authority: Path) -> aiohttp.ClientSession:
+    tls = ssl.create_default_context(cafile=str(authority))
+    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=tls))
+
+
+def session(http: aiohttp.ClientSession | None = None) -> JoggSession:
+    return JoggSession(KEY, base_url=ADDRESS, http=http, retry=AT_ONCE, timeout=1.0)
+
+
+async def test_neither_the_key_nor_a_filter_is_said_before_tls(fake: FakeJogg, jogg: JoggSession, proxy: Proxy) -> None:
+    assert await jogg.count(mood="Calm") == len(fake.catalogue.filtered(mood="Calm"))
+    assert "CONNECT music.test:443" in proxy.heard()
+    assert not any(secret in proxy.heard() for secret in (KEY, "Calm", "x-api-key"))
+    assert fake.requests[0].headers["x-api-key"] == KEY
+
+
+async def test_a_proxy_that_nobody_trusts_is_told_nothing(fake: FakeJogg, proxy: Proxy) -> None:
+    async with session() as jogg:
+        with pytest.raises(TransportError, match="certificate verify failed") as caught:
+            await jogg.count()
+    assert isinstance(caught.value.__cause__, aiohttp.ClientConnectorCertificateError)
+    assert (caught.value.attempts, fake.requests) == (1, [])
+    assert KEY not in proxy.heard()
+
+
+def test_the_command_line_takes_proxy_and_authority_from_the_environment(fake: FakeJogg, proxy: Proxy) -> None:
+    command = [sys.executable, "-m", "jogg_async", "tracks", "--format", "jsonl"]
+    given = {"JOGG_API_KEY": KEY, "JOGG_BASE_URL": ADDRESS, "SSL_CERT_FILE": str(proxy.authority)}
+    done = subprocess.run(command, env={**os.environ, **given}, capture_output=True, text=True, check=False)
+    assert (done.returncode, len(done.stdout.splitlines()), done.stderr) == (0, 250, "")
+
+
+@pytest.mark.parametrize(
+    "wish", ["none", "stream", "late", "gzip", "deflate", "close", "chunked", "old", "without-length"]
+)
+async def test_what_a_proxy_may_change(fake: FakeJogg, jogg: JoggSession, wish: str) -> None:
+    tracks = await jogg.tracks(params={"wish": wish}).collect()
+    assert [track.id for track in tracks] == [row["id"] for row in fake.catalogue]
+    assert len(fake.requests) == 3
+
+
+@pytest.mark.parametrize(
+    ("wish", "kind", "attempts", "text"),
+    [
+        ("br", DecodeError, 1, "Content-Encoding 'br', which was not asked for"),
+        ("zstd", DecodeError, 1, "Content-Encoding 'zstd', which was not asked for"),
+        ("mislabelled", DecodeError, 1, "compressed body is damaged"),
+        ("cut", DecodeError, 1, "is not JSON"),
+        ("noise", DecodeError, 1, "is not JSON"),
+        ("page", ServerError, 3, "HTTP 503"),
+        ("killed", TransportError, 3, "Server disconnected"),
+        ("longer", TransportError, 3, "no whole answer within 1 s"),
+    ],
+)
+async def test_what_it_may_not(
+    fake: FakeJogg, jogg: JoggSession, *, wish: str, kind: type[JoggError], attempts: int, text: str
+) -> None:
+    with pytest.raises(kind, match=text) as caught:
+        await jogg.tracks(params={"wish": wish}).collect()
+    assert (caught.value.page, caught.value.attempts, list(caught.value.tracks or ())) == (1, attempts, [])
+    assert len(fake.requests) in (attempts, 2 * attempts)  # a connection lost before an answer: aiohttp asks once more
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize(("wish", "kind"), [("stream", TransportError), ("none", ServerError)])
+async def test_a_service_that_dies_in_the_middle_of_a_page(
+    fake: FakeJogg, jogg: JoggSession, chunked: bool, wish: str, kind: type[JoggError]
+) -> None:
+    fake.fail(Fault.truncate(chunked=chunked), page=2, times=3)
+    pager = jogg.tracks(params={"wish": wish})
+    with pytest.raises(kind) as caught:
+        await pager.collect()
+    assert (caught.value.page, caught.value.attempts, len(caught.value.tracks or ())) == (2, 3, 100)
+    assert [track.id async for track in pager] == list(range(101, 251))
+
+
+@pytest.mark.parametrize("wish", ["stream", "none"])
+async def test_a_service_that_sends_little_at_a_time(fake: FakeJogg, jogg: JoggSession, wish: str) -> None:
+    fake.fail(Fault.drip(0.4), times=None)
+    assert len(await jogg.tracks(params={"wish": wish}).collect()) == 250
+
+
+async def test_a_proxy_that_ends_and_comes_again(
+    fake: FakeJogg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with proxying(tmp_path, port_of(fake)) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+        http = trusting(proxy.authority)
+        jogg = session(http)
+        assert (await jogg.page(1)).tracks
+    with pytest.raises(TransportError, match=r"no connection to 127\.0\.0\.1") as caught:
+        await jogg.page(2)
+    assert caught.value.attempts == 3
+    with proxying(tmp_path, port_of(fake), port=proxy.port):
+        assert (await jogg.page(2)).tracks
+    await jogg.aclose()
+    await http.close()
+
+
+@pytest.fixture(scope="module")
+def guarded(served: FakeJogg, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+    """A proxy that lets in nobody without credentials."""
+    options = ("--set", f"proxyauth={CREDENTIALS}")
+    with proxying(tmp_path_factory.mktemp("guarded"), port_of(served), *options) as proxy:
+        yield proxy
+
+
+@pytest.mark.parametrize("credentials", ["", "porter:wrong-word@"])
+async def test_a_proxy_that_lets_nobody_in(
+    fake: FakeJogg, guarded: Proxy, monkeypatch: pytest.MonkeyPatch, credentials: str
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", f"http://{credentials}127.0.0.1:{guarded.port}")
+    async with trusting(guarded.authority) as http, session(http) as jogg:
+        with pytest.raises(TransportError, match="407") as caught:
+            await jogg.count()
+    assert (caught.value.attempts, fake.requests) == (1, [])
+    assert "wrong-word" not in f"{caught.value} {caught.value.__cause__!r}"
+    assert KEY not in guarded.heard()
+
+
+async def test_credentials_open_it(fake: FakeJogg, guarded: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", f"http://{CREDENTIALS}@127.0.0.1:{guarded.port}")
+    async with trusting(guarded.authority) as http, session(http) as jogg:
+        assert len(await jogg.tracks().collect()) == 250
+    assert len(fake.requests) == 3
+
+
+async def test_credentials_go_to_the_proxy_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    authority, tls = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("music.test").configure_cert(tls)
+    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+    service = RawServer(Visit.behave_well, tls)
+    await service.start()
+    # What it passes on unopened is just what the client sent.
+    options = ("--set", f"proxyauth={CREDENTIALS}", "--ignore-hosts", "music.test")
+    with proxying(tmp_path, service.port, *options) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://{CREDENTIALS}@127.0.0.1:{proxy.port}")
+        async with trusting(tmp_path / "authority.pem") as http, session(http) as jogg:
+            assert await jogg.count() == 2
+    await service.close()
+    (head,) = service.heads
+    assert f"x-api-key: {KEY}".encode() in head
+    assert ENCODED.encode() not in head
+    assert b"proxy" not in head.lower()

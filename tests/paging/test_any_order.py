@@ -1,0 +1,341 @@
+"""A state machine over sessions and pagers: in whatever order things happen, what comes is what `model.crawl` says.
+
+It runs on a `SteppingLoop`, so that a cancellation may fall before any callback, and no wait takes its time.
+`JOGG_EXAMPLES=2000` makes a long run of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import gc
+import logging
+import warnings
+from collections.abc import Coroutine
+from typing import Any, Final, TypeVar
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    initialize,
+    invariant,
+    multiple,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from jogg_async import (
+    CatalogueChangedWarning,
+    JoggSession,
+    Page,
+    RetryPolicy,
+    SessionClosedError,
+    TrackPager,
+)
+from jogg_async.testing import FakeJogg, Fault
+from tests.consumer import FAILURES, Consumer, Drift, Row
+from tests.model import PASSING, REFUSED, examples, ids, is_valid
+from tests.stepping import SteppingLoop, cancelled, counted, eventually
+
+T = TypeVar("T")
+
+TWICE: Final = RetryPolicy(attempts=2, wait_initial=0.1, wait_jitter=0.0)
+FAULTS: Final = (
+    REFUSED,
+    PASSING,
+    Fault.html(503),
+    Fault.truncate(),
+    Fault.slow(0.2),
+    Fault.business(429, retry_after=0.5),
+)
+CHANGES: Final = 4
+"""How often the catalogue may change: less often than `on_drift="recrawl"` goes over it."""
+
+OPEN: Final = 2
+"""How many sessions may be open at once."""
+
+MANY: Final = 2
+"""How many pagers there are before some are closed: with fewer, an example soon has nothing left to do."""
+
+
+class Sessions(RuleBasedStateMachine):
+    """Sessions and pagers on one fake, and what is done to them."""
+
+    sessions: Bundle[JoggSession] = Bundle("sessions")
+    consumers: Bundle[Consumer] = Bundle("consumers")
+    tried: Final = collections.Counter[str]()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runner = asyncio.Runner(loop_factory=SteppingLoop)
+        loop = self.runner.get_loop()
+        loop.set_debug(False)
+        self.complaints: list[str] = []
+        loop.set_exception_handler(lambda _, context: self.complaints.append(repr(context)))
+        self.fake = FakeJogg([])
+        self.server: set[asyncio.Task[Any]] = set()
+        self.open: list[JoggSession] = []
+        self.concurrency: dict[JoggSession, int] = {}
+        self.all: list[Consumer] = []
+        self.rows: list[Row] = []
+        self.changes = 0
+        self.gave_up = False
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        async def main() -> T:
+            async with asyncio.timeout(1000):
+                return await counted(work)
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            warnings.simplefilter("ignore", CatalogueChangedWarning)
+            return self.runner.run(main())
+
+    # What happens
+
+    @initialize(
+        target=sessions,
+        count=st.sampled_from([120, 120, 40, 8, 0]),
+        odd=st.dictionaries(st.integers(0, 59), st.integers(0, 9), max_size=3),
+        concurrency=st.integers(1, 4),
+    )
+    def begin(self, count: int, odd: dict[int, int], concurrency: int) -> JoggSession:
+        """A catalogue, in which a few records have the id of another one, or none."""
+        self.tried["examples"] += 1
+        numbers = [odd.get(index, index + 1) for index in range(count)]
+        self.rows = [{"id": number or "none"} for number in numbers]
+        self.fake = FakeJogg(self.rows)
+        self.runner.run(self.fake.start())
+        self.server = asyncio.all_tasks(self.runner.get_loop())
+        return self.session(concurrency)
+
+    def session(self, concurrency: int) -> JoggSession:
+        jogg = JoggSession(self.fake.api_key, base_url=self.fake.url, retry=TWICE, concurrency=concurrency)
+        self.open.append(jogg)
+        self.concurrency[jogg] = concurrency
+        return jogg
+
+    @precondition(lambda self: len(self.open) < OPEN)
+    @rule(target=sessions, concurrency=st.integers(1, 4))
+    def open_session(self, concurrency: int) -> JoggSession:
+        return self.session(concurrency)
+
+    @rule(
+        target=consumers,
+        jogg=sessions,
+        page_size=st.sampled_from([1, 1, 2, 3, 8]),
+        ordered=st.booleans(),
+        concurrency=st.sampled_from([1, 1, 2, 5, None]),
+        limit=st.none() | st.integers(0, 30),
+        on_drift=st.sampled_from(["ignore", "warn", "raise", "recrawl"]),
+    )
+    def start(  # noqa: PLR0917 (what hypothesis draws)
+        self,
+        jogg: JoggSession,
+        page_size: int,
+        ordered: bool,
+        concurrency: int | None,
+        limit: int | None,
+        on_drift: Drift,
+    ) -> Any:
+        if jogg.closed:
+            return multiple()
+        name = str(len(self.all))
+        if not ordered:
+            limit = None  # which tracks come first is then nobody's promise
+        pager = jogg.tracks(
+            page_size=page_size,
+            ordered=ordered,
+            concurrency=concurrency,
+            limit=limit,
+            on_drift=on_drift,
+            on_invalid="skip",
+            params={"name": name},
+        )
+        bound = concurrency or self.concurrency[jogg]
+        consumer = Consumer(name, self.tried, pager, jogg, bound, page_size, ordered, on_drift, limit)
+        consumer.ended = limit == 0
+        return self.add(consumer)
+
+    def add(self, consumer: Consumer) -> Consumer:
+        consumer.meet(self.rows)
+        self.all.append(consumer)
+        return consumer
+
+    @rule(target=consumers, consumer=consumers, jogg=sessions)
+    def resume(self, consumer: Consumer, jogg: JoggSession) -> Any:
+        if jogg.closed or consumer.pager is None:
+            return multiple()
+        saved, name = consumer.pager.checkpoint(), str(len(self.all))
+        saved["filters"]["name"] = name
+        pager = jogg.tracks(resume=saved, on_drift="ignore", on_invalid="skip")
+        resumed = Consumer(name, self.tried, pager, jogg, self.concurrency[jogg], saved["page_size"])
+        resumed.start_page, resumed.place = saved["page"], saved["place"]
+        self.add(resumed)
+        if len(consumer.wanted) == 1:
+            assert {*consumer.found, *resumed.wanted[0]} >= set(consumer.wanted[0])
+        return resumed
+
+    @rule(consumer=consumers, count=st.integers(1, 30))
+    def step(self, consumer: Consumer, count: int) -> None:
+        if consumer.pager is not None:
+            self.run(self.steps(consumer, count))
+
+    async def steps(self, consumer: Consumer, count: int) -> None:
+        for _ in range(count):
+            await consumer.step()
+
+    @rule(consumer=consumers, point=st.integers(0, 40))
+    def cancel(self, consumer: Consumer, point: int) -> None:
+        """A step, cut off before a callback."""
+        if consumer.pager is not None:
+            self.run(self.cut(consumer.step(), point))
+
+    async def cut(self, work: Coroutine[Any, Any, Any], point: int) -> None:
+        ending = await cancelled(work, point)
+        self.tried["cancelled"] += ending.cut
+        if ending.error is not None:
+            raise ending.error
+
+    @rule(several=st.lists(consumers, min_size=2, max_size=4), jogg=sessions, number=st.integers(1, 9))
+    def together(self, several: list[Consumer], jogg: JoggSession, number: int) -> None:
+        """Steps side by side, perhaps of the same pager, and a page and a count beside them."""
+        self.run(self.side_by_side(several, jogg, number))
+
+    async def side_by_side(self, several: list[Consumer], jogg: JoggSession, number: int) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.look(jogg, number))
+            for consumer in {each.name: each for each in several if each.pager is not None}.values():
+                group.create_task(consumer.step())
+
+    async def look(self, jogg: JoggSession, number: int) -> None:
+        was_closed = jogg.closed
+        try:
+            page, count = await asyncio.gather(jogg.page(number, page_size=3, on_invalid="skip"), jogg.count())
+        except FAILURES:
+            return
+        except SessionClosedError:
+            assert was_closed
+            return
+        rows = self.rows[3 * number - 3 : 3 * number]
+        assert ids(page.tracks) == [row["id"] for row in rows if is_valid(row)]
+        assert count == len(self.rows)
+
+    @rule(jogg=sessions, number=st.integers(1, 9), point=st.integers(0, 25))
+    def cancel_a_page(self, jogg: JoggSession, number: int, point: int) -> None:
+        self.gave_up = True
+
+        async def page() -> Page | None:
+            try:
+                return await jogg.page(number, on_invalid="skip")
+            except (*FAILURES, SessionClosedError):
+                return None
+
+        self.run(self.cut(page(), point))
+
+    @rule(fault=st.sampled_from(FAULTS), page=st.none() | st.integers(1, 9), times=st.integers(1, 4))
+    def fail(self, fault: Fault, page: int | None, times: int) -> None:
+        self.fake.fail(fault, page=page, times=times)
+
+    @precondition(lambda self: self.changes < CHANGES)
+    @rule(index=st.integers(0, 60))
+    def change(self, index: int) -> None:
+        """A track is inserted."""
+        self.changes += 1
+        place = min(index, len(self.rows))
+        self.rows = [*self.rows[:place], {"id": 100 + self.changes}, *self.rows[place:]]
+        self.fake.catalogue.insert(place, track=self.rows[place])
+        for consumer in self.all:
+            if not consumer.ended:
+                consumer.meet(self.rows)
+
+    @rule(seconds=st.sampled_from([0.0, 0.05, 1.0]))
+    def wait(self, seconds: float) -> None:
+        self.run(asyncio.sleep(seconds))
+
+    @precondition(lambda self: len(self.all) > MANY)
+    @rule(consumer=consumes(consumers))
+    def drop(self, consumer: Consumer) -> None:
+        """Nothing holds the pager any more."""
+        self.gave_up = True
+        consumer.pager = None
+
+    @precondition(lambda self: len(self.all) > MANY)
+    @rule(consumer=consumers, point=st.none() | st.integers(0, 12))
+    def close(self, consumer: Consumer, point: int | None) -> None:
+        if consumer.pager is not None:
+            self.gave_up = True
+            self.run(self.closing(consumer, consumer.pager, point))
+
+    async def closing(self, consumer: Consumer, pager: TrackPager, point: int | None) -> None:
+        async def aclose() -> None:
+            consumer.closed = True
+            await pager.aclose()
+
+        await (aclose() if point is None else self.cut(aclose(), point))
+
+    @precondition(lambda self: len(self.all) > 2 * MANY)
+    @rule(jogg=consumes(sessions), point=st.none() | st.integers(0, 25))
+    def close_session(self, jogg: JoggSession, point: int | None) -> None:
+        self.gave_up = True
+        self.run(jogg.aclose() if point is None else self.cut(jogg.aclose(), point))
+        if point is None:
+            assert jogg.closed
+        if jogg.closed and jogg in self.open:
+            self.open.remove(jogg)
+
+    # What holds
+
+    @invariant()
+    def consumers_have_what_they_should(self) -> None:
+        self.tried["steps"] += 1
+        asked: dict[str, list[int]] = {}
+        for seen in self.fake.requests:
+            asked.setdefault(seen.query.get("name", ""), []).append(seen.page or 0)
+        for consumer in self.all:
+            consumer.check(asked.get(consumer.name, []))
+
+    @invariant()
+    def no_more_in_flight_than_promised(self) -> None:
+        for jogg, concurrency in self.concurrency.items():
+            assert jogg._caller is None or jogg._caller.gate._in_flight <= concurrency
+        if not self.gave_up:  # the fake may hear late of a client that gave up
+            assert self.fake.max_in_flight <= sum(self.concurrency.values())
+
+    def teardown(self) -> None:
+        try:
+            self.run(self.end())
+            gc.collect()
+            gc.freeze()  # what hypothesis keeps of each example would make the next collection slower
+            assert self.complaints == []
+        finally:
+            self.runner.run(self.fake.close())
+            self.runner.close()
+
+    async def end(self) -> None:
+        self.fake._faults.clear()
+        for consumer in self.all[::2]:
+            if consumer.pager is not None:
+                await consumer.read_all()
+                assert consumer.ended or consumer.closed or consumer.jogg.closed
+        self.consumers_have_what_they_should()
+        for jogg in self.concurrency:
+            await jogg.aclose()
+        for consumer in self.all:
+            if consumer.pager is not None and not (consumer.ended or consumer.closed):
+                with pytest.raises(SessionClosedError):
+                    await anext(consumer.pager)
+        here = asyncio.current_task()
+        await eventually(lambda: self.fake.open_connections == 0)
+        await eventually(lambda: len(asyncio.all_tasks() - self.server - {here}) == 1)  # the one that waits for this
+
+
+def test_any_order_of_events(cheap_collections: None) -> None:
+    Sessions.tried.clear()
+    run_state_machine_as_test(Sessions, settings=settings(examples(90), stateful_step_count=40))
+    logging.getLogger(__name__).info("%s", dict(Sessions.tried))

@@ -1,0 +1,351 @@
+"""A catalogue that changes during the crawl, and a service that tells little, or nonsense, of its extent."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import linecache
+import warnings
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jogg_async import CatalogueChangedError, CatalogueChangedWarning, JoggSession
+from jogg_async.testing import Catalogue, FakeJogg, Fault
+from tests.model import REFUSED, Doors, examples, ids, ids_from, read_into, turns, until
+
+if TYPE_CHECKING:
+    from tests.conftest import MakeFake, MakeSession
+
+Policy = Literal["ignore", "warn", "raise", "recrawl"]
+POLICIES: tuple[Policy, ...] = ("ignore", "warn", "raise", "recrawl")
+
+
+def told(**pagination: Any) -> Fault:
+    """What the answers say of the extent is replaced; `None` takes it out."""
+
+    def change(envelope: Any) -> None:
+        fields = {**envelope["data"]["pagination"], **pagination}
+        envelope["data"]["pagination"] = {name: value for name, value in fields.items() if value is not None}
+
+    return Fault.patch(change)
+
+
+UNKNOWN = told(total_items=None, total_pages=None)
+
+
+def without_tracks(envelope: Any) -> None:
+    envelope["data"]["music"] = []
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("ordered", [True, False])
+@pytest.mark.filterwarnings("ignore::jogg_async.CatalogueChangedWarning")
+async def test_no_id_comes_twice(make_fake: MakeFake, make_session: MakeSession, policy: Policy, ordered: bool) -> None:
+    fake = await make_fake(100)
+    fake.mutate_after(3, lambda catalogue: catalogue.insert(0, count=2))
+    fake.mutate_after(5, lambda catalogue: catalogue.insert(40, count=3))
+    pager = make_session(fake).tracks(page_size=10, on_drift=policy, ordered=ordered, concurrency=2)
+    found: list[int] = []
+    try:
+        await read_into(found, pager)
+    except CatalogueChangedError:
+        assert policy == "raise"
+    assert len(found) == len(set(found))
+    assert set(range(1, 101)) <= set(found)
+    assert pager.progress.drifted
+    assert pager.progress.duplicates > 0
+    assert await ids_from(pager) == []
+
+
+async def test_to_ignore_is_to_be_silent(make_fake: MakeFake, make_session: MakeSession) -> None:
+    fake = await make_fake(100)
+    fake.mutate_after(3, lambda catalogue: catalogue.remove(0))
+    pager = make_session(fake).tracks(page_size=10, on_drift="ignore", concurrency=1)
+    assert await ids_from(pager) == [id for id in range(1, 101) if id != 31]
+    assert pager.progress.drifted
+
+
+async def test_the_warning_points_at_the_loop(make_fake: MakeFake, make_session: MakeSession) -> None:
+    fake = await make_fake(50)
+    fake.mutate_after(2, lambda catalogue: catalogue.remove(0))
+    pager = make_session(fake).tracks(page_size=10, concurrency=1)
+    with pytest.warns(CatalogueChangedWarning, match="changed") as caught:
+        found = [track.id async for track in pager]
+    assert len(found) == 49
+    (warning,) = caught
+    assert warning.filename == __file__
+    assert "async for" in linecache.getline(warning.filename, warning.lineno)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert await ids_from(pager) == []
+
+
+async def test_the_error_comes_at_the_end(make_fake: MakeFake, make_session: MakeSession) -> None:
+    fake = await make_fake(50)
+    fake.mutate_after(2, lambda catalogue: catalogue.insert(50, count=5))
+    session = make_session(fake)
+    pager = session.tracks(page_size=10, concurrency=1, on_drift="raise")
+    found = [(await anext(pager)).id for _ in range(55)]
+    assert found == list(range(1, 56))
+    with pytest.raises(CatalogueChangedError):
+        await anext(pager)
+    with pytest.raises(StopAsyncIteration):
+        await anext(pager)
+    fake.mutate_after(2, lambda catalogue: catalogue.remove(-1))
+    with pytest.raises(CatalogueChangedError) as caught:
+        await session.tracks(page_size=10, concurrency=1, on_drift="raise").collect()
+    assert ids(caught.value.tracks or ()) == list(range(1, 55))
+
+
+async def test_a_last_step_that_is_cancelled_still_tells_of_the_change(
+    make_fake: MakeFake, make_session: MakeSession
+) -> None:
+    fake = await make_fake(50)
+    fake.fail(told(total_items=20, total_pages=2), page=2, times=None)
+    session = make_session(fake)
+    silent = []
+    for patience in range(6):
+        doors = Doors(fake, 2, 3, 4, 5)
+        pager = session.tracks(page_size=10, on_drift="raise")
+        crawl = asyncio.ensure_future(ids_from(pager))
+        await until(lambda: fake.in_flight == 4)
+        await doors.open(2)
+        while pager.total_pages != 2:  # noqa: ASYNC110 (the very turn counts)
+            await asyncio.sleep(0)
+        await turns(patience)
+        crawl.cancel()
+        try:
+            await asyncio.gather(crawl)
+        except CatalogueChangedError:
+            continue
+        except asyncio.CancelledError:
+            pass
+        try:
+            await ids_from(pager)
+        except CatalogueChangedError:
+            continue
+        silent.append(patience)
+    assert silent == []
+
+
+async def test_another_page_than_asked_is_a_change(fake: FakeJogg, jogg: JoggSession) -> None:
+    fake.fail(told(page=7), page=2)
+    with pytest.warns(CatalogueChangedWarning):
+        assert len(await ids_from(jogg.tracks())) == 250
+
+
+async def test_going_over_it_again_finds_what_slid_past(make_fake: MakeFake, make_session: MakeSession) -> None:
+    fake = await make_fake(100)
+    fake.mutate_after(3, lambda catalogue: catalogue.remove(0))
+    pager = make_session(fake).tracks(page_size=10, on_drift="recrawl", concurrency=1)
+    assert await ids_from(pager) == [*range(1, 31), *range(32, 101), 31]
+    assert fake.pages == [*range(1, 11), *range(1, 11)]
+    assert pager.progress.drifted
+
+
+MUTATIONS = st.lists(st.tuples(st.integers(1, 14), st.integers(0, 60), st.integers(1, 4)), max_size=4)
+
+
+@examples(60)
+@given(mutations=MUTATIONS, removing=st.booleans(), ordered=st.booleans(), concurrency=st.integers(1, 3))
+async def test_whatever_stayed_is_found(
+    mutations: list[tuple[int, int, int]], removing: bool, ordered: bool, concurrency: int
+) -> None:
+    def change(place: int, count: int, catalogue: Catalogue) -> None:
+        if removing:
+            catalogue.remove(slice(place, place + count))
+        else:
+            catalogue.insert(place, count=count)
+
+    async with FakeJogg(60) as fake, JoggSession(fake.api_key, base_url=fake.url) as jogg:
+        for after, place, count in mutations:
+            fake.mutate_after(after, partial(change, place, count))
+        pager = jogg.tracks(page_size=7, on_drift="recrawl", ordered=ordered, concurrency=concurrency)
+        found = await ids_from(pager)
+        assert len(found) == len(set(found))
+        assert {row["id"] for row in fake.catalogue if row["id"] <= 60} <= set(found)
+
+
+async def test_a_service_that_never_rests(make_fake: MakeFake, make_session: MakeSession) -> None:
+    fake = await make_fake(60)
+    fake.mutate_after(2, lambda catalogue: catalogue.insert(0), repeat=True)
+    with pytest.warns(CatalogueChangedWarning):
+        found = await ids_from(make_session(fake).tracks(page_size=10, on_drift="recrawl"))
+    assert set(range(1, 61)) <= set(found)
+    assert 2 <= fake.pages.count(1) <= 10
+
+
+async def test_going_over_it_again_without_totals(make_fake: MakeFake, make_session: MakeSession) -> None:
+    fake = await make_fake(60)
+    fake.fail(UNKNOWN, times=None)
+    fake.mutate_after(2, lambda catalogue: catalogue.insert(0))
+    fake.mutate_after(4, lambda catalogue: catalogue.remove(slice(0, 3)))
+    found = await ids_from(make_session(fake).tracks(page_size=10, on_drift="recrawl", concurrency=1))
+    assert set(range(3, 61)) <= set(found)
+
+
+async def test_the_total_grows(make_fake: MakeFake, make_session: MakeSession) -> None:
+    fake = await make_fake(50)
+    fake.mutate_after(4, lambda catalogue: catalogue.insert(50, count=45))
+    pager = make_session(fake).tracks(page_size=10, on_drift="ignore", concurrency=2)
+    assert await ids_from(pager) == list(range(1, 96))
+    assert (pager.total_items, pager.total_pages) == (95, 10)
+    assert pager.progress.drifted
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+async def test_the_total_shrinks(make_fake: MakeFake, make_session: MakeSession, ordered: bool) -> None:
+    fake = await make_fake(80)
+    for page in (2, 3):
+        fake.fail(told(total_items=30, total_pages=3), page=page)
+    doors = Doors(fake, 2, 3, 5, 6, 7, 8)
+    pager = make_session(fake).tracks(page_size=10, on_drift="ignore", ordered=ordered)
+    crawl = asyncio.ensure_future(ids_from(pager))
+    await until(lambda: len(fake.requests) == 8)
+    await until(lambda: fake.in_flight == 6)
+    await doors.open(2)
+    await until(lambda: pager.total_pages == 3)
+    await until(lambda: fake.in_flight == 1)  # what lies beyond is given up
+    await doors.open()
+    assert sorted(await crawl) == [*range(1, 31), *range(31, 41)]  # page 4 was in already
+
+
+async def test_a_total_that_shrinks_and_grows_around_a_failed_page(
+    make_fake: MakeFake, make_session: MakeSession
+) -> None:
+    fake = await make_fake(100)
+    fake.fail(REFUSED, page=8)
+    fake.fail(told(total_items=50, total_pages=5), page=2)
+    doors = Doors(fake, 2, 3, 4, 5, 6, 7, 9, 10)
+    pager = make_session(fake).tracks(page_size=10, on_drift="ignore")
+    crawl = asyncio.ensure_future(ids_from(pager))
+    await until(lambda: any(seen.page == 8 and seen.code for seen in fake.requests))
+    await asyncio.sleep(0.02)  # the refusal arrives
+    await doors.open(2)
+    await until(lambda: pager.total_pages == 5)
+    await doors.open()
+    done, _ = await asyncio.wait([crawl], timeout=0.3)
+    await pager.aclose()
+    assert done
+    assert await crawl == list(range(1, 101))
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [told(total_pages=None), told(total_pages=None, page_size=None), told(total_items=None)],
+    ids=["of items", "of items alone", "of pages"],
+)
+@pytest.mark.parametrize("page_size", [30, 50])
+async def test_one_total_is_enough(fake: FakeJogg, jogg: JoggSession, fault: Fault, page_size: int) -> None:
+    fake.fail(fault, times=None)
+    pager = jogg.tracks(page_size=page_size)
+    assert await ids_from(pager) == list(range(1, 251))
+    assert pager.total_pages == -(-250 // page_size) == max(page or 0 for page in fake.pages)
+
+
+async def test_pages_are_worked_out_from_the_page_size_that_is_answered(fake: FakeJogg, jogg: JoggSession) -> None:
+    fake.fail(told(total_pages=None, page_size=50), times=None)
+    fake.on_request = lambda seen: seen.query.update(page_size="50")
+    pager = jogg.tracks(page_size=100)
+    assert await ids_from(pager) == list(range(1, 251))
+    assert pager.total_pages == 5
+
+
+@pytest.mark.parametrize("found", [0, 1, 250, 300])
+@pytest.mark.parametrize("ordered", [True, False])
+@pytest.mark.parametrize("concurrency", [1, 4])
+async def test_without_totals_an_empty_page_is_the_end(
+    make_fake: MakeFake, make_session: MakeSession, found: int, ordered: bool, concurrency: int
+) -> None:
+    fake = await make_fake(found)
+    fake.fail(Fault.patch(lambda envelope: envelope["data"].pop("pagination") and None), times=None)
+    pager = make_session(fake).tracks(ordered=ordered, concurrency=concurrency)
+    assert sorted(await ids_from(pager)) == list(range(1, found + 1))
+    assert (pager.total_items, pager.total_pages, pager.progress.drifted) == (None, None, False)
+    assert -(-found // 100) + 1 <= len(fake.requests) <= -(-found // 100) + 1 + concurrency
+
+
+async def test_without_totals_no_new_id_is_the_end(make_fake: MakeFake, make_session: MakeSession) -> None:
+    fake = await make_fake(50)
+    fake.fail(UNKNOWN, times=None)
+    fake.on_request = lambda seen: seen.query.update(page=str(min(seen.page or 0, 5)))
+    found = await ids_from(make_session(fake).tracks(page_size=10, on_drift="ignore", concurrency=3))
+    assert found == list(range(1, 51))
+    assert max(page or 0 for page in fake.pages) <= 6 + 3
+
+
+async def test_a_failed_page_beyond_an_unknown_end_is_no_error(make_fake: MakeFake, make_session: MakeSession) -> None:
+    for ordered in (True, False):
+        fake = await make_fake(30)
+        fake.fail(UNKNOWN, times=None, page=1)
+        fake.fail(REFUSED, page=5, times=None)
+        for page in (2, 3, 4):
+            fake.fail(UNKNOWN + Fault.slow(0.02), times=None, page=page)
+        found = await ids_from(make_session(fake).tracks(page_size=10, ordered=ordered))
+        assert sorted(found) == list(range(1, 31))
+        assert 5 in fake.pages
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+async def test_three_empty_pages_in_a_row_are_the_end(
+    make_fake: MakeFake, make_session: MakeSession, ordered: bool
+) -> None:
+    fake = await make_fake(90)
+    for page in (2, 3, 5, 7, 8, 9):
+        fake.fail(Fault.patch(without_tracks), page=page)
+    fake.fail(told(total_items=10**14, total_pages=10**12), times=None)
+    pager = make_session(fake).tracks(page_size=10, ordered=ordered, concurrency=2, on_drift="ignore")
+    assert sorted(await ids_from(pager)) == [*range(1, 11), *range(31, 41), *range(51, 61)]
+    assert pager.progress.drifted
+    assert max(page or 0 for page in fake.pages) <= 9 + 48
+
+
+async def test_after_three_empty_pages_nothing_is_asked(make_fake: MakeFake, make_session: MakeSession) -> None:
+    fake = await make_fake(200)
+    for page in (3, 4, 7, 8, 9):
+        fake.fail(Fault.patch(without_tracks), page=page)
+    pager = make_session(fake).tracks(page_size=10, concurrency=1, on_drift="ignore")
+    assert await ids_from(pager) == [*range(1, 21), *range(41, 61)]
+    assert fake.pages == list(range(1, 10))
+
+
+async def test_an_absurd_total_ends(fake: FakeJogg, jogg: JoggSession) -> None:
+    fake.fail(told(total_items=10**14, total_pages=10**12), times=None)
+    with pytest.warns(CatalogueChangedWarning):
+        assert await ids_from(jogg.tracks()) == list(range(1, 251))
+    assert len(fake.requests) < 200
+
+
+async def test_a_page_of_invalid_records_is_not_empty(make_fake: MakeFake, make_session: MakeSession) -> None:
+    for totals in (True, False):
+        fake = await make_fake([*({"id": "x"} for _ in range(40)), *({"id": number} for number in range(5))])
+        if not totals:
+            fake.fail(UNKNOWN, times=None)
+        pager = make_session(fake).tracks(page_size=10, on_invalid="skip")
+        assert await ids_from(pager) == [0, 1, 2, 3, 4]
+        assert (pager.progress.invalid, pager.progress.drifted) == (40, False)
+
+
+@pytest.mark.parametrize("totals", [{}, {"total_items": 95, "total_pages": 10}, {"total_items": 1, "total_pages": 1}])
+async def test_a_mock_server_that_repeats_one_answer(fake: FakeJogg, jogg: JoggSession, totals: dict[str, int]) -> None:
+    data = {"music": [{"id": 1, "name": "string"}], "pagination": {"page": 1, "page_size": 10, **totals}}
+    fake.fail(Fault.raw(json.dumps({"code": 0, "msg": "Success", "data": data}).encode()), times=None)
+    if totals.get("total_pages") == 1:
+        assert await ids_from(jogg.tracks()) == [1]
+        return
+    with pytest.warns(CatalogueChangedWarning):
+        assert await ids_from(jogg.tracks()) == [1]
+    assert len(fake.requests) <= 10
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+async def test_one_answer_under_an_absurd_total_ends(fake: FakeJogg, jogg: JoggSession, ordered: bool) -> None:
+    data = {"music": [{"id": 1}], "pagination": {"page": 1, "page_size": 10, "total_pages": 10**12}}
+    fake.fail(Fault.raw(json.dumps({"code": 0, "msg": "Success", "data": data}).encode()), times=None)
+    with pytest.warns(CatalogueChangedWarning):
+        assert await ids_from(jogg.tracks(ordered=ordered)) == [1]
+    assert 101 <= len(fake.requests) <= 101 + 8 * 16 + 16 + 8

@@ -1,0 +1,352 @@
+"""How a crawl ends before its end: left, closed, dropped or cancelled, and nothing of it stays."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import subprocess
+import sys
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jogg_async import JoggError, JoggSession, SessionClosedError, TrackPager
+from jogg_async.testing import FakeJogg, Fault
+from tests.model import REFUSED, examples, no_complaints, turns, until
+
+if TYPE_CHECKING:
+    from tests.conftest import MakeFake, MakeSession
+
+
+class LeftError(Exception):
+    """What the body of a loop raises."""
+
+
+@pytest.fixture
+def silent() -> Iterator[FakeJogg]:
+    """A fake that answers the first request and no other.
+
+    It serves from a thread of its own: the tasks of the test's loop are the client's alone.
+    """
+    with FakeJogg(900) as fake:
+        fake.fail(Fault.slow(3600), times=None, after=1)
+        yield fake
+
+
+def session_on(fake: FakeJogg, concurrency: int = 8) -> JoggSession:
+    return JoggSession(fake.api_key, base_url=fake.url, concurrency=concurrency)
+
+
+async def by_break(jogg: JoggSession, fake: FakeJogg) -> None:
+    async for _ in jogg.tracks(page_size=10):
+        await until(lambda: fake.in_flight == 8)
+        break
+
+
+async def by_break_over_pages(jogg: JoggSession, fake: FakeJogg) -> None:
+    async for _ in jogg.tracks(page_size=10).pages():
+        await until(lambda: fake.in_flight == 8)
+        break
+
+
+async def by_an_error(jogg: JoggSession, fake: FakeJogg) -> None:
+    async for _ in jogg.tracks(page_size=10):
+        await until(lambda: fake.in_flight == 8)
+        raise LeftError
+
+
+async def in_the_body(jogg: JoggSession, fake: FakeJogg) -> None:
+    async for _ in jogg.tracks(page_size=10):
+        await asyncio.sleep(3600)
+
+
+async def in_a_step(jogg: JoggSession, fake: FakeJogg) -> None:
+    async for _ in jogg.tracks(page_size=10):
+        pass
+
+
+async def in_collect(jogg: JoggSession, fake: FakeJogg) -> None:
+    await jogg.tracks(page_size=10).collect()
+
+
+async def assert_quiet(fake: FakeJogg, tasks: set[asyncio.Task[object]]) -> None:
+    """No task but these runs; the fake sees its open requests end, and no new one."""
+    assert asyncio.all_tasks() == tasks
+    await asyncio.sleep(0.01)  # what was sent already arrives in the fake's thread
+    asked = len(fake.requests)
+    await until(lambda: fake.in_flight == 0)
+    await asyncio.sleep(0.01)
+    assert len(fake.requests) == asked
+
+
+Leave = Callable[[JoggSession, FakeJogg], Awaitable[None]]
+
+
+async def by_one_step(jogg: JoggSession, fake: FakeJogg) -> None:
+    await anext(jogg.tracks(page_size=10))
+
+
+async def by_one_page(jogg: JoggSession, fake: FakeJogg) -> None:
+    await anext(jogg.tracks(page_size=10).pages())
+
+
+async def by_one_page_of_a_loop(jogg: JoggSession, fake: FakeJogg) -> None:
+    async for _ in jogg.tracks(page_size=10).pages():
+        break
+
+
+@pytest.mark.parametrize(
+    "leave",
+    [by_one_step, by_one_page, by_one_page_of_a_loop],
+)
+async def test_one_step_of_a_pager_that_nobody_holds(silent: FakeJogg, leave: Leave) -> None:
+    async with session_on(silent) as jogg:
+        before = asyncio.all_tasks()
+        await leave(jogg, silent)
+        await asyncio.sleep(0.05)
+        assert asyncio.all_tasks() == before
+        assert silent.in_flight == 0
+
+
+@pytest.mark.parametrize("leave", [by_break, by_break_over_pages, by_an_error])
+async def test_leaving_the_loop_ends_its_requests(silent: FakeJogg, leave: Leave) -> None:
+    async with session_on(silent) as jogg:
+        before = asyncio.all_tasks()
+        kept: LeftError | None = None
+        with no_complaints():
+            try:
+                await leave(jogg, silent)
+            except LeftError as error:
+                kept = error  # with its traceback, and so with the frame of the loop
+            await turns(5)
+            await assert_quiet(silent, before)
+        assert (kept is not None) == (leave is by_an_error)
+
+
+@pytest.mark.parametrize(
+    "leave",
+    [in_the_body, in_a_step, in_collect],
+)
+async def test_a_cancelled_loop_ends_its_requests(silent: FakeJogg, leave: Leave) -> None:
+    async with session_on(silent) as jogg:
+        before = asyncio.all_tasks()
+        with no_complaints():
+            crawling = asyncio.ensure_future(leave(jogg, silent))
+            await until(lambda: silent.in_flight == 8)
+            crawling.cancel()
+            with pytest.raises(asyncio.CancelledError) as kept:
+                await crawling
+            await turns(5)
+            await assert_quiet(silent, before)
+        assert crawling.cancelled()
+        assert kept.tb is not None
+
+
+async def test_a_failed_page_ends_the_loop_and_its_requests(silent: FakeJogg) -> None:
+    silent.clear()
+    silent.fail(REFUSED, page=2)
+    silent.fail(Fault.slow(3600), times=None, after=1)
+    async with session_on(silent) as jogg:
+        before = asyncio.all_tasks()
+        with pytest.raises(JoggError) as kept:
+            await in_a_step(jogg, silent)
+        await turns(5)
+        await assert_quiet(silent, before)
+        assert kept.value.__traceback__ is not None
+
+
+async def test_a_held_pager_ends_when_it_is_closed(silent: FakeJogg) -> None:
+    async with session_on(silent) as jogg:
+        before = asyncio.all_tasks()
+        pager = jogg.tracks(page_size=10)
+        async for _ in pager:
+            break
+        await until(lambda: silent.in_flight == 8)
+        assert asyncio.all_tasks() > before
+        await pager.aclose()
+        await assert_quiet(silent, before)
+        await pager.aclose()
+        with pytest.raises(JoggError, match="closed before its end"):
+            await anext(pager)
+        with pytest.raises(JoggError, match="closed before its end"):
+            await anext(pager.pages())
+
+
+async def test_async_with_closes_the_pager(silent: FakeJogg) -> None:
+    async with session_on(silent) as jogg:
+        before = asyncio.all_tasks()
+        with suppress(LeftError):
+            async with jogg.tracks(page_size=10) as pager:
+                await anext(pager)
+                await until(lambda: silent.in_flight == 8)
+                raise LeftError
+        await assert_quiet(silent, before)
+
+
+async def test_closing_the_iterator_of_pages_closes_the_pager(silent: FakeJogg) -> None:
+    async with session_on(silent) as jogg:
+        before = asyncio.all_tasks()
+        pager = jogg.tracks(page_size=10)
+        pages = pager.pages()
+        await anext(pages)
+        await until(lambda: silent.in_flight == 8)
+        await pages.aclose()
+        await assert_quiet(silent, before)
+        with pytest.raises(JoggError, match="closed before its end"):
+            await anext(pager)
+
+
+async def test_a_pager_closed_in_its_first_step_leaves_no_task(silent: FakeJogg) -> None:
+    async with session_on(silent) as jogg:
+        before = asyncio.all_tasks()
+        for count in range(12):
+            pager = jogg.tracks()
+            step = asyncio.ensure_future(anext(pager))
+            await turns(count)
+            step.cancel()
+            with suppress(asyncio.CancelledError):
+                await step
+            await pager.aclose()
+            assert asyncio.all_tasks() == before
+
+
+async def test_closing_under_a_step_that_waits_is_no_end_of_the_catalogue(silent: FakeJogg) -> None:
+    async with session_on(silent) as jogg:
+        pager = jogg.tracks(page_size=10, start_page=2)
+        await jogg.count()
+        step = asyncio.ensure_future(anext(pager))
+        await until(lambda: silent.in_flight == 1)
+        await pager.aclose()
+        with pytest.raises(JoggError):
+            await step
+
+
+async def test_closing_under_several_steps_is_no_end_for_any(silent: FakeJogg) -> None:
+    async with session_on(silent) as jogg:
+        pager = jogg.tracks(page_size=10, start_page=2)
+        await jogg.count()
+        steps = [asyncio.ensure_future(anext(pager)) for _ in range(3)]
+        await until(lambda: silent.in_flight == 1)
+        await pager.aclose()
+        assert all(isinstance(each, JoggError) for each in await asyncio.gather(*steps, return_exceptions=True))
+
+
+@examples(8)
+@given(patience=st.lists(st.integers(1, 12), min_size=1, max_size=6), ordered=st.booleans())
+async def test_cancelled_steps_lose_nothing(patience: list[int], ordered: bool) -> None:
+    async with asyncio.timeout(20), FakeJogg(120, jitter=0.002) as fake, session_on(fake, 3) as jogg:
+        pager = jogg.tracks(page_size=10, ordered=ordered)
+        found: list[int] = []
+        attempt = 0
+        while True:
+            step = asyncio.ensure_future(anext(pager, None))
+            await turns(patience[attempt % len(patience)])
+            step.cancel()
+            attempt += 1
+            try:
+                track = await step
+            except asyncio.CancelledError:
+                await asyncio.sleep(0.0005)
+                continue
+            if track is None:
+                break
+            found.append(track.id)
+        assert (found if ordered else sorted(found)) == list(range(1, 121))
+        assert len(fake.requests) == 12
+
+
+async def test_impatient_steps_lose_nothing(make_fake: MakeFake, make_session: MakeSession) -> None:
+    fake = await make_fake(30, latency=0.004)
+    pager = make_session(fake, concurrency=2).tracks(page_size=2)
+    found: list[int] = []
+    expired = 0
+    while len(found) < 30:
+        try:
+            found.append((await asyncio.wait_for(anext(pager), 0.001)).id)
+        except TimeoutError:
+            expired += 1
+    assert found == list(range(1, 31))
+    assert expired > 0
+    assert len(fake.requests) == 15
+    await pager.aclose()
+
+
+async def started(jogg: JoggSession, fake: FakeJogg) -> TrackPager:
+    pager = jogg.tracks(page_size=10)
+    await anext(pager)
+    await until(lambda: fake.in_flight == 8)
+    return pager
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+async def test_the_collector_ends_a_pager_in_a_cycle(silent: FakeJogg, elsewhere: bool) -> None:
+    async with session_on(silent) as jogg:
+        before = asyncio.all_tasks()
+        gc.collect()
+        gc.disable()
+        try:
+            cycle: list[object] = [await started(jogg, silent)]
+            cycle.append(cycle)
+            del cycle
+            await turns(5)
+            assert silent.in_flight == 8
+            if elsewhere:
+                collector = threading.Thread(target=gc.collect)
+                collector.start()
+                collector.join()
+            else:
+                gc.collect()
+        finally:
+            gc.enable()
+        await turns(5)
+        await assert_quiet(silent, before)
+
+
+async def test_a_pager_may_outlive_its_loop(silent: FakeJogg) -> None:
+    kept: list[TrackPager] = []
+
+    async def main() -> None:
+        async with session_on(silent) as jogg:
+            kept.append(await started(jogg, silent))
+            kept.append(jogg.tracks())
+
+    await asyncio.to_thread(asyncio.run, main())
+    with pytest.raises(SessionClosedError):
+        await anext(kept[0])
+    kept.clear()
+    gc.collect()
+
+
+SCRIPT = """
+import asyncio
+from jogg_async import JoggSession
+from jogg_async.testing import FakeJogg
+
+async def main(url, key):
+    asyncio.get_running_loop().slow_callback_duration = 60  # a busy machine is nothing to report
+    async with JoggSession(key, base_url=url) as jogg:
+        async for track in jogg.tracks(page_size=10):
+            if track.id == {last}:
+                break
+        pager = jogg.tracks(page_size=5)
+        await anext(pager)
+        task = asyncio.create_task(jogg.tracks(page_size=1).collect())
+        await asyncio.sleep(0.01)
+        task.cancel()
+
+with FakeJogg(5000, latency=0.002) as fake:
+    asyncio.run(main(fake.url, fake.api_key))
+print("done")
+"""
+
+
+@pytest.mark.parametrize("last", [1, 77])
+async def test_a_program_that_leaves_its_crawls_ends_in_silence(last: int) -> None:
+    program = [sys.executable, "-X", "dev", "-W", "error", "-c", SCRIPT.format(last=last)]
+    done = await asyncio.to_thread(subprocess.run, program, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout, done.stderr, done.returncode) == ("done\n", "", 0)

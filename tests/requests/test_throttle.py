@@ -1,0 +1,425 @@
+from __future__ import annotations
+
+import asyncio
+import random
+import selectors
+from collections.abc import Coroutine
+from functools import partial
+from typing import Any, TypeVar
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jogg_async._requests.throttle import Gate, Lane
+
+T = TypeVar("T")
+ANY = 10**6
+
+
+class Skipper(selectors.SelectSelector):
+    """Instead of waiting it moves the clock on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout is None:
+            raise RuntimeError("everything waits, and no timer is left that would go on")
+        self.now += timeout
+        return super().select(0)
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """A loop on a clock of its own, which ticks as coarsely as told."""
+
+    def __init__(self, tick: float = 0.0) -> None:
+        self._skipper = Skipper()
+        self._tick = tick
+        super().__init__(self._skipper)
+        self._clock_resolution = tick or 1e-9
+
+    def time(self) -> float:
+        now = self._skipper.now
+        return now // self._tick * self._tick if self._tick else now
+
+
+def run(main: Coroutine[Any, Any, T], tick: float = 0.0) -> T:
+    with asyncio.Runner(loop_factory=lambda: VirtualLoop(tick)) as runner:
+        return runner.run(main)
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+class Sender:
+    """Takes turns, and notes them."""
+
+    def __init__(self, concurrency: int) -> None:
+        self.gate = Gate(concurrency)
+        self.in_flight = self.most = 0
+        self.sent: list[tuple[Any, float]] = []
+        self.tasks: list[asyncio.Task[None]] = []
+
+    def send(self, lane: Lane, name: Any = None, *, seconds: float = 1.0, wait: float | None = None) -> None:
+        """Send a request that takes so long, and is refused where there is a wait."""
+        self.tasks.append(asyncio.get_running_loop().create_task(self._send(lane, name, seconds, wait)))
+
+    async def _send(self, lane: Lane, name: Any, seconds: float, wait: float | None) -> None:
+        turn = await self.gate.turn(lane)
+        self.sent.append((name, now()))
+        assert turn.lane is lane
+        assert turn.sent_at == now()
+        assert not self.gate.paused
+        self.in_flight += 1
+        self.most = max(self.most, self.in_flight)
+        assert lane.in_flight <= lane.limit
+        try:
+            await asyncio.sleep(seconds)
+            if wait is None:
+                self.gate.accepted()
+            else:
+                self.gate.refused(turn, wait)
+        finally:
+            self.in_flight -= 1
+            self.gate.done(turn)
+
+    async def all(self) -> None:
+        await asyncio.gather(*self.tasks)
+
+    @property
+    def names(self) -> list[Any]:
+        return [name for name, _ in self.sent]
+
+
+SECONDS = st.sampled_from([0.0, 0.125, 0.5, 2.0])
+REQUEST = st.tuples(st.integers(0, 3), SECONDS, SECONDS)
+
+
+@settings(deadline=None)
+@given(st.integers(1, 5), st.lists(st.integers(1, 4), min_size=4, max_size=4), st.lists(REQUEST, max_size=40))
+def test_never_more_are_in_flight_than_allowed(
+    concurrency: int, limits: list[int], requests: list[tuple[int, float, float]]
+) -> None:
+    async def main() -> None:
+        sender = Sender(concurrency)
+        lanes = [Lane(limit) for limit in limits]
+        for lane, before, seconds in requests:
+            await asyncio.sleep(before)
+            sender.send(lanes[lane], seconds=seconds)
+        await sender.all()
+        assert sender.most <= concurrency
+        assert len(sender.sent) == len(requests)
+        assert sender.gate._in_flight == sum(lane.in_flight for lane in lanes) == 0
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("concurrency", "limit", "seconds"), [(1, 9, 12), (3, 9, 4), (4, 3, 4), (9, 1, 12), (12, 12, 1)]
+)
+def test_no_slot_stays_unused(concurrency: int, limit: int, seconds: float) -> None:
+    async def main() -> None:
+        sender, lane = Sender(concurrency), Lane(limit)
+        for number in range(12):
+            sender.send(lane, number)
+        await sender.all()
+        assert sender.most == min(concurrency, limit)
+        assert now() == pytest.approx(seconds)
+
+    run(main())
+
+
+@pytest.mark.parametrize("concurrency", [1, 4])
+def test_a_single_request_beside_a_crawl_has_its_turn_at_once(concurrency: int) -> None:
+    async def main() -> None:
+        sender, crawl = Sender(concurrency), Lane(ANY)
+        for _ in range(100):
+            sender.send(crawl, "crawl")
+        await asyncio.sleep(3.5)
+        before = len(sender.sent)
+        sender.send(Lane(1), "single")
+        await sender.all()
+        assert sender.names.index("single") - before < 2
+        assert len(sender.sent) == 101
+
+    run(main())
+
+
+def test_lanes_take_turns() -> None:
+    async def main() -> None:
+        sender, lanes = Sender(1), {name: Lane(ANY) for name in "abc"}
+        for name, lane in lanes.items():
+            for _ in range(20):
+                sender.send(lane, name)
+        await sender.all()
+        for place in range(4, 59):
+            assert set(sender.names[place - 3 : place]) == set("abc")
+
+    run(main())
+
+
+def test_within_a_lane_the_first_to_come_goes_first() -> None:
+    async def main() -> None:
+        sender, lane = Sender(2), Lane(ANY)
+        for number in range(9):
+            sender.send(lane, number)
+        await asyncio.sleep(0.5)
+        for number in (3, 6):
+            sender.tasks[number].cancel()
+        sender.send(lane, 9)
+        await asyncio.gather(*sender.tasks, return_exceptions=True)
+        assert sender.names == [0, 1, 2, 4, 5, 7, 8, 9]
+
+    run(main())
+
+
+def test_who_asks_again_does_not_overtake_who_waits() -> None:
+    order: list[str] = []
+
+    async def wait(gate: Gate, lane: Lane) -> None:
+        turn = await gate.turn(lane)
+        order.append("waited")
+        gate.done(turn)
+
+    async def main() -> None:
+        gate, lane = Gate(1), Lane(ANY)
+        turn = await gate.turn(lane)
+        waiting = asyncio.create_task(wait(gate, lane))
+        await asyncio.sleep(0)
+        gate.done(turn)
+        again = await gate.turn(lane)
+        order.append("asked again")
+        gate.done(again)
+        await waiting
+
+    run(main())
+    assert order == ["waited", "asked again"]
+
+
+def test_what_waits_to_be_sent_again_makes_room_for_others() -> None:
+    told: list[int] = []
+    lane = Lane(3)
+    lane.on_parked = lambda: told.append(lane.width)
+    assert lane.width == 3
+    lane.park()
+    lane.park()
+    assert told == [4, 5]
+    lane.unpark()
+    assert (lane.width, lane.limit, told) == (4, 3, [4, 5])
+
+
+CANCELS = st.lists(st.tuples(st.integers(0, 30), SECONDS), max_size=30)
+
+
+@settings(deadline=None)
+@given(st.integers(1, 4), st.lists(REQUEST, min_size=1, max_size=31), CANCELS, st.sets(st.integers(0, 30), max_size=3))
+def test_cancelled_requests_leak_nothing(
+    concurrency: int, requests: list[tuple[int, float, float]], cancels: list[tuple[int, float]], refused: set[int]
+) -> None:
+    async def main() -> None:
+        sender, lanes = Sender(concurrency), [Lane(limit) for limit in (1, 2, 3, ANY)]
+        for place, (lane, _, seconds) in enumerate(requests):
+            sender.send(lanes[lane], seconds=seconds, wait=0.5 if place in refused else None)
+        for place, seconds in cancels:
+            await asyncio.sleep(seconds / 4)
+            sender.tasks[place % len(requests)].cancel()
+        await asyncio.gather(*sender.tasks, return_exceptions=True)
+        assert not [task for task in sender.tasks if not task.cancelled() and task.exception()]
+        assert sender.gate._in_flight == sum(lane.in_flight for lane in lanes) == 0
+        sender.tasks, sender.most, again = [], 0, Lane(ANY)
+        for number in range(2 * concurrency):
+            sender.send(again, number)
+        async with asyncio.timeout(600):
+            await sender.all()
+        assert refused or sender.most == concurrency
+
+    run(main())
+
+
+def test_a_turn_that_is_cancelled_as_it_comes_is_given_back() -> None:
+    async def main() -> None:
+        gate, lane = Gate(1), Lane(ANY)
+        first = await gate.turn(lane)
+        waiting = [asyncio.create_task(gate.turn(lane)) for _ in range(2)]
+        await asyncio.sleep(0)
+        gate.done(first)
+        asyncio.get_running_loop().call_soon(waiting[0].cancel)  # granted by then, and not awake yet
+        turn = await waiting[1]
+        assert waiting[0].cancelled()
+        assert (gate._in_flight, lane.in_flight) == (1, 1)
+        gate.done(turn)
+
+    run(main())
+
+
+def test_a_refusal_pauses_everything_for_its_wait() -> None:
+    async def main() -> None:
+        sender, lane = Sender(4), Lane(ANY)
+        sender.send(lane, 0, seconds=1.0, wait=5.0)
+        await asyncio.sleep(0.5)
+        for number in range(1, 9):
+            sender.send(lane, number, seconds=1.0)  # three of them at once
+        await asyncio.sleep(1.0)
+        assert sender.gate.paused == pytest.approx(4.5)
+        sender.send(Lane(1), 1)
+        await sender.all()
+        held = [at for _, at in sender.sent[4:]]
+        assert [at for _, at in sender.sent[:4]] == [0, 0.5, 0.5, 0.5]
+        assert held[0] == pytest.approx(6.0)
+        assert len(held) == 6
+        assert sender.gate.paused == 0
+
+    run(main())
+
+
+def test_a_pause_that_begins_as_a_turn_comes_holds_it_back() -> None:
+    async def main() -> None:
+        gate, lane = Gate(2), Lane(ANY)
+        done, refused = await gate.turn(lane), await gate.turn(lane)
+        await asyncio.sleep(1)
+        waiting = asyncio.create_task(gate.turn(lane))
+        await asyncio.sleep(0)
+        gate.done(done)
+        for call in (partial(gate.refused, refused, 3.0), partial(gate.done, refused)):
+            asyncio.get_running_loop().call_soon(call)  # after the grant, and before the task wakes up
+        turn = await waiting
+        assert turn.sent_at == now() == pytest.approx(4.0)
+        gate.done(turn)
+        assert gate._in_flight == 0
+
+    run(main())
+
+
+def test_answers_that_come_together_are_seen_before_the_next_request_goes() -> None:
+    async def main() -> None:
+        gate, lane = Gate(2), Lane(ANY)
+        done, refused = await gate.turn(lane), await gate.turn(lane)
+        await asyncio.sleep(1)
+        waiting = asyncio.create_task(gate.turn(lane))
+        await asyncio.sleep(0)
+        gate.done(done)
+        gate.refused(refused, 3.0)
+        gate.done(refused)
+        assert (await waiting).sent_at == pytest.approx(4.0)
+
+    run(main())
+
+
+def test_a_refusal_halves_the_number_in_flight_and_success_raises_it_again() -> None:
+    async def main() -> None:
+        sender, lane = Sender(8), Lane(ANY)
+
+        async def most(requests: int, seconds: float, wait: float | None = None) -> int:
+            sender.most, sender.tasks = 0, []
+            for _ in range(requests):
+                sender.send(lane, seconds=seconds, wait=wait)
+            await sender.all()
+            return sender.most
+
+        assert await most(80, 0.01) == 8
+        assert await most(8, 1.0, wait=1.0) == 8  # one volley: it counts once
+        assert await most(4, 1.0) == 4
+        assert await most(8, 1.0) == 5
+        assert await most(400, 1.0) == 8
+
+    run(main())
+
+
+def test_one_is_in_flight_however_many_refusals_came() -> None:
+    async def main() -> None:
+        sender, lane = Sender(4), Lane(ANY)
+        for number in range(8):
+            sender.send(lane, number, wait=0.1)
+            await sender.all()
+        sender.most = 0
+        sender.send(lane, 9)
+        await sender.all()
+        assert sender.most == 1
+
+    run(main())
+
+
+def test_without_a_refusal_nothing_is_slowed_down() -> None:
+    async def main() -> None:
+        sender, lane = Sender(4), Lane(ANY)
+        for number in range(1000):
+            sender.send(lane, number, seconds=0.25)
+        await sender.all()
+        assert now() == pytest.approx(1000 / 4 * 0.25)
+
+    run(main())
+
+
+@pytest.mark.parametrize("tick", [0.0, *[pytest.param(tick) for tick in (1 / 64, 0.1)]])
+@pytest.mark.parametrize("wait", [0.3, 1.0, 2.7])
+def test_a_clock_that_ticks_coarsely_stops_nothing(tick: float, wait: float) -> None:
+    """A loop runs a timer up to one tick of its clock early: 1/64 s on Windows."""
+
+    async def main() -> None:
+        sender, lane = Sender(2), Lane(ANY)
+        sender.send(lane, 0, seconds=0.05, wait=wait)
+        await sender.all()
+        for number in range(1, 20):
+            sender.send(lane, number, seconds=0.05)
+        async with asyncio.timeout(120):
+            await sender.all()
+
+    run(main(), tick)
+
+
+def test_a_closed_gate_leaves_no_timer() -> None:
+    async def main() -> None:
+        gate, lane = Gate(1), Lane(ANY)
+        turn = await gate.turn(lane)
+        await asyncio.sleep(1)
+        gate.refused(turn, 60.0)
+        waiting = asyncio.create_task(gate.turn(lane))
+        await asyncio.sleep(1)
+        gate.done(turn)
+        gate.close()
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        started = now()
+        with pytest.raises(RuntimeError, match="everything waits"):
+            await asyncio.get_running_loop().create_future()
+        assert now() == started
+
+    with pytest.raises(RuntimeError, match="everything waits"):
+        run(main())
+
+
+@pytest.mark.parametrize(("requests", "concurrency", "share"), [(300, 8, 2.0), (300, 16, 2.0), (1500, 8, 1.25)])
+def test_a_crawl_through_a_token_bucket_takes_little_longer_than_it_must(
+    requests: int, concurrency: int, share: float
+) -> None:
+    async def main() -> None:
+        gate, lane, chance = Gate(concurrency), Lane(ANY), random.Random(concurrency)
+        tokens, filled_at, refusals, sent = 10.0, 0.0, 0, 0
+
+        async def send(number: int) -> None:
+            nonlocal tokens, filled_at, refusals, sent
+            while True:
+                turn = await gate.turn(lane)
+                sent += 1
+                await asyncio.sleep(chance.uniform(0.0025, 0.025))
+                tokens, filled_at = min(10.0, tokens + 50 * (now() - filled_at)), now()
+                taken = tokens >= 1
+                tokens -= taken
+                await asyncio.sleep(chance.uniform(0.0025, 0.025))
+                if taken:
+                    gate.accepted()
+                    gate.done(turn)
+                    return
+                refusals += 1
+                gate.refused(turn, 1.0)
+                gate.done(turn)
+                await asyncio.sleep(1.0)
+
+        await asyncio.gather(*map(send, range(requests)))
+        assert now() <= share * (requests - 10) / 50
+        assert refusals <= (0.05 if concurrency == 8 else 0.1) * sent
+
+    run(main())
