@@ -70,7 +70,7 @@ def test_given_rows_are_served_unchanged() -> None:
 
 
 def test_a_million_rows_take_little_time_and_memory() -> None:
-    Catalogue(1)[0]  # the table of songs is made once
+    Catalogue(1)[0]  # fill the cached table of tracks
     tracemalloc.start()
     started = time.process_time()
     catalogue = Catalogue(1_000_000)

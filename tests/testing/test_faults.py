@@ -113,7 +113,7 @@ async def test_business_fault_sends_an_error_envelope(fetch: Fetch) -> None:
         ({"body": False}, "2", None, None),
     ],
 )
-async def test_business_fault_announces_the_wait_where_asked(
+async def test_business_fault_announces_the_wait_in_the_chosen_places(
     fetch: Fetch, places: dict[str, Any], header: str | None, body: float | None, data: Any
 ) -> None:
     async with FakeJogg() as fake:
@@ -196,10 +196,10 @@ async def test_faults_are_used_in_order_for_their_page(fetch: Fetch) -> None:
         fake.fail(Fault.business(1), page=2, times=2)
         fake.fail(Fault.business(2), page=2)
         fake.fail(Fault.business(3), after=1)
-        asked = [2, 1, 2, 2, 2, 1]
-        codes = [(await fetch(fake, page=page)).json["code"] for page in asked]
+        requested = [2, 1, 2, 2, 2, 1]
+        codes = [(await fetch(fake, page=page)).json["code"] for page in requested]
         assert codes == [1, 0, 1, 2, 3, 0]
-        assert fake.pages == asked
+        assert fake.pages == requested
 
 
 async def test_fault_with_times_none_applies_until_cleared(fetch: Fetch) -> None:

@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def run(pytester: pytest.Pytester) -> Run:
-    """Runs a test file in a pytest of its own, warnings being errors."""
+    """Run a test file in a pytest process of its own, with warnings as errors."""
     installed = any(point.name == "jogg_async" for point in entry_points(group="pytest11"))
     plugin = () if installed else ("-p", "jogg_async.testing.plugin")
 
     def run(source: str, *args: str, runner: str = "none") -> pytest.RunResult:
         pytester.makepyfile(source)
-        # No asyncio plugin but the one that a test asks for: what is shown here must not depend on any.
+        # No asyncio plugin but the one that a test asks for, so that no test depends on another by accident.
         others = [f"-pno:{name}" for name in ("asyncio", "anyio", "cacheprovider") if name != runner]
         return pytester.runpytest_subprocess(*plugin, *others, "-W", "error", "--strict-markers", *args)
 
@@ -107,7 +107,6 @@ def test_unused_plugin_imports_and_prints_nothing(run: Run) -> None:
 
 
 SESSION = """
-    import asyncio, gc
     import pytest
 
     pytestmark = pytest.mark.fake_jogg(tracks=250)
@@ -136,14 +135,93 @@ SESSION = """
         async def test_method(self, jogg_session):
             assert await jogg_session.count() == 250
 
-    def test_loop_of_its_own(jogg_session):
+    @pytest.fixture
+    def service(jogg_session):
+        return jogg_session
+
+    @coroutine
+    async def test_through_another_fixture(service):
+        assert await service.count() == 250
+"""
+
+SESSION_IN_SYNC_TESTS = """
+    import asyncio, gc, threading, unittest
+    import pytest
+    from jogg_async import RetryPolicy
+
+    pytestmark = pytest.mark.fake_jogg(tracks=250)
+
+    def test_entered(jogg_session):
         async def main():
             async with jogg_session as jogg:
                 assert await jogg.count() == 250
         asyncio.run(main())
 
+    def test_not_entered(jogg_session):
+        assert asyncio.run(jogg_session.count()) == 250
+
+    def test_crawl_left_open(jogg_session, fake_jogg):
+        async def main():
+            pager = jogg_session.tracks(page_size=1)
+            assert (await anext(pager)).id == 1
+            return pager
+        pager = asyncio.run(main())
+        del pager
+
+    def test_runner(jogg_session):
+        with asyncio.Runner() as runner:
+            assert runner.run(jogg_session.count()) == 250
+            assert len(runner.run(jogg_session.page()).tracks) == 10
+
+    def test_open_loop(jogg_session, request):
+        loop = asyncio.new_event_loop()
+        assert loop.run_until_complete(jogg_session.count()) == 250
+        request.node.session.config.left_open = loop
+
+    def test_open_loop_is_closed_after_its_session(request):
+        request.node.session.config.left_open.close()
+
+    def test_loop_in_another_thread(jogg_session):
+        loop = asyncio.new_event_loop()
+        thread = threading.Thread(target=loop.run_forever, daemon=True)
+        thread.start()
+        assert asyncio.run_coroutine_threadsafe(jogg_session.count(), loop).result(10) == 250
+        test_loop_in_another_thread.state = loop, thread
+
+    def test_loop_in_another_thread_can_end():
+        loop, thread = test_loop_in_another_thread.state
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
     def test_unused(jogg_session):
+        pass
+
+    def test_retries_without_waits(jogg_session, fake_jogg):
+        fake_jogg.fail(500, times=3)
+        assert asyncio.run(jogg_session.count()) == 250
+        assert jogg_session._retry == RetryPolicy(wait_initial=0.0, wait_jitter=0.0)
+
+    class TestUnittest(unittest.IsolatedAsyncioTestCase):
+        @pytest.fixture(autouse=True)
+        def _session(self, jogg_session):
+            self.jogg = jogg_session
+
+        async def test_entered(self):
+            async with self.jogg as jogg:
+                self.assertEqual(await jogg.count(), 250)
+
+        async def test_not_entered(self):
+            async for track in self.jogg.tracks():
+                self.assertEqual(track.id, 1)
+                break
+
+        def test_sync(self):
+            self.assertEqual(asyncio.run(self.jogg.count()), 250)
+
+    def test_nothing_is_left_open(recwarn):
         gc.collect()
+        assert not recwarn.list
 """
 
 FUNCTION_SCOPE = "-oasyncio_default_fixture_loop_scope=function"
@@ -169,4 +247,76 @@ def test_jogg_session_works_with_any_asyncio_plugin_and_is_closed(
         def anyio_backend():
             return "asyncio"
     """)
-    run(SESSION.format(mark=mark), *options, runner=runner).assert_outcomes(passed=7)
+    run(SESSION.format(mark=mark), *options, runner=runner).assert_outcomes(passed=6)
+
+
+def test_jogg_session_is_closed_in_sync_tests_and_unittest(run: Run, pytester: pytest.Pytester) -> None:
+    # Warnings of objects that are never closed come at garbage collection: they fail the test that runs then.
+    pytester.makeconftest("""
+        import gc
+        import pytest
+
+        @pytest.fixture(autouse=True)
+        def collect():
+            yield
+            gc.collect()
+    """)
+    result = run(SESSION_IN_SYNC_TESTS)
+    result.assert_outcomes(passed=14)
+    assert "Unclosed" not in result.stdout.str() + result.stderr.str()
+
+
+def test_code_that_makes_its_own_session_is_sent_to_the_fake(run: Run) -> None:
+    result = run("""
+        import asyncio, os, subprocess, sys
+        import pytest
+        from jogg_async import JoggSession
+
+        async def count():
+            async with JoggSession() as jogg:
+                return await jogg.count()
+
+        @pytest.mark.fake_jogg(tracks=7, api_key="of-the-marker")
+        def test_own_session(fake_jogg_env):
+            assert asyncio.run(count()) == 7
+            assert fake_jogg_env.requests[0].headers["x-api-key"] == "of-the-marker"
+
+        @pytest.mark.fake_jogg(tracks=8)
+        def test_same_fake(fake_jogg, fake_jogg_env):
+            assert fake_jogg_env is fake_jogg
+
+        def test_variables_are_gone():
+            assert "JOGG_API_KEY" not in os.environ
+            assert "JOGG_BASE_URL" not in os.environ
+    """)
+    result.assert_outcomes(passed=3)
+
+
+def test_fast_retries_reach_code_that_makes_its_own_session(run: Run) -> None:
+    result = run("""
+        import asyncio, inspect
+        import pytest
+        from jogg_async import JoggSession, RetryPolicy, ServerError
+
+        async def attempts(fake, **settings):
+            fake.fail(500, times=None)
+            async with JoggSession(**settings) as jogg:
+                with pytest.raises(ServerError) as caught:
+                    await jogg.count()
+            return caught.value.attempts
+
+        def default_policy():
+            return inspect.signature(JoggSession).parameters["retry"].default
+
+        def test_default_policy(fake_jogg_env, fast_jogg_retries):
+            assert asyncio.run(attempts(fake_jogg_env)) == RetryPolicy().attempts
+            assert default_policy() == fast_jogg_retries == RetryPolicy(wait_initial=0.0, wait_jitter=0.0)
+
+        def test_policy_passed_by_the_code(fake_jogg_env, fast_jogg_retries):
+            policy = RetryPolicy(attempts=2, wait_initial=0.01, wait_jitter=0.0)
+            assert asyncio.run(attempts(fake_jogg_env, retry=policy)) == 2
+
+        def test_default_is_back_afterwards():
+            assert default_policy() == RetryPolicy()
+    """)
+    result.assert_outcomes(passed=3)
