@@ -13,8 +13,8 @@
     │   ├── ParameterError            code 40000, HTTP 400 and 422
     │   ├── RateLimitError            code 429,   HTTP 429
     │   └── ServerError               code 50000, HTTP 5xx
-    ├── TransportError                no whole answer came
-    ├── DecodeError                   an answer came that makes no sense
+    ├── TransportError                no whole response came
+    ├── DecodeError                   a response came that makes no sense
     └── CatalogueChangedError         the catalogue moved under the crawl
 
     CatalogueChangedWarning (a UserWarning)
@@ -25,8 +25,6 @@ The codes and what they mean are those of the service's reference. Each error pi
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Final
-
-from ._api.redaction import redacted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,7 +60,7 @@ class JoggError(Exception):
         page: the page (from 1) that was asked for, and from which to start again; `None` where no page is concerned.
         attempts: how many times this package sent the request; `None` where no request was sent.
         rid: the service's request id (32 hex digits), which its support asks for; `None` where none came.
-        asked: the request, as ``GET <address>``; `None` where no request was sent.
+        request_line: the request, as ``GET <address>``; `None` where no request was sent.
         tracks: what `TrackPager.collect` had collected before the error; `None` elsewhere.
     """
 
@@ -72,16 +70,16 @@ class JoggError(Exception):
     page: int | None = None
     attempts: int | None = None
     rid: str | None = None
-    asked: str | None = None
+    request_line: str | None = None
     tracks: TrackList | None = None
 
     @property
     def summary(self) -> str:
         """The error's text without the advice."""
-        text = _shortened(super().__str__())
-        if self.asked:
+        text = shorten(super().__str__())
+        if self.request_line:
             tries = f" failed after {self.attempts} attempts" if (self.attempts or 0) > 1 else " failed"
-            text = f"{self.asked}{tries}: {text}"
+            text = f"{self.request_line}{tries}: {text}"
         details = ", ".join(self._details())
         if details:
             text = f"{text} ({details})"
@@ -92,21 +90,11 @@ class JoggError(Exception):
 
     def _details(self) -> Iterator[str]:
         if self.rid:
-            yield f"rid {_shortened(self.rid)}"
+            yield f"rid {shorten(self.rid)}"
 
 
-def shown(value: object, key: str = "") -> str:
-    """Return a short rendering of a value for an error's text, with the API key masked before it is shortened."""
-    try:
-        text = redacted(repr(value), key)
-    except RecursionError:
-        return f"a deeply nested {type(value).__name__}"
-    except ValueError:  # an int of more digits than Python converts, see sys.set_int_max_str_digits
-        return f"a very large {type(value).__name__}"
-    return _shortened(text, 80, 60)
-
-
-def _shortened(text: str, most: int = _LONGEST, kept: int = _LONGEST) -> str:
+def shorten(text: str, most: int = _LONGEST, kept: int = _LONGEST) -> str:
+    """Return `text`, or its first `kept` characters where it has more than `most`."""
     return text if len(text) <= most else f"{text[:kept]}… ({len(text)} characters)"
 
 
@@ -248,23 +236,23 @@ class ServerError(APIError):
 
 
 class TransportError(JoggError):
-    """No whole answer came: the connection, TLS, the time-out, or a body over the size cap.
+    """No whole response came: the connection, TLS, the time-out, or a body over the size cap.
 
     ``__cause__`` is aiohttp's (or the system's) error, without its traceback, whose frames hold request headers.
     """
 
     advice = "Check the network and the base_url, then go on from error.page."
 
-    passing: bool = False
+    transient: bool = False
     """Whether the fault may pass, so that the request was sent again: not for a refused certificate, say."""
 
-    def __init__(self, message: str = "", *, passing: bool = False) -> None:
+    def __init__(self, message: str = "", *, transient: bool = False) -> None:
         super().__init__(message)
-        self.passing = passing
+        self.transient = transient
 
 
 class DecodeError(JoggError):
-    """An answer that cannot be read: not JSON, no envelope, no data, a wrong type, or nested too deep. Not retried.
+    """A response that cannot be read: not JSON, no envelope, no data, a wrong type, or nested too deep. Not retried.
 
     Attributes:
         path: where, such as ``$.data.music[3].id``; `None` where the body as a whole is wrong.

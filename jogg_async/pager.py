@@ -1,4 +1,4 @@
-"""`TrackPager`: every track of a listing, through ``async for``."""
+"""`TrackPager`: every track of a url, through ``async for``."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Progress:
 
 
 class TrackPager:
-    """Every track of a listing: an async iterator, for one pass, and an async context manager.
+    """Every track of a url: an async iterator, for one pass, and an async context manager.
 
     Made by `JoggSession.tracks`. It fetches ahead of its consumer, within bounds, from the first step on. Several tasks
     may step it at once; each track goes to one of them. Leaving ``async for`` over a pager that nothing else holds ends
@@ -152,12 +152,12 @@ class TrackPager:
 
     @property
     def total_items(self) -> int | None:
-        """Tracks in all, by the newest answer; `None` until the first page is in, and where no answer tells."""
+        """Tracks in all, by the newest response; `None` until the first page is in, and where no response tells."""
         return self._crawl.pages.total_items
 
     @property
     def total_pages(self) -> int | None:
-        """Pages in all, by the newest answer; `None` as for `total_items`."""
+        """Pages in all, by the newest response; `None` as for `total_items`."""
         return self._crawl.pages.total_pages
 
     @property

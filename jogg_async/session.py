@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from yarl import URL
 
-from ._api.redaction import masked
+from ._api.redaction import as_secret
 from ._api.settings import api_key_from, base_url_from, checked_int, checked_retry, checked_timeout
 from ._http.transport import Transport
 from ._paging.crawl import Crawl
@@ -25,7 +25,7 @@ from ._paging.options import (
     filters_of,
     page_url,
 )
-from ._requests.page_fetcher import Caller, Listing, Tally
+from ._requests.page_fetcher import PageFetcher, PageUrl, RequestStats
 from ._requests.throttle import Gate, Lane
 from .errors import ConfigurationError, DecodeError, SessionClosedError
 from .models import Page
@@ -76,7 +76,7 @@ class JoggSession:
         limiter: AbstractAsyncContextManager[Any] | None = None,
         http: aiohttp.ClientSession | None = None,
     ) -> None:
-        api_key = masked(api_key)  # first of all: a traceback shows this frame's variables
+        api_key = as_secret(api_key)  # first of all: a traceback shows this frame's variables
         self._api_key = api_key_from(api_key)
         self._base_url = base_url_from(base_url)
         self._concurrency = checked_int("concurrency", concurrency, 1, error=ConfigurationError)
@@ -86,7 +86,7 @@ class JoggSession:
             raise ConfigurationError(f"limiter must be an async context manager, not {type(limiter).__name__}.")
         self._limiter = limiter
         self._transport = Transport(self._api_key, self._base_url, self._timeout, http)
-        self._caller: Caller | None = None
+        self._fetcher: PageFetcher | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._crawls: weakref.WeakSet[Crawl] = weakref.WeakSet()
         self._calls: set[asyncio.Task[Any]] = set()
@@ -103,7 +103,7 @@ class JoggSession:
     @property
     def paused(self) -> float:
         """Seconds of a rate-limit pause still to wait, 0 for none: for a health check, say."""
-        return 0.0 if self._caller is None or self._closed else self._caller.gate.paused
+        return 0.0 if self._fetcher is None or self._closed else self._fetcher.gate.paused
 
     async def __aenter__(self) -> Self:
         """Enter the session.
@@ -136,8 +136,8 @@ class JoggSession:
             if calls:
                 await asyncio.wait(calls)
         finally:
-            if self._caller is not None:
-                self._caller.gate.close()
+            if self._fetcher is not None:
+                self._fetcher.gate.close()
             await self._transport.aclose()
 
     def tracks(
@@ -200,7 +200,7 @@ class JoggSession:
             resume=resume,
             retry=None if retry is None else checked_retry(retry),
         )
-        crawl = Crawl(options, self._connected)
+        crawl = Crawl(options, self._connect)
         self._crawls.add(crawl)
         return TrackPager(crawl)
 
@@ -234,8 +234,8 @@ class JoggSession:
         """
         checked_int("number", number, 1)
         checked_policy("on_invalid", on_invalid, OnInvalid)
-        listing = page_url(self._base_url, page_size, filters_of(genre, mood, params))
-        return await self._fetch(listing, number, Tally(), retry, skip_invalid=on_invalid == "skip")
+        url = page_url(self._base_url, page_size, filters_of(genre, mood, params))
+        return await self._fetch(url, number, RequestStats(), retry, skip_invalid=on_invalid == "skip")
 
     async def count(
         self, *, genre: str | None = None, mood: str | None = None, retry: RetryPolicy | None = None
@@ -249,27 +249,27 @@ class JoggSession:
 
         Raises:
             ValueError: an argument is out of its range.
-            DecodeError: the answer names no total, or one below 0.
+            DecodeError: the response names no total, or one below 0.
             JoggError: the request failed for good.
             SessionClosedError: the session is closed, or was closed meanwhile.
         """
-        listing = page_url(self._base_url, 1, filters_of(genre, mood, None))
-        tally = Tally()
-        page = await self._fetch(listing, 1, tally, retry, skip_invalid=True)
+        url = page_url(self._base_url, 1, filters_of(genre, mood, None))
+        stats = RequestStats()
+        page = await self._fetch(url, 1, stats, retry, skip_invalid=True)
         total, rid = page.pagination.total_items, page.rid
         del page  # a traceback that shows local variables need not show its records
         if total is None or total < 0:
-            what = "the answer has no total" if total is None else f"the answer's total is {total}"
+            what = "the response has no total" if total is None else f"the response's total is {total}"
             error = DecodeError(what, path="$.data.pagination.total_items", rid=rid)
-            error.page, error.attempts, error.asked = 1, tally.requests, f"GET {listing.address(1)}"
+            error.page, error.attempts, error.request_line = 1, stats.requests, f"GET {url.for_page(1)}"
             raise error
         return total
 
     async def _fetch(
-        self, listing: Listing, number: int, tally: Tally, retry: RetryPolicy | None, *, skip_invalid: bool
+        self, url: PageUrl, number: int, stats: RequestStats, retry: RetryPolicy | None, *, skip_invalid: bool
     ) -> Page:
         policy = self._retry if retry is None else checked_retry(retry)
-        request = self._connected().page(listing, number, Lane(1), tally, skip_invalid=skip_invalid, policy=policy)
+        request = self._connect().page(url, number, Lane(1), stats, skip_invalid=skip_invalid, policy=policy)
         return (await self._until_closed(request)).page
 
     async def _until_closed(self, request: Coroutine[Any, Any, _T]) -> _T:
@@ -285,17 +285,17 @@ class JoggSession:
                 raise SessionClosedError("the session was closed while a request was under way") from None
             raise
 
-    def _connected(self) -> Caller:
+    def _connect(self) -> PageFetcher:
         """What sends the session's requests, made in the loop of the first one."""
         self._check_open()
         loop = asyncio.get_running_loop()
-        if self._caller is None:
+        if self._fetcher is None:
             self._loop = loop
             gate = Gate(self._concurrency)
-            self._caller = Caller(self._api_key, self._transport, gate, self._retry, self._limiter)
+            self._fetcher = PageFetcher(self._api_key, self._transport, gate, self._retry, self._limiter)
         elif self._loop is not loop:
             raise ConfigurationError("This JoggSession belongs to another event loop. Make one session for each loop.")
-        return self._caller
+        return self._fetcher
 
     def _check_open(self) -> None:
         if self._closed:

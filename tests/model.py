@@ -1,4 +1,4 @@
-"""What a crawl must come to, worked out page after page; and how a test holds answers back, waits, and listens."""
+"""What a crawl must come to, worked out page after page; and how a test holds responses back, waits, and listens."""
 
 from __future__ import annotations
 
@@ -101,10 +101,10 @@ async def until(holds: Callable[[], object], seconds: float = 30.0) -> None:
 
 
 class Doors:
-    """Holds back the answers of a fake until a test lets them go.
+    """Holds back the responses of a fake until a test lets them go.
 
     Args:
-        fake: whose answers; it must serve from the test's own event loop.
+        fake: whose responses; it must serve from the test's own event loop.
         shut: the pages held back; none given: all.
     """
 

@@ -22,6 +22,7 @@ from jogg_async import (
     TransportError,
     errors,
 )
+from jogg_async._api.redaction import short_repr
 
 API_ERRORS: list[type[APIError]] = [
     APIError,
@@ -53,10 +54,10 @@ def filled(kind: type[JoggError]) -> JoggError:
     elif issubclass(kind, DecodeError):
         error = kind("$.code is 'x'", path="$.code", value="'x'", rid=RID)
     elif issubclass(kind, TransportError):
-        error = kind("broken", passing=True)
+        error = kind("broken", transient=True)
     else:
         error = kind("No luck")
-    error.page, error.attempts, error.rid, error.asked = 3, 5, RID, f"GET {ADDRESS}"
+    error.page, error.attempts, error.rid, error.request_line = 3, 5, RID, f"GET {ADDRESS}"
     error.tracks = TrackList([Track(1)])
     if isinstance(error, RateLimitError | ServerError):
         error.retry_after = 2.5
@@ -109,7 +110,7 @@ def test_errors_pickle_bare(kind: type[JoggError]) -> None:
 @pytest.mark.parametrize("kind", [*API_ERRORS, *OTHERS])
 def test_attributes_are_none_until_known(kind: type[JoggError]) -> None:
     error = kind("x")
-    assert (error.page, error.attempts, error.rid, error.asked, error.tracks) == (None,) * 5
+    assert (error.page, error.attempts, error.rid, error.request_line, error.tracks) == (None,) * 5
     if isinstance(error, APIError):
         assert (error.code, error.msg, error.http_status) == (None, "x", None)
     if isinstance(error, RateLimitError | ServerError):
@@ -137,7 +138,7 @@ def test_the_text_says_what_was_asked_what_came_and_what_to_do(kind: type[JoggEr
 @pytest.mark.parametrize(("attempts", "told"), [(None, False), (0, False), (1, False), (2, True), (5, True)])
 def test_attempts_are_told_where_there_were_several(attempts: int | None, told: bool) -> None:
     error = TransportError("broken")
-    error.asked, error.attempts = f"GET {ADDRESS}", attempts
+    error.request_line, error.attempts = f"GET {ADDRESS}", attempts
     assert (f"after {attempts} attempts" in str(error)) is told
     assert f"GET {ADDRESS} failed" in str(error)
 
@@ -193,4 +194,4 @@ def test_what_the_service_says_is_cut_short_in_the_text_alone(kind: type[APIErro
     ids=["as long as it may be", "too long", "many digits", "more digits than Python prints", "none"],
 )
 def test_value_in_a_text_is_cut_short(value: object, text: str) -> None:
-    assert errors.shown(value) == text
+    assert short_repr(value) == text

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jogg_async import APIError, JoggError, RateLimitError, RetryPolicy, ServerError, TransportError
-from jogg_async._api.envelope import Answer, read_envelope, retry_after
+from jogg_async._api.envelope import RawResponse, read_envelope, retry_after
 from jogg_async._requests.page_fetcher import is_rate_limit
 from jogg_async.retry import backoff, next_wait
 
@@ -250,7 +250,7 @@ def server_error(http_status: int, retry_after: float | None, code: int | None =
         (server_error(500, 2.0), False),
         (server_error(200, 2.0, code=50000), False),
         (APIError("no", http_status=503), False),
-        (TransportError("broken", passing=True), False),
+        (TransportError("broken", transient=True), False),
     ],
     ids=str,
 )
@@ -260,7 +260,7 @@ def test_429_and_503_with_a_named_wait_are_rate_limits(error: JoggError, pauses:
 
 def refusal(body: bytes, status: int = 429, headers: dict[str, str] | None = None) -> Any:
     with pytest.raises(APIError) as caught:
-        read_envelope(Answer(status, headers or {}, body), NOW)
+        read_envelope(RawResponse(status, headers or {}, body), NOW)
     return caught.value
 
 

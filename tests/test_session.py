@@ -97,7 +97,7 @@ async def test_no_count_tells_of_every_attempt(fake: FakeJogg, jogg: JoggSession
 
 async def test_no_count_below_0(fake: FakeJogg, jogg: JoggSession) -> None:
     fake.fail(patched(total_items=-7))
-    with pytest.raises(DecodeError, match="the answer's total is -7") as caught:
+    with pytest.raises(DecodeError, match="the response's total is -7") as caught:
         await jogg.count()
     assert caught.value.path == "$.data.pagination.total_items"
 
@@ -228,7 +228,7 @@ async def test_request_cancelled_by_others_is_no_closed_session(make_fake: MakeF
     fake = await make_fake(latency=3600)
     request = asyncio.ensure_future(make_session(fake).page())
     await until(lambda: fake.in_flight == 1)
-    (fetching,) = [task for task in asyncio.all_tasks() if "Caller.page" in str(task.get_coro())]
+    (fetching,) = [task for task in asyncio.all_tasks() if "PageFetcher.page" in str(task.get_coro())]
     fetching.cancel()
     with pytest.raises(asyncio.CancelledError):
         await request
@@ -456,7 +456,7 @@ async def test_the_time_limit_is_for_one_attempt(make_fake: MakeFake, make_sessi
 
 
 def with_cookie(value: str) -> Fault:
-    return Fault("cookie", alter=lambda answer: answer.with_headers({"Set-Cookie": value}))
+    return Fault("cookie", alter=lambda response: response.with_headers({"Set-Cookie": value}))
 
 
 async def test_cookies_are_not_kept(fake: FakeJogg, jogg: JoggSession) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import zlib
 from typing import Final
 
-from jogg_async.errors import DecodeError, TransportError, shown
+from jogg_async._api.redaction import short_repr
+from jogg_async.errors import DecodeError, TransportError
 
 MAX_BODY: Final = 32 * 1024 * 1024
 """The most bytes that a body may have once decompressed: a page of 100 tracks has about 15 KB."""
@@ -19,7 +20,7 @@ _GZIP: Final = 31
 _WINDOW_BITS: Final = {"gzip": _GZIP, "x-gzip": _GZIP, "deflate": 15}
 
 
-def plain(coding: str, body: bytes, key: str = "") -> bytes:
+def decompress(coding: str, body: bytes, key: str = "") -> bytes:
     """Decompress a body to at most `MAX_BODY` bytes, so that a small body cannot fill the memory.
 
     Args:
@@ -35,7 +36,7 @@ def plain(coding: str, body: bytes, key: str = "") -> bytes:
     if not name or name == "identity":
         return body
     if name not in _WINDOW_BITS:
-        raise DecodeError(f"the answer has the Content-Encoding {shown(coding, key)}, which was not asked for")
+        raise DecodeError(f"the response has the Content-Encoding {short_repr(coding, key)}, which was not asked for")
     bits = _WINDOW_BITS[name]
     if name == "deflate" and not _has_zlib_header(body):
         bits = -bits  # some servers send a raw stream under this name
@@ -61,15 +62,15 @@ def _inflated(body: bytes, bits: int) -> bytes:
         try:
             whole += stream.decompress(slice_, MAX_BODY + 1 - len(whole))
         except zlib.error as fault:
-            raise DecodeError(f"the answer's compressed body is damaged ({fault})") from None
+            raise DecodeError(f"the response's compressed body is damaged ({fault})") from None
         if len(whole) > MAX_BODY:
             raise too_large()
         place += len(slice_) - len(stream.unused_data)
     if not stream.eof:
-        raise DecodeError("the answer's compressed body ends too early")
+        raise DecodeError("the response's compressed body ends too early")
     return bytes(whole)
 
 
 def too_large() -> TransportError:
     """The error for a body over the cap; sending again would not make it smaller."""
-    return TransportError(f"the answer's body has more than {MAX_BODY // 2**20} MiB")
+    return TransportError(f"the response's body has more than {MAX_BODY // 2**20} MiB")

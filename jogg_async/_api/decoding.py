@@ -15,9 +15,9 @@ import cattrs
 import msgspec
 from cattrs.gen import make_dict_structure_fn, override
 
-from jogg_async._api.redaction import redacted
-from jogg_async._api.schemas import HIGH, LOW, SCHEMA, Data, Envelope, Record, Success
-from jogg_async.errors import DecodeError, shown
+from jogg_async._api.redaction import redact, short_repr
+from jogg_async._api.schemas import HIGH, LOW, SCHEMA, DataSchema, Envelope, Success, TrackSchema
+from jogg_async.errors import DecodeError
 from jogg_async.models import DOCUMENTED, NO_FIELDS, Fields, InvalidRecord, Page, Pagination, Track
 
 _EXACT_FLOAT = 2**53
@@ -55,13 +55,13 @@ def decode_page(envelope: Success, number: int, *, skip_invalid: bool, key: str 
         DecodeError: a value has a wrong type, with its path and rendering.
     """
     data = envelope.data
-    if isinstance(data, Data):
+    if isinstance(data, DataSchema):
         page = _fast.structure(envelope, Page)
         return Decoded(page, None, len(page.tracks))
     return _decode_exactly(data, _Errors(envelope.rid, key), number, skip_invalid)
 
 
-def _structure_page(envelope: Envelope[Data], _: type[Page]) -> Page:
+def _structure_page(envelope: Envelope[DataSchema], _: type[Page]) -> Page:
     data = envelope.data
     records = data.music or ()
     tracks = _tracks(records)
@@ -74,7 +74,7 @@ def _structure_page(envelope: Envelope[Data], _: type[Page]) -> Page:
     return Page(tracks, pagination, envelope.rid)
 
 
-class _Thawed(Track):
+class _MutableTrack(Track):
     """A track that takes values: with the layout of `Track`, so that it can become one."""
 
     __slots__ = ()
@@ -83,10 +83,10 @@ class _Thawed(Track):
     __delattr__ = object.__delattr__
 
 
-_blank: Final = cast("Callable[[], Any]", _Thawed)
+_blank: Final = cast("Callable[[], Any]", _MutableTrack)
 
 
-def _tracks(records: Iterable[Record]) -> tuple[Track, ...]:
+def _tracks(records: Iterable[TrackSchema]) -> tuple[Track, ...]:
     # What Track's own __init__ does, in a quarter of its time: the interpreter stores in an object of a plain class
     # without a call, and a frozen one is not a plain one.
     tracks: list[Track] = []
@@ -102,7 +102,7 @@ def _tracks(records: Iterable[Record]) -> tuple[Track, ...]:
     return tuple(tracks)
 
 
-def _add_extra(tracks: Iterable[Track], records: Iterable[Record], extra: Any) -> None:
+def _add_extra(tracks: Iterable[Track], records: Iterable[TrackSchema], extra: Any) -> None:
     # msgspec makes a dict of the undocumented fields of each record in C, without those that the record does not have.
     found: list[dict[str, Any]] = msgspec.to_builtins(msgspec.convert(records, extra, from_attributes=True))
     for track, fields in zip(tracks, found, strict=True):
@@ -117,7 +117,7 @@ _NO_PAGINATION: Final = Pagination()
 # The exact way: cattrs' generated code, one strict hook a type, errors with their place.
 
 
-class _UnlikeError(Exception):
+class _WrongTypeError(Exception):
     """A value of the wrong type, and its place below the value that is structured."""
 
     def __init__(self, value: object, wanted: str, place: str = "") -> None:
@@ -133,8 +133,8 @@ class _Errors:
     rid: str | None
     key: str
 
-    def unlike(self, fault: _UnlikeError, path: str) -> DecodeError:
-        path, value = redacted(path + fault.place, self.key), shown(fault.value, self.key)
+    def unlike(self, fault: _WrongTypeError, path: str) -> DecodeError:
+        path, value = redact(path + fault.place, self.key), short_repr(fault.value, self.key)
         return DecodeError(f"{path} is {value}, {fault}", path=path, value=value, rid=self.rid)
 
 
@@ -142,9 +142,9 @@ def _untyped(raw: msgspec.Raw, rid: str | None) -> dict[str, Any]:
     try:
         data: dict[str, Any] = msgspec.json.decode(raw)
     except RecursionError:
-        raise DecodeError("the answer's JSON is nested too deep", rid=rid) from None
+        raise DecodeError("the response's JSON is nested too deep", rid=rid) from None
     except ValueError as fault:
-        raise DecodeError(f"the answer is not JSON ({fault})", rid=rid) from None
+        raise DecodeError(f"the response is not JSON ({fault})", rid=rid) from None
     return data
 
 
@@ -167,32 +167,32 @@ def _strict_int(value: Any, _: type[int]) -> int:
     if type(value) is float and value.is_integer() and abs(value) < _EXACT_FLOAT:
         return int(value)
     if type(value) is not int:
-        raise _UnlikeError(value, "a whole number")
+        raise _WrongTypeError(value, "a whole number")
     if not LOW <= value <= HIGH:
-        raise _UnlikeError(value, "a whole number of 64 bits")
+        raise _WrongTypeError(value, "a whole number of 64 bits")
     return value
 
 
 def _strict_str(value: Any, _: type[str]) -> str:
     if type(value) is not str:
-        raise _UnlikeError(value, "a string")
+        raise _WrongTypeError(value, "a string")
     return value
 
 
 def _exact_track(row: Any, _: type[Track]) -> Track:
     if type(row) is not dict:
-        raise _UnlikeError(row, "an object")
+        raise _WrongTypeError(row, "an object")
     track: Track = _known_fields(row, Track)
     extra = _unknown(cast("dict[str, Any]", row))
     for name, value in extra.items():
         if not _representable(value):
-            raise _UnlikeError(value, "a value of 64-bit numbers and moderate depth", f".{name}")
+            raise _WrongTypeError(value, "a value of 64-bit numbers and moderate depth", f".{name}")
     return attrs.evolve(track, extra=Fields(extra) if extra else NO_FIELDS)
 
 
 def _exact_pagination(data: Any, _: type[Pagination]) -> Pagination:
     if type(data) is not dict:
-        raise _UnlikeError(data, "an object")
+        raise _WrongTypeError(data, "an object")
     pagination: Pagination = _known_numbers(data, Pagination)
     return pagination
 
@@ -201,7 +201,7 @@ def _decode_exactly(raw: msgspec.Raw, errors: _Errors, number: int, skip_invalid
     data = _untyped(raw, errors.rid)
     rows: list[Any] = [] if data.get("music") is None else data["music"]
     if not isinstance(rows, list):
-        raise errors.unlike(_UnlikeError(rows, "a list"), "$.data.music")
+        raise errors.unlike(_WrongTypeError(rows, "a list"), "$.data.music")
     pagination = data.get("pagination")
     if pagination is not None:
         pagination = _structured(pagination, Pagination, "$.data.pagination", errors)
@@ -224,12 +224,12 @@ def _decode_exactly(raw: msgspec.Raw, errors: _Errors, number: int, skip_invalid
 def _structured(value: Any, kind: type[_T], path: str, errors: _Errors) -> _T:
     try:
         return _exact.structure(value, kind)
-    except _UnlikeError as fault:
+    except _WrongTypeError as fault:
         raise errors.unlike(fault, path) from None
     except cattrs.ClassValidationError as group:
         first, note = group.group_exceptions()[0][0]
         path = f"{path}.{note.name}"
-        if isinstance(first, _UnlikeError):
+        if isinstance(first, _WrongTypeError):
             raise errors.unlike(first, path) from None
         raise DecodeError(f"{path} is missing", path=path, rid=errors.rid) from None
 

@@ -16,7 +16,8 @@ from typing import Any, Final, cast
 import attrs
 import msgspec
 
-from jogg_async._api.compression import plain
+from jogg_async._api.compression import decompress
+from jogg_async._api.redaction import short_repr
 from jogg_async._api.schemas import HIGH, LOW, SCHEMA, Envelope, Success
 from jogg_async.errors import (
     APIError,
@@ -30,7 +31,6 @@ from jogg_async.errors import (
     RateLimitError,
     ServerError,
     TransportError,
-    shown,
 )
 
 _BY_CODE: Final[Mapping[int, type[APIError]]] = {
@@ -57,8 +57,8 @@ _QUOTED: Final = 400
 
 
 @attrs.define
-class Answer:
-    """One answer as it came: the body still compressed, nothing judged."""
+class RawResponse:
+    """One response as it came: the body still compressed, nothing judged."""
 
     status: int
     headers: Mapping[str, str]
@@ -68,14 +68,14 @@ class Answer:
 _raw: Final = msgspec.json.Decoder(Envelope[msgspec.Raw])
 
 
-def read_envelope(answer: Answer, now: float, key: str = "") -> Success:
+def read_envelope(response: RawResponse, now: float, key: str = "") -> Success:
     """The envelope of a success: its ``code`` is 0 and its ``data`` an object.
 
     Where the data is as documented, it is checked in the same pass.
 
     Args:
-        answer: what came.
-        now: the wall clock, in seconds since 1970, for a ``Retry-After`` that names a date without the answer's own.
+        response: what came.
+        now: the wall clock, in seconds since 1970, for a ``Retry-After`` that names a date without the response's own.
         key: the API key, masked where an error quotes the response.
 
     Raises:
@@ -83,13 +83,13 @@ def read_envelope(answer: Answer, now: float, key: str = "") -> Success:
         DecodeError: the status says success, but the body is no envelope.
         TransportError: the body is larger than `MAX_BODY` once decompressed.
     """
-    if not 200 <= answer.status < 300:
-        envelope = _envelope_or_none(answer)
-        raise _refusal(answer, envelope, _code(envelope), now, key)
-    body = plain(answer.headers.get("Content-Encoding", ""), answer.body, key)
+    if not 200 <= response.status < 300:
+        envelope = _envelope_or_none(response)
+        raise _refusal(response, envelope, _code(envelope), now, key)
+    body = decompress(response.headers.get("Content-Encoding", ""), response.body, key)
     success = _success(body) if _is_text(body) else None
     if success is None or success.code != 0:
-        raise _fault(answer, body, now, key)
+        raise _fault(response, body, now, key)
     return success
 
 
@@ -113,14 +113,14 @@ def _success(body: bytes) -> Success | None:
     return envelope if memoryview(envelope.data)[:1].tobytes() == b"{" else None
 
 
-def _fault(answer: Answer, body: bytes, now: float, key: str) -> APIError | DecodeError:
-    """What is wrong with an answer whose status says success."""
+def _fault(response: RawResponse, body: bytes, now: float, key: str) -> APIError | DecodeError:
+    """What is wrong with a response whose status says success."""
     envelope = _envelope(body, key)
     code = _code(envelope)
     if code is None:
         return _malformed(envelope, key)
     if code != 0:
-        return _refusal(answer, envelope, code, now, key)
+        return _refusal(response, envelope, code, now, key)
     if not isinstance(_field(envelope, "data"), dict):
         return _wrong("$.data", _field(envelope, "data"), "an object", envelope, key)
     for name in ("msg", "rid"):
@@ -131,10 +131,10 @@ def _fault(answer: Answer, body: bytes, now: float, key: str) -> APIError | Deco
     )
 
 
-def is_retried(error: JoggError) -> bool:
+def is_retryable(error: JoggError) -> bool:
     """Whether sending again may help: codes 429 and 50000, HTTP 408, 429 and 5xx, a broken connection or a time-out."""
     if isinstance(error, TransportError):
-        return error.passing
+        return error.transient
     return isinstance(error, RateLimitError | ServerError) or (
         isinstance(error, APIError) and error.http_status == _RETRIED_STATUS and error.code not in _BY_CODE
     )
@@ -144,10 +144,10 @@ def _envelope(body: bytes, key: str = "") -> Any:
     try:
         return _lenient(body)
     except RecursionError:
-        raise DecodeError("the answer's JSON is nested too deep") from None
+        raise DecodeError("the response's JSON is nested too deep") from None
     except ValueError as fault:
         head = body[: _QUOTED * (1 + len(key))]  # long enough that a key at its end is beyond what is shown
-        raise DecodeError(f"the answer is not JSON ({fault}): {shown(head, key)}") from None
+        raise DecodeError(f"the response is not JSON ({fault}): {short_repr(head, key)}") from None
 
 
 def _lenient(body: bytes) -> Any:
@@ -169,9 +169,9 @@ def _unbounded(digits: str) -> int | float:
     return int(digits) if len(digits) < _MOST_DIGITS else math.inf
 
 
-def _envelope_or_none(answer: Answer) -> Any:
+def _envelope_or_none(response: RawResponse) -> Any:
     try:
-        return _envelope(plain(answer.headers.get("Content-Encoding", ""), answer.body))
+        return _envelope(decompress(response.headers.get("Content-Encoding", ""), response.body))
     except (DecodeError, TransportError):
         return None  # a proxy's HTML page, say: the status decides
 
@@ -193,38 +193,41 @@ def _text(envelope: Any, name: str) -> str | None:
 
 
 def _wrong(path: str, value: object, wanted: str, envelope: object, key: str) -> DecodeError:
-    text = shown(value, key)
+    text = short_repr(value, key)
     return DecodeError(f"{path} is {text}, not {wanted}", path=path, value=text, rid=_text(envelope, "rid"))
 
 
 def _malformed(envelope: Any, key: str) -> DecodeError:
     if not isinstance(envelope, dict):
-        text = shown(envelope, key)
-        return DecodeError(f"the answer is {text}, not an envelope", path="$", value=text)
+        text = short_repr(envelope, key)
+        return DecodeError(f"the response is {text}, not an envelope", path="$", value=text)
     return _wrong("$.code", _field(envelope, "code"), "a whole number", cast("Any", envelope), key)
 
 
-def _refusal(answer: Answer, envelope: Any, code: int | None, now: float, key: str) -> APIError:
+def _refusal(response: RawResponse, envelope: Any, code: int | None, now: float, key: str) -> APIError:
     kind = _BY_CODE.get(code) if code is not None else None
     if kind is None:
-        kind = ServerError if answer.status >= 500 else _BY_STATUS.get(answer.status, APIError)
+        kind = ServerError if response.status >= 500 else _BY_STATUS.get(response.status, APIError)
     error = kind(
-        _text(envelope, "msg") or _phrase(answer, key), code=code, http_status=answer.status, rid=_text(envelope, "rid")
+        _text(envelope, "msg") or _phrase(response, key),
+        code=code,
+        http_status=response.status,
+        rid=_text(envelope, "rid"),
     )
     if isinstance(error, RateLimitError | ServerError):
-        error.retry_after = retry_after(answer.headers, envelope, now)
+        error.retry_after = retry_after(response.headers, envelope, now)
     return error
 
 
-def _phrase(answer: Answer, key: str) -> str:
-    if 300 <= answer.status < 400:
-        location = answer.headers.get("Location", "nowhere")
-        return f"the service redirects to {shown(location, key)}, which is not followed: the key would go along"
+def _phrase(response: RawResponse, key: str) -> str:
+    if 300 <= response.status < 400:
+        location = response.headers.get("Location", "nowhere")
+        return f"the service redirects to {short_repr(location, key)}, which is not followed: the key would go along"
     return "the service answered with an error status and no message"
 
 
 def retry_after(headers: Mapping[str, str], envelope: Any, now: float) -> float | None:
-    """The wait in seconds that an answer names: the longest of its header's, its body's and its data's.
+    """The wait in seconds that a response names: the longest of its header's, its body's and its data's.
 
     The service's rate-limit page says to wait ``retryAfter`` seconds without saying where it stands, so all three
     places count. Zero, a past date and what makes no sense count as none.
@@ -247,7 +250,7 @@ def _header_wait(headers: Mapping[str, str], now: float) -> float | None:
     then = _timestamp(value)
     if then is None:
         return None
-    # The answer's own date spares the wait from a clock that is wrong here.
+    # The response's own date spares the wait from a clock that is wrong here.
     return _seconds(then - (_timestamp(headers.get("Date", "")) or now))
 
 

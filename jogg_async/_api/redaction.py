@@ -8,6 +8,8 @@ from collections.abc import Callable
 from typing import Final, SupportsIndex
 from urllib.parse import quote
 
+from jogg_async.errors import shorten
+
 _MASK = "***"
 _SHORTEST: Final = 8
 _ESCAPES: Final[tuple[Callable[[str], str], ...]] = (
@@ -35,14 +37,14 @@ class Secret(str):
         return Secret(super().__getitem__(index))  # renderers cut long strings before they render them
 
 
-def masked(key: object) -> Secret | None:
+def as_secret(key: object) -> Secret | None:
     """`key` as a `Secret`, so that no frame of ours holds it in the clear; what is no string becomes a blank one."""
     if key is None:
         return None
     return Secret(key) if isinstance(key, str) else Secret()
 
 
-def redacted(text: str, key: str) -> str:
+def redact(text: str, key: str) -> str:
     """Return `text` with the key masked, also where `repr`, JSON or a URL has escaped it.
 
     A key shorter than eight characters cannot be told from other text and is not searched for.
@@ -60,8 +62,19 @@ def _spellings(key: str) -> tuple[str, ...]:
     return tuple(sorted(found, key=len, reverse=True))
 
 
-def clean(error: BaseException, key: str) -> None:
-    """Mask the key in an error's arguments and attributes. Numbers stay numbers.
+def short_repr(value: object, key: str = "") -> str:
+    """Return a short rendering of a value for an error's text, with the API key masked before it is shortened."""
+    try:
+        text = redact(repr(value), key)
+    except RecursionError:
+        return f"a deeply nested {type(value).__name__}"
+    except ValueError:  # an int of more digits than Python converts, see sys.set_int_max_str_digits
+        return f"a very large {type(value).__name__}"
+    return shorten(text, 80, 60)
+
+
+def redact_error(error: BaseException, key: str) -> None:
+    """Mask the key in an error's arguments and attributes. PaginationSchema stay numbers.
 
     The remote side may have echoed it. A bytes or other object whose `repr` has the key becomes that `repr`, masked: a
     parser's error may hold the bytes or the headers of a response.
@@ -73,9 +86,9 @@ def clean(error: BaseException, key: str) -> None:
 
 def _without(value: object, key: str) -> object:
     if isinstance(value, str):
-        return redacted(value, key)
+        return redact(value, key)
     if isinstance(value, int | float | None):
         return value
     rendered = repr(value)
-    without = redacted(rendered, key)
+    without = redact(rendered, key)
     return value if without == rendered else without

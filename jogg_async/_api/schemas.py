@@ -25,7 +25,7 @@ _Nested3 = _Scalar | list[_Nested2] | dict[str, _Nested2]
 _Value = _Scalar | list[_Nested3] | dict[str, _Nested3]
 
 
-class Record(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+class TrackSchema(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """A track with the documented fields alone."""
 
     id: _Int64
@@ -34,7 +34,7 @@ class Record(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     duration: _Int64 | None = None
 
 
-class Numbers(msgspec.Struct, gc=False):
+class PaginationSchema(msgspec.Struct, gc=False):
     """The ``pagination`` of a response."""
 
     page: _Int64 | None = None
@@ -43,7 +43,7 @@ class Numbers(msgspec.Struct, gc=False):
     total_pages: _Int64 | None = None
 
 
-class Data(msgspec.Struct, gc=False):
+class DataSchema(msgspec.Struct, gc=False):
     """The ``data`` of a response whose tracks have the fields of its schema alone, each of its type.
 
     Attributes:
@@ -52,12 +52,12 @@ class Data(msgspec.Struct, gc=False):
 
     extra: ClassVar[Any] = None
 
-    music: list[Record] | None = None
-    pagination: Numbers | None = None
+    music: list[TrackSchema] | None = None
+    pagination: PaginationSchema | None = None
 
 
 class Envelope(msgspec.Struct, Generic[_Data], frozen=True):
-    """A success; its data is `Data`, or JSON that does not fit the schema."""
+    """A success; its data is `DataSchema`, or JSON that does not fit the schema."""
 
     code: int | float
     data: _Data
@@ -65,7 +65,7 @@ class Envelope(msgspec.Struct, Generic[_Data], frozen=True):
     rid: str | None = None
 
 
-Success = Envelope[Data] | Envelope[msgspec.Raw]
+Success = Envelope[DataSchema] | Envelope[msgspec.Raw]
 
 
 class Schema:
@@ -81,7 +81,7 @@ class Schema:
 
     def __init__(self) -> None:
         self.names: tuple[str, ...] = ()
-        self.decode: Callable[[bytes], Envelope[Data]] = msgspec.json.Decoder(Envelope[Data]).decode
+        self.decode: Callable[[bytes], Envelope[DataSchema]] = msgspec.json.Decoder(Envelope[DataSchema]).decode
 
     def learn(self, records: Iterable[Mapping[str, Any]]) -> None:
         """Extend the schema by the names of these undocumented fields."""
@@ -115,9 +115,11 @@ def _extended(names: Iterable[str]) -> Any:
         return GenericAlias(list, msgspec.defstruct(name, fields, bases=bases, rename=renamed, gc=False))
 
     renamed = {f"extra{number}": name for number, name in enumerate(names)}
-    music = records("ExtendedRecord", _Value | msgspec.UnsetType, (Record,)) | None
+    music = records("ExtendedRecord", _Value | msgspec.UnsetType, (TrackSchema,)) | None
     namespace = {"extra": records("Extra", Any, ())}
-    return msgspec.defstruct("ExtendedData", [("music", music, None)], bases=(Data,), namespace=namespace, gc=False)
+    return msgspec.defstruct(
+        "ExtendedData", [("music", music, None)], bases=(DataSchema,), namespace=namespace, gc=False
+    )
 
 
 SCHEMA: Final = Schema()

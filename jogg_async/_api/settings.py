@@ -10,8 +10,8 @@ from typing import Final
 
 from yarl import URL
 
-from jogg_async._api.redaction import Secret, masked
-from jogg_async.errors import ArgumentError, ConfigurationError, argument_error, shown
+from jogg_async._api.redaction import Secret, as_secret, short_repr
+from jogg_async.errors import ArgumentError, ConfigurationError, argument_error
 from jogg_async.retry import RetryPolicy
 
 API_KEY_VARIABLE: Final = "JOGG_API_KEY"
@@ -31,7 +31,7 @@ def api_key_from(given: Secret | None) -> Secret:
     Raises:
         ConfigurationError: there is none, or it is blank, or has anything but visible ASCII (0x21 to 0x7E).
     """
-    key = given if given is not None else masked(os.environ.get(API_KEY_VARIABLE))
+    key = given if given is not None else as_secret(os.environ.get(API_KEY_VARIABLE))
     if key is None:
         raise ConfigurationError(
             f"No API key: set the environment variable {API_KEY_VARIABLE}, or pass api_key to JoggSession."
@@ -120,5 +120,5 @@ def checked_int(
 ) -> int:
     """Return `value`, a whole number from `low` to `high`; else raise `error`."""
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise argument_error(name, f"must be a whole number from {low} to {high}, not {shown(value)}.", error)
+        raise argument_error(name, f"must be a whole number from {low} to {high}, not {short_repr(value)}.", error)
     return value

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from aiohttp.client_proto import ResponseHandler
 
-    from jogg_async._http.timeouts import Attempt
+    from jogg_async._http.timeouts import TimeoutScope
 
 _AHEAD: Final = 3
 """Connections opened beside that of the first request: with it, four."""
@@ -39,7 +39,7 @@ _TURNS: Final = 3
 class Connector(aiohttp.TCPConnector):
     """A connector that opens further connections as soon as a first request asks it for one.
 
-    Not before: where a test tool answers in place of the network, no request ever gets here, and nothing is dialled.
+    Not before: where a test tool responses in place of the network, no request ever gets here, and nothing is dialled.
     """
 
     ahead = 0
@@ -99,7 +99,7 @@ class Connector(aiohttp.TCPConnector):
     def _secured(self) -> weakref.WeakSet[asyncio.Transport]:
         return weakref.WeakSet()
 
-    async def cut_off(self) -> None:
+    async def abort_tls(self) -> None:
         """After `close`: wait no longer for the other side's good-bye where it ended a TLS connection itself.
 
         The connector forgets such a connection at once, though its socket stays open until that good-bye comes.
@@ -187,10 +187,10 @@ class PoolWait:
     Args:
         attempt: the attempt's timeout.
         on_sent: called once, when the attempt gets a connection or begins to open one, or ends without a pool: where a
-            test tool answers in place of the network.
+            test tool responses in place of the network.
     """
 
-    def __init__(self, attempt: Attempt, on_sent: Callable[[], None]) -> None:
+    def __init__(self, attempt: TimeoutScope, on_sent: Callable[[], None]) -> None:
         self._attempt = attempt
         self._on_sent = on_sent
         self._queued = self._sent = False

@@ -30,7 +30,7 @@ _TURNS: Final = 80
 these read all of the 6 MiB that Linux keeps for a connection by default."""
 
 
-class Deadlines:
+class SharedTimeout:
     """Timeouts with the meaning of `asyncio.timeout`, for the event loop that runs when it is made.
 
     Args:
@@ -41,7 +41,7 @@ class Deadlines:
         self._loop = asyncio.get_running_loop()
         self._seconds = seconds
         self._tick = min(_TICK, seconds / 8)
-        self._due: dict[Attempt, float] = {}  # in running time: the loop's time without the blocked time
+        self._due: dict[TimeoutScope, float] = {}  # in running time: the loop's time without the blocked time
         self._watchers = 0
         self._blocked = 0.0
         self._timer: asyncio.Handle | None = None
@@ -53,12 +53,12 @@ class Deadlines:
         self._running_time()
         return self._blocked
 
-    def attempt(self) -> Attempt:
+    def attempt(self) -> TimeoutScope:
         """Return a context for one attempt of the current task; it raises `TimeoutError` when the time is over."""
         task = asyncio.current_task(self._loop)
         if task is None:
             raise RuntimeError("an attempt needs a task to run in")
-        return Attempt(self, task)
+        return TimeoutScope(self, task)
 
     @contextmanager
     def watch(self) -> Generator[None, None, None]:
@@ -70,12 +70,12 @@ class Deadlines:
         finally:
             self._watchers -= 1
 
-    def start(self, attempt: Attempt) -> None:
+    def start(self, attempt: TimeoutScope) -> None:
         """Cancel the attempt's task when the time is over."""
         self._due[attempt] = self._running_time() + self._seconds
         self._ensure_timer()
 
-    def stop(self, attempt: Attempt) -> None:
+    def stop(self, attempt: TimeoutScope) -> None:
         """Cancel it no more."""
         self._due.pop(attempt, None)
 
@@ -127,24 +127,24 @@ class Deadlines:
         self._go_on()
 
 
-class Attempt:
-    """Timeout scope of one attempt: see `Deadlines.attempt`."""
+class TimeoutScope:
+    """Timeout scope of one attempt: see `SharedTimeout.attempt`."""
 
-    __slots__ = ("_cancelling", "_deadlines", "_expired", "_task")
+    __slots__ = ("_cancelling", "_expired", "_task", "_timeouts")
 
-    def __init__(self, deadlines: Deadlines, task: asyncio.Task[Any]) -> None:
-        self._deadlines = deadlines
+    def __init__(self, timeouts: SharedTimeout, task: asyncio.Task[Any]) -> None:
+        self._timeouts = timeouts
         self._task = task
         self._cancelling = task.cancelling()
         self._expired = False
 
     def pause(self) -> None:
         """Stop the clock."""
-        self._deadlines.stop(self)
+        self._timeouts.stop(self)
 
     def restart(self) -> None:
         """Start the clock anew, with the whole time."""
-        self._deadlines.start(self)
+        self._timeouts.start(self)
 
     def expire(self) -> None:
         """Cancel the task: its time is over."""
@@ -152,13 +152,13 @@ class Attempt:
         self._task.cancel()
 
     def __enter__(self) -> Self:
-        self._deadlines.start(self)
+        self._timeouts.start(self)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._deadlines.stop(self)
+        self._timeouts.stop(self)
         if not self._expired:
             return
         # Undo our own cancel; if nobody else cancelled, the timeout is what happened.

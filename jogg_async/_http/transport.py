@@ -18,11 +18,11 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from jogg_async._api.compression import ACCEPT_ENCODING, MAX_BODY, too_large
-from jogg_async._api.envelope import Answer
-from jogg_async._api.redaction import Secret, clean
+from jogg_async._api.envelope import RawResponse
+from jogg_async._api.redaction import Secret, redact_error
 from jogg_async._api.settings import is_loopback
 from jogg_async._http.connector import Connector, PoolWait, SharedConnector
-from jogg_async._http.timeouts import Deadlines
+from jogg_async._http.timeouts import SharedTimeout
 from jogg_async._version import __version__
 from jogg_async.errors import ConfigurationError, SessionClosedError, TransportError
 
@@ -64,20 +64,20 @@ class Transport:
         self._proxy = proxy_for(base_url)
         self._http: aiohttp.ClientSession | None = None
         self._connector: Connector | None = None
-        self._deadlines: Deadlines | None = None
-        self._headers = self._merged_headers()
+        self._timeouts: SharedTimeout | None = None
+        self._headers = self._merge_headers()
 
     @property
     def blocked(self) -> float:
         """Seconds for which other code blocked the event loop, while an attempt or `watch_blocking` was under way."""
-        return 0.0 if self._deadlines is None else self._deadlines.blocked
+        return 0.0 if self._timeouts is None else self._timeouts.blocked
 
     def watch_blocking(self) -> AbstractContextManager[None]:
         """Measure `blocked` in this context even where no attempt is under way, such as during a backoff."""
         return self._clock().watch()
 
-    async def get(self, url: URL, on_sent: Callable[[], None] = lambda: None) -> Answer:
-        """Send one request, and read the whole answer.
+    async def get(self, url: URL, on_sent: Callable[[], None] = lambda: None) -> RawResponse:
+        """Send one request, and read the whole response.
 
         Args:
             url: its address.
@@ -85,7 +85,7 @@ class Transport:
                 pool, and never where that wait is cut short.
 
         Raises:
-            TransportError: no whole answer came within the time-out, or its body is over the cap.
+            TransportError: no whole response came within the time-out, or its body is over the cap.
             SessionClosedError: the caller closed the aiohttp session that was given as ``http``.
         """
         http = self._http or self._session()
@@ -99,18 +99,20 @@ class Transport:
                 with PoolWait(attempt, on_sent):
                     return await self._exchange(http, url)
         except TimeoutError as fault:
-            raise TransportError(f"no whole answer within {self._timeout:g} s", passing=True) from self._bare(fault)
+            raise TransportError(
+                f"no whole response within {self._timeout:g} s", transient=True
+            ) from self._without_secrets(fault)
         except (aiohttp.ClientError, HttpProcessingError, OSError) as fault:
             self._check_open(http)
-            cause = self._bare(fault)
-            raise TransportError(_described(fault), passing=_is_passing(fault)) from cause
+            cause = self._without_secrets(fault)
+            raise TransportError(_describe(fault), transient=_is_transient(fault)) from cause
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is not None and not task.cancelling():
                 self._check_open(http)  # a connector that is closed cancels what waits for its connections
             raise
 
-    async def _exchange(self, http: aiohttp.ClientSession, url: URL) -> Answer:
+    async def _exchange(self, http: aiohttp.ClientSession, url: URL) -> RawResponse:
         # A session's own headers go to a proxy too: where there is one, ours go with each request instead.
         headers = None if self._proxy is None else self._headers
         response = await http.get(url, headers=headers, allow_redirects=False, proxy=self._proxy)
@@ -122,16 +124,16 @@ class Transport:
             raise fault.with_traceback(None)  # noqa: B904 - it is the same
         if not response.closed:
             response.close()  # 101: the connection would no longer speak HTTP
-        return Answer(response.status, response.headers, body)
+        return RawResponse(response.status, response.headers, body)
 
     def _check_open(self, http: aiohttp.ClientSession) -> None:
         if self._callers is not None and http.closed:
             raise SessionClosedError("the aiohttp session given as http is closed")
 
-    def _clock(self) -> Deadlines:
-        if self._deadlines is None:
-            self._deadlines = Deadlines(self._timeout)
-        return self._deadlines
+    def _clock(self) -> SharedTimeout:
+        if self._timeouts is None:
+            self._timeouts = SharedTimeout(self._timeout)
+        return self._timeouts
 
     def open_connections(self, count: int) -> None:
         """Open `count` connections beside that of the next request, so that those to come find them open.
@@ -154,12 +156,12 @@ class Transport:
             if opening := self.stop_opening():
                 await asyncio.wait(opening)
         finally:
-            if self._deadlines is not None:
-                self._deadlines.close()
+            if self._timeouts is not None:
+                self._timeouts.close()
             if self._http is not None:
                 await self._http.close()
             if self._connector is not None:
-                await self._connector.cut_off()
+                await self._connector.abort_tls()
 
     def _session(self) -> aiohttp.ClientSession:
         # glibc maps memory for a block as large as a read, and unmaps it again, until a larger one was freed: 18 of 23
@@ -184,7 +186,7 @@ class Transport:
         )
         return self._http
 
-    def _merged_headers(self) -> CIMultiDict[str]:
+    def _merge_headers(self) -> CIMultiDict[str]:
         headers = CIMultiDict(self._callers.headers) if self._callers is not None else CIMultiDict[str]()
         headers.setdefault("User-Agent", f"jogg-async/{__version__}")
         headers["Accept"] = "application/json"
@@ -192,7 +194,7 @@ class Transport:
         headers["x-api-key"] = self._api_key
         return headers
 
-    def _bare(self, fault: BaseException) -> BaseException:
+    def _without_secrets(self, fault: BaseException) -> BaseException:
         """`fault` and what led to it, without what holds the request's headers, and without the key.
 
         That is the frames of their tracebacks, and what a response error says of its request, a proxy's password
@@ -205,7 +207,7 @@ class Transport:
                 each.request_info = aiohttp.RequestInfo(known.url, known.method, _NO_HEADERS, known.url)
                 each.headers = None
                 each.args = (each.request_info, ())
-            clean(each, self._api_key)
+            redact_error(each, self._api_key)
         return fault
 
 
@@ -236,7 +238,7 @@ async def _body(response: aiohttp.ClientResponse) -> bytes:
     return b"".join(chunks)
 
 
-def _described(fault: Exception) -> str:
+def _describe(fault: Exception) -> str:
     kind = type(fault).__name__
     if isinstance(fault, aiohttp.ClientConnectorError):
         return f"{kind}: no connection to {fault.host}:{fault.port}: {fault.os_error.strerror or fault.os_error}"
@@ -244,7 +246,7 @@ def _described(fault: Exception) -> str:
     return f"{kind}: {text}" if text else kind
 
 
-def _is_passing(fault: Exception) -> bool:
+def _is_transient(fault: Exception) -> bool:
     if isinstance(fault, aiohttp.ClientHttpProxyError):
         return fault.status >= 500  # the proxy refuses: asking again changes nothing
     return not any(isinstance(each, _UNTRUSTED) for each in _chain(fault))

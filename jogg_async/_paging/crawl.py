@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 import attrs
 
 from jogg_async._api.decoding import Decoded
-from jogg_async._requests.page_fetcher import Caller, Tally
+from jogg_async._requests.page_fetcher import PageFetcher, RequestStats
 from jogg_async._requests.throttle import Lane
 from jogg_async.errors import CatalogueChangedWarning, JoggError
 from jogg_async.models import InvalidRecord, Page, Track
@@ -60,7 +60,7 @@ class Crawl:
         connect: returns the session's page fetcher; called in the event loop of the first step.
     """
 
-    def __init__(self, options: CrawlOptions, connect: Callable[[], Caller]) -> None:
+    def __init__(self, options: CrawlOptions, connect: Callable[[], PageFetcher]) -> None:
         start = options.start
         self.options = options
         self.ready: deque[Track] = deque()
@@ -73,14 +73,14 @@ class Crawl:
             total_pages=start.total_pages,
         )
         self.passes = Passes(self.pages, options.on_drift)
-        self.stats: Tally = Tally()
+        self.stats: RequestStats = RequestStats()
         self.invalid_records: list[InvalidRecord] = []
         self.invalid = 0
         self.pages_done = 0
         self.accepted = 0
         """Tracks yielded, or in `ready`."""
         self._connect = connect
-        self._caller: Caller | None = None
+        self._fetcher: PageFetcher | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._window: Window[Decoded] | None = None
         self._lock = asyncio.Lock()
@@ -105,7 +105,7 @@ class Crawl:
     @property
     def paused(self) -> float:
         """Seconds of a rate-limit pause still to wait."""
-        return self._caller.gate.paused if self._caller is not None else 0.0
+        return self._fetcher.gate.paused if self._fetcher is not None else 0.0
 
     def load_ready(self) -> bool:
         """Accept the next page if that takes no waiting; return whether tracks are ready then."""
@@ -201,8 +201,8 @@ class Crawl:
         self.ready.clear()
         if self._window is not None:
             self._window.close()
-        if self._caller is not None:
-            self._caller.transport.stop_opening()
+        if self._fetcher is not None:
+            self._fetcher.transport.stop_opening()
 
     async def aclose(self, error: type[JoggError]) -> None:
         """`close`, and wait until no task of the crawl is left."""
@@ -231,7 +231,7 @@ class Crawl:
     async def _stop_tasks(self) -> None:
         if self._window is not None:
             await self._window.aclose()
-        if self._caller is not None and (opening := self._caller.transport.stop_opening()):
+        if self._fetcher is not None and (opening := self._fetcher.transport.stop_opening()):
             await asyncio.wait(opening)
 
     async def _load(self) -> Page:
@@ -273,12 +273,12 @@ class Crawl:
 
     def _begin(self) -> Window[Decoded]:
         options = self.options
-        caller = self._caller = self._connect()
+        fetcher = self._fetcher = self._connect()
         self._loop = asyncio.get_running_loop()
         lane = Lane(options.concurrency)
         skip_invalid = options.on_invalid == "skip"
         self._window = window = Window(
-            lambda number: caller.page(
+            lambda number: fetcher.page(
                 options.url, number, lane, self.stats, skip_invalid=skip_invalid, policy=options.retry
             ),
             self._received,
@@ -288,10 +288,10 @@ class Crawl:
             ordered=options.ordered,
         )
         lane.on_parked = window.on_backoff
-        self.pages.expected_pages = caller.page_totals.get(options.url)
+        self.pages.expected_pages = fetcher.page_totals.get(options.url)
         window.start(options.start.page, self.pages.last)
         self._update_bounds(window)
-        caller.transport.open_connections(int(min(options.concurrency, options.max_pages())) - 1)
+        fetcher.transport.open_connections(int(min(options.concurrency, options.max_pages())) - 1)
         return window
 
     def _received(self, number: int, decoded: Decoded) -> None:
@@ -305,8 +305,8 @@ class Crawl:
 
     def _remember_total(self) -> None:
         """Let the session's next crawl of the same pages start all of them at once."""
-        if self._caller is not None and self.pages.total_pages is not None:
-            totals = self._caller.page_totals
+        if self._fetcher is not None and self.pages.total_pages is not None:
+            totals = self._fetcher.page_totals
             if len(totals) >= _MAX_TOTALS_KEPT:
                 totals.clear()
             totals[self.options.url] = self.pages.total_pages

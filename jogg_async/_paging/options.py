@@ -10,7 +10,7 @@ import attrs
 from yarl import URL
 
 from jogg_async._api.settings import checked_int
-from jogg_async._requests.page_fetcher import Listing
+from jogg_async._requests.page_fetcher import PageUrl
 from jogg_async.errors import argument_error
 from jogg_async.retry import RetryPolicy
 
@@ -44,7 +44,7 @@ class CrawlOptions:
         retry: retry policy of this crawl; `None` for the session's.
     """
 
-    url: Listing
+    url: PageUrl
     start: Checkpoint
     concurrency: int
     ordered: bool
@@ -99,9 +99,9 @@ def _parameter(name: str, value: object) -> str:
     raise ValueError(f"params[{name!r}] must be a string, a number or a bool, not {value!r}.")
 
 
-def page_url(base_url: URL, page_size: int, filters: Mapping[str, str]) -> Listing:
+def page_url(base_url: URL, page_size: int, filters: Mapping[str, str]) -> PageUrl:
     """Return the address of each page at this page size, 1 to 100 (the service's limit); else `ValueError`."""
-    return Listing.of(base_url, checked_int("page_size", page_size, 1, MAX_PAGE_SIZE), filters)
+    return PageUrl.build(base_url, checked_int("page_size", page_size, 1, MAX_PAGE_SIZE), filters)
 
 
 def checked_policy(name: str, value: str, allowed: object) -> None:

@@ -37,7 +37,7 @@ _SHORTEST_SPAN: Final = 0.1
 """Seconds below which a first measurement says nothing."""
 
 _REST: Final = 1.0
-"""Seconds without an answer that do not count into the first measurement, nor does what was before."""
+"""Seconds without a response that do not count into the first measurement, nor does what was before."""
 
 _MOST_DOUBLINGS: Final = 40.0
 
@@ -91,7 +91,7 @@ class Pace:
             self._next = max(now - _LATENESS, self._next) + 1 / rate
 
     def accepted(self, now: float) -> None:
-        """The service took a request: its answer is no refusal."""
+        """The service took a request: its response is no refusal."""
         if self.limited:
             self._recent.append(now)
             self._forget(now)

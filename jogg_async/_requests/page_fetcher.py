@@ -15,8 +15,8 @@ import attrs
 from yarl import URL
 
 from jogg_async._api.decoding import Decoded, decode_page
-from jogg_async._api.envelope import Answer, is_retried, read_envelope
-from jogg_async._api.redaction import Secret, clean, redacted
+from jogg_async._api.envelope import RawResponse, is_retryable, read_envelope
+from jogg_async._api.redaction import Secret, redact, redact_error
 from jogg_async._api.schemas import Success
 from jogg_async._http.transport import Transport
 from jogg_async._requests.stamina_hooks import retry_hooks
@@ -28,7 +28,7 @@ logger = logging.getLogger("jogg_async")
 
 
 @attrs.frozen
-class Listing:
+class PageUrl:
     """What is listed: the address of each page, built once but for its number."""
 
     scheme: str
@@ -37,19 +37,19 @@ class Listing:
     query: str
 
     @classmethod
-    def of(cls, base_url: URL, page_size: int, filters: Mapping[str, str]) -> Listing:
+    def build(cls, base_url: URL, page_size: int, filters: Mapping[str, str]) -> PageUrl:
         query = {"page_size": str(page_size), **filters}
         pairs = "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in query.items())
         path = f"{base_url.raw_path.rstrip('/')}/v2/musics"
         return cls(base_url.scheme, base_url.raw_authority, path, f"{pairs}&page=")
 
-    def address(self, page: int) -> URL:
+    def for_page(self, page: int) -> URL:
         query = f"{self.query}{page}"  # built from its parts: to parse a text anew takes twice as long
         return URL.build(scheme=self.scheme, authority=self.authority, path=self.path, query_string=query, encoded=True)
 
 
 @attrs.define
-class Tally:
+class RequestStats:
     """What has been sent for one customer.
 
     Attributes:
@@ -62,7 +62,7 @@ class Tally:
 
 
 @attrs.frozen(eq=False)
-class Caller:
+class PageFetcher:
     """Sends requests in turn, with the session's key, policy and limiter."""
 
     api_key: Secret
@@ -70,41 +70,41 @@ class Caller:
     gate: Gate
     policy: RetryPolicy
     limiter: AbstractAsyncContextManager[Any] | None
-    page_totals: dict[Listing, int] = attrs.field(factory=dict[Listing, int])
+    page_totals: dict[PageUrl, int] = attrs.field(factory=dict[PageUrl, int])
     """Total pages by address, as crawls of this session learnt them."""
 
     async def page(
         self,
-        listing: Listing,
+        url: PageUrl,
         number: int,
         lane: Lane,
-        tally: Tally,
+        stats: RequestStats,
         *,
         skip_invalid: bool,
         policy: RetryPolicy | None = None,
     ) -> Decoded:
-        """Fetch and decode one page of a listing.
+        """Fetch and decode one page of a url.
 
         Args:
-            listing: what is listed.
+            url: what is listed.
             number: the page, from 1.
             lane: the queue to wait in.
-            tally: counts the attempts.
+            stats: counts the attempts.
             skip_invalid: leave out records that are no tracks.
             policy: used in place of the session's.
 
         Raises:
             JoggError: the request failed for good; `page`, `attempts` and `asked` are set.
         """
-        call = _Call(self, listing.address(number), number, lane, tally, policy or self.policy)
+        request = PageRequest(self, url.for_page(number), number, lane, stats, policy or self.policy)
         try:
-            decoded = decode_page(await call.run(), number, skip_invalid=skip_invalid, key=self.api_key)
+            decoded = decode_page(await request.run(), number, skip_invalid=skip_invalid, key=self.api_key)
         except JoggError as error:
-            call.describe(error)
+            request.add_request_to(error)
             raise
         except asyncio.CancelledError as cancelled:
             # A pager raises this error where others cancelled the task of a page: nothing else tells of the request.
-            cancelled.__cause__ = call.describe(JoggError("the request was cancelled from outside"))
+            cancelled.__cause__ = request.add_request_to(JoggError("the request was cancelled from outside"))
             raise
         for record in decoded.invalid:
             logger.warning("page %d: invalid record skipped: %s", number, record.message)
@@ -112,14 +112,14 @@ class Caller:
 
 
 @attrs.define(eq=False)
-class _Call:
+class PageRequest:
     """One request: its attempts, and the waits between them."""
 
-    _caller: Caller
+    _fetcher: PageFetcher
     _url: URL
     _number: int
     _lane: Lane
-    _tally: Tally
+    _stats: RequestStats
     _policy: RetryPolicy
     _attempts: int = 0
     _sent_at: float = 0.0
@@ -137,15 +137,15 @@ class _Call:
                 failure = error
             await self._wait(failure, wait)
 
-    def describe(self, error: JoggError) -> JoggError:
+    def add_request_to(self, error: JoggError) -> JoggError:
         """Set what is known of the request on its error, without the API key and without the frames below."""
-        error.page, error.attempts, error.asked = self._number, self._attempts, f"GET {self._url}"
-        clean(error, self._caller.api_key)
+        error.page, error.attempts, error.request_line = self._number, self._attempts, f"GET {self._url}"
+        redact_error(error, self._fetcher.api_key)
         error.__traceback__ = error.__context__ = None  # those frames hold the whole response
         return error
 
     def _attempt(self) -> Coroutine[Any, Any, Success]:
-        limiter = self._caller.limiter
+        limiter = self._fetcher.limiter
         return self._send() if limiter is None else self._send_within(limiter)
 
     async def _send_within(self, limiter: AbstractAsyncContextManager[Any]) -> Success:
@@ -159,7 +159,7 @@ class _Call:
         raise cast("BaseException", failure)  # the limiter suppressed it
 
     async def _send(self) -> Success:
-        gate, transport = self._caller.gate, self._caller.transport
+        gate, transport = self._fetcher.gate, self._fetcher.transport
         turn = gate.turn_at_once(self._lane) or await gate.turn(self._lane)
         try:
             envelope = self._read(await transport.get(self._url, self._count))
@@ -179,39 +179,39 @@ class _Call:
         if self._attempts == 0:
             self._sent_at = self._clock()
         else:
-            self._tally.retries += 1
+            self._stats.retries += 1
         self._attempts += 1
-        self._tally.requests += 1
+        self._stats.requests += 1
 
-    def _read(self, answer: Answer) -> Success:
+    def _read(self, response: RawResponse) -> Success:
         if logger.isEnabledFor(logging.DEBUG):
-            logger.debug("%s: HTTP %d, %d bytes", self._shown(), answer.status, len(answer.body))
-        return read_envelope(answer, time.time(), self._caller.api_key)
+            logger.debug("%s: HTTP %d, %d bytes", self._shown(), response.status, len(response.body))
+        return read_envelope(response, time.time(), self._fetcher.api_key)
 
     def _pause(self, error: APIError) -> float:
         """Return the seconds for which a rate limit pauses the whole session: the session's policy applies."""
-        policy, named = self._caller.policy, named_wait(error)
+        policy, named = self._fetcher.policy, named_wait(error)
         if named is None:
             return backoff(policy, self._attempts)
         return named if named <= policy.max_retry_after else 0.0
 
     def _next_wait(self, error: JoggError) -> float | None:
-        if not is_retried(error):
+        if not is_retryable(error):
             return None
         named = named_wait(error)
         # The requests that a pause holds back are spread by the learnt rate.
         spread = named is not None and is_rate_limit(error)
         jitter = 0.0 if spread else random.uniform(0, self._policy.wait_jitter)  # noqa: S311 (no secret)
-        elapsed, paused = self._clock() - self._sent_at, self._caller.gate.paused
+        elapsed, paused = self._clock() - self._sent_at, self._fetcher.gate.paused
         return next_wait(self._policy, self._attempts, elapsed, named=named, jitter=jitter, paused=paused)
 
     async def _wait(self, failure: JoggError, wait: float) -> None:
         """Report the retry, and wait, while other requests may go in the place of this one."""
-        self.describe(failure)  # now: hooks may log it
+        self.add_request_to(failure)  # now: hooks may log it
         request, kind = self._shown(), type(failure).__name__
         logger.info("%s: attempt %d failed with %s; retrying in %.2f s", request, self._attempts, kind, wait)
         hooks = retry_hooks(request, self._attempts, wait, self._waited, failure)
-        with hooks, self._caller.transport.watch_blocking():
+        with hooks, self._fetcher.transport.watch_blocking():
             self._lane.park()
             try:
                 await asyncio.sleep(wait)
@@ -221,10 +221,10 @@ class _Call:
 
     def _clock(self) -> float:
         """Return the loop's time without the time for which the loop was blocked."""
-        return asyncio.get_running_loop().time() - self._caller.transport.blocked
+        return asyncio.get_running_loop().time() - self._fetcher.transport.blocked
 
     def _shown(self) -> str:
-        return f"GET {redacted(str(self._url), self._caller.api_key)}"
+        return f"GET {redact(str(self._url), self._fetcher.api_key)}"
 
 
 def named_wait(error: JoggError) -> float | None:
@@ -233,7 +233,7 @@ def named_wait(error: JoggError) -> float | None:
 
 
 def is_rate_limit(error: JoggError) -> bool:
-    """Return whether an error is a rate limit: 429, or a 503 that names a wait, as nginx's ``limit_req`` answers."""
+    """Return whether an error is a rate limit: 429, or a 503 that names a wait, as nginx's ``limit_req`` responses."""
     if isinstance(error, ServerError):
         return error.http_status == 503 and error.retry_after is not None
     return isinstance(error, RateLimitError)

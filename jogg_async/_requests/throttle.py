@@ -179,7 +179,7 @@ class Gate:
             self._lanes.append(lane)
 
     def _dispatch_soon(self) -> None:
-        # Not at once: answers that came together are then all seen before the next request goes out, so that a
+        # Not at once: responses that came together are then all seen before the next request goes out, so that a
         # refusal among them still holds it back.
         if self._dispatching is None and self._lanes:
             self._dispatching = self._loop.call_soon(self._dispatch)

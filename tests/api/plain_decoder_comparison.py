@@ -8,7 +8,7 @@ from typing import Final
 
 from jogg_async import APIError, DecodeError, JoggError
 from jogg_async._api.decoding import Decoded, decode_page
-from jogg_async._api.envelope import Answer, _raw, read_envelope
+from jogg_async._api.envelope import RawResponse, _raw, read_envelope
 from jogg_async._api.schemas import SCHEMA, Schema, Success
 from tests.api.plain_decoder import Read, Reader, RefusedError
 
@@ -23,11 +23,11 @@ def compare(body: bytes, *, skip_invalid: bool) -> str:
         read = reader.read()
     Schema.__init__(SCHEMA)
     try:
-        found = [_outcome(read_envelope(Answer(200, {}, body), 0.0), skip_invalid)]
+        found = [_outcome(read_envelope(RawResponse(200, {}, body), 0.0), skip_invalid)]
     except JoggError as error:
         return _failed(error, read, sure=reader.sure)
     found.append(_outcome(_raw.decode(body), skip_invalid))
-    found.append(_outcome(read_envelope(Answer(200, {}, body), 0.0), skip_invalid))  # with the names learnt by now
+    found.append(_outcome(read_envelope(RawResponse(200, {}, body), 0.0), skip_invalid))  # with the names learnt by now
     for each in found:
         _compare(each, read, sure=reader.sure)
     claim(not reader.sure or len({repr(each) for each in found}) == 1, "the ways differ", found)

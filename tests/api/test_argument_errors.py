@@ -48,6 +48,6 @@ def test_an_address_from_the_environment_is_no_argument(monkeypatch: pytest.Monk
 
 def test_the_summary_is_the_text_without_the_advice() -> None:
     error = AuthenticationError("no such key", code=10105)
-    error.asked, error.attempts = "GET https://host/v2/musics", 1
+    error.request_line, error.attempts = "GET https://host/v2/musics", 1
     assert error.summary == "GET https://host/v2/musics failed: no such key (code 10105)."
     assert str(error) == f"{error.summary} {error.advice}"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from jogg_async import DecodeError, Page, Pagination, Track
 from jogg_async._api import decoding
 from jogg_async._api.decoding import Decoded, decode_page
-from jogg_async._api.envelope import Answer, read_envelope
+from jogg_async._api.envelope import RawResponse, read_envelope
 from jogg_async._api.schemas import SCHEMA, Schema
 from jogg_async.models import NO_FIELDS, Fields
 
@@ -27,9 +27,9 @@ def envelope(*rows: Any, **pagination: Any) -> dict[str, Any]:
 
 
 def decode(given: Any, *, skip_invalid: bool = False, number: int = 1, key: str = "") -> Decoded:
-    """What the client makes of an answer of HTTP 200 with this body: JSON text, or what JSON is made from."""
+    """What the client makes of a response of HTTP 200 with this body: JSON text, or what JSON is made from."""
     body = given if isinstance(given, bytes) else json.dumps(given).encode()
-    return decode_page(read_envelope(Answer(200, {}, body), 0.0, key), number, skip_invalid=skip_invalid, key=key)
+    return decode_page(read_envelope(RawResponse(200, {}, body), 0.0, key), number, skip_invalid=skip_invalid, key=key)
 
 
 def decode_learnt(given: Any, *, skip_invalid: bool = False, number: int = 1) -> Decoded:

@@ -26,10 +26,9 @@ from jogg_async import (
     TransportError,
 )
 from jogg_async._api.compression import MAX_BODY, too_large
-from jogg_async._api.envelope import Answer, is_retried, read_envelope
-from jogg_async._api.redaction import Secret
-from jogg_async._api.schemas import SCHEMA, Data, Record, Schema
-from jogg_async.errors import shown
+from jogg_async._api.envelope import RawResponse, is_retryable, read_envelope
+from jogg_async._api.redaction import Secret, short_repr
+from jogg_async._api.schemas import SCHEMA, DataSchema, Schema, TrackSchema
 
 NOW = 1_800_000_000.0
 RID = "0123456789abcdef0123456789abcdef"
@@ -64,14 +63,14 @@ def documented_fields_alone() -> None:
 HTML = b"<html><body><h1>502 Bad Gateway</h1></body></html>"
 
 
-def answer(body: Any, status: int = 200, **headers: str) -> Answer:
+def response(body: Any, status: int = 200, **headers: str) -> RawResponse:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return Answer(status, {name.replace("_", "-"): value for name, value in headers.items()}, content)
+    return RawResponse(status, {name.replace("_", "-"): value for name, value in headers.items()}, content)
 
 
 def error_of(body: Any, status: int = 200, **headers: str) -> Any:
     with pytest.raises((APIError, DecodeError, TransportError)) as caught:
-        read_envelope(answer(body, status, **headers), NOW)
+        read_envelope(response(body, status, **headers), NOW)
     return caught.value
 
 
@@ -80,24 +79,24 @@ def error_of(body: Any, status: int = 200, **headers: str) -> Any:
 @pytest.mark.parametrize("msg", ["Success", "success", "", "anything", None])
 def test_a_success_is_code_0_with_data(code: float, status: int, msg: str | None) -> None:
     body = {"code": code, "msg": msg, "data": {"music": None}, "rid": RID}
-    envelope = read_envelope(answer(body, status), NOW)
-    assert (envelope.data, envelope.rid) == (Data(), RID)
+    envelope = read_envelope(response(body, status), NOW)
+    assert (envelope.data, envelope.rid) == (DataSchema(), RID)
 
 
 @pytest.mark.parametrize("indent", [None, 0, 1, "\t"])
 @pytest.mark.parametrize(
     ("data", "wanted"),
     [
-        ({}, Data()),
-        ({"music": []}, Data(music=[])),
-        ({"x": "\u00e4", "y": [1.5, {"z": None}]}, Data()),
-        ({"music": [{"id": 2, "name": ""}], "x": []}, Data(music=[Record(2, "")])),
+        ({}, DataSchema()),
+        ({"music": []}, DataSchema(music=[])),
+        ({"x": "\u00e4", "y": [1.5, {"z": None}]}, DataSchema()),
+        ({"music": [{"id": 2, "name": ""}], "x": []}, DataSchema(music=[TrackSchema(2, "")])),
     ],
 )
-def test_white_space_and_unknown_fields_change_nothing(indent: int | str | None, data: Any, wanted: Data) -> None:
+def test_white_space_and_unknown_fields_change_nothing(indent: int | str | None, data: Any, wanted: DataSchema) -> None:
     body = {"more": [{"x": 2**70}], "data": data, "rid": RID, "msg": "ok", "code": 0, "": 1}
     text = f" \r\n\t{json.dumps(body, indent=indent, separators=(' ,  ', ' :  '))} \n"
-    envelope = read_envelope(answer(text.encode()), NOW)
+    envelope = read_envelope(response(text.encode()), NOW)
     assert (envelope.data, envelope.rid) == (wanted, RID)
 
 
@@ -105,7 +104,7 @@ def test_white_space_and_unknown_fields_change_nothing(indent: int | str | None,
     "data", [{"music": 1}, {"music": [{"id": 1, "new": 2}]}, {"music": [{"id": 2**63}]}, {"pagination": {"page": "1"}}]
 )
 def test_data_that_is_not_as_documented_is_handed_on_as_it_came(data: Any) -> None:
-    envelope = read_envelope(answer({"code": 0, "data": data, "rid": RID}), NOW)
+    envelope = read_envelope(response({"code": 0, "data": data, "rid": RID}), NOW)
     assert isinstance(envelope.data, msgspec.Raw)
     assert (json.loads(bytes(envelope.data)), envelope.rid) == (data, RID)
 
@@ -117,7 +116,7 @@ def test_a_known_code_decides_whatever_the_status(code: int, status: int) -> Non
     for written in (code, float(code)):
         error = error_of({"code": written, "msg": "no", "data": None, "rid": RID}, status)
         assert type(error) is kind
-        assert is_retried(error) is retried
+        assert is_retryable(error) is retried
         assert (error.code, error.msg, error.http_status, error.rid) == (code, "no", status, RID)
 
 
@@ -142,7 +141,7 @@ def test_otherwise_the_status_decides(body: Any, status: int) -> None:
     kind, retried = STATUSES[status]
     error = error_of(body, status)
     assert type(error) is kind
-    assert is_retried(error) is retried
+    assert is_retryable(error) is retried
     assert error.http_status == status
     assert error.code == (body["code"] if isinstance(body, dict) and type(body.get("code")) is int else None)
     assert error.msg
@@ -152,7 +151,7 @@ def test_otherwise_the_status_decides(body: Any, status: int) -> None:
 def test_an_unknown_code_is_a_plain_error_and_not_retried(code: int) -> None:
     error = error_of({"code": code, "msg": "new", "data": None, "rid": RID})
     assert type(error) is APIError
-    assert not is_retried(error)
+    assert not is_retryable(error)
     assert (error.code, error.msg, error.http_status, error.rid) == (code, "new", 200, RID)
 
 
@@ -183,7 +182,7 @@ def test_a_shape_that_is_no_envelope_is_named_by_its_place(body: Any, path: str)
     assert isinstance(error, DecodeError)
     assert error.path == path
     assert path == "$" or path in str(error)
-    assert not is_retried(error)
+    assert not is_retryable(error)
 
 
 @pytest.mark.parametrize("code", [-(2**63), 2**63 - 1])
@@ -222,7 +221,7 @@ def test_a_malformed_envelope_keeps_its_rid() -> None:
 def test_what_is_not_json_is_a_decode_error(body: bytes) -> None:
     error = error_of(body)
     assert isinstance(error, DecodeError)
-    assert not is_retried(error)
+    assert not is_retryable(error)
     assert len(str(error)) < 500
 
 
@@ -254,22 +253,24 @@ def test_no_body_leads_to_anything_but_our_errors(body: bytes, status: int, codi
 
 
 KEY = "Canary-2b8e64d07c1f93a5-Key"
-QUOTES: dict[str, Callable[[str], Answer]] = {
-    "not JSON": lambda text: answer(text.encode()),
-    "cut short": lambda text: answer(f'{{"code": 0, "msg": "{text}'.encode()),
-    "no envelope": lambda text: answer([text]),
-    "code": lambda text: answer({"code": text}),
-    "data": lambda text: answer({"code": 0, "data": text}),
-    "msg": lambda text: answer({"code": 0, "data": {}, "msg": [text]}),
-    "rid": lambda text: answer({"code": 0, "data": {}, "rid": {"x": text}}),
-    "redirect": lambda text: answer(b"", 302, Location=text),
-    "content coding": lambda text: answer(b"{}", Content_Encoding=text),
+QUOTES: dict[str, Callable[[str], RawResponse]] = {
+    "not JSON": lambda text: response(text.encode()),
+    "cut short": lambda text: response(f'{{"code": 0, "msg": "{text}'.encode()),
+    "no envelope": lambda text: response([text]),
+    "code": lambda text: response({"code": text}),
+    "data": lambda text: response({"code": 0, "data": text}),
+    "msg": lambda text: response({"code": 0, "data": {}, "msg": [text]}),
+    "rid": lambda text: response({"code": 0, "data": {}, "rid": {"x": text}}),
+    "redirect": lambda text: response(b"", 302, Location=text),
+    "content coding": lambda text: response(b"{}", Content_Encoding=text),
 }
 
 
 @pytest.mark.parametrize("quote", QUOTES.values(), ids=QUOTES)
 @pytest.mark.parametrize("before", [0, *range(14, 66, 2)])
-def test_no_part_of_an_echoed_key_is_left_where_a_quotation_is_cut(quote: Callable[[str], Answer], before: int) -> None:
+def test_no_part_of_an_echoed_key_is_left_where_a_quotation_is_cut(
+    quote: Callable[[str], RawResponse], before: int
+) -> None:
     with pytest.raises((APIError, DecodeError)) as caught:
         read_envelope(quote("x" * before + KEY + "x" * 300), NOW, Secret(KEY))
     texts = (str(caught.value), *vars(caught.value).values())
@@ -281,7 +282,7 @@ def test_no_part_of_an_echoed_key_is_left_where_a_quotation_is_cut(quote: Callab
 def test_a_body_of_nothing_but_keys_shows_no_part_of_one(length: int) -> None:
     key = ("Canary" * 50)[:length]
     with pytest.raises(DecodeError) as caught:
-        read_envelope(answer(key.encode() * (40_000 // length)), NOW, key)
+        read_envelope(response(key.encode() * (40_000 // length)), NOW, key)
     assert "Can" not in str(caught.value)
     assert "***" in str(caught.value)
 
@@ -291,25 +292,25 @@ def test_a_body_of_nothing_but_keys_shows_no_part_of_one(length: int) -> None:
 def test_a_response_means_the_same_whatever_the_key(key: str, status: int) -> None:
     body = {"code": 429, "msg": f"wait x {key}", "data": {"retryAfter": 4.25}, "rid": RID, "x": 0.0123456789}
     with pytest.raises(RateLimitError) as caught:
-        read_envelope(answer(body, status), NOW, key)
+        read_envelope(response(body, status), NOW, key)
     error = caught.value
-    assert (error.code, error.http_status, error.retry_after, is_retried(error)) == (429, status, 4.25, True)
-    success = answer({"code": 0, "data": {"music": [{"id": 4, "name": key}]}, "rid": RID})
-    assert read_envelope(success, NOW, key).data == Data(music=[Record(4, key)])
+    assert (error.code, error.http_status, error.retry_after, is_retryable(error)) == (429, status, 4.25, True)
+    success = response({"code": 0, "data": {"music": [{"id": 4, "name": key}]}, "rid": RID})
+    assert read_envelope(success, NOW, key).data == DataSchema(music=[TrackSchema(4, key)])
 
 
-@pytest.mark.parametrize("passing", [True, False])
-def test_a_broken_connection_is_retried_where_it_may_pass(passing: bool) -> None:
-    assert is_retried(TransportError("broken", passing=passing)) is passing
-    assert not is_retried(too_large())
+@pytest.mark.parametrize("transient", [True, False])
+def test_a_broken_connection_is_retried_where_it_may_pass(transient: bool) -> None:
+    assert is_retryable(TransportError("broken", transient=transient)) is transient
+    assert not is_retryable(too_large())
 
 
 def test_long_and_deep_values_are_shown_in_short() -> None:
     deep: list[Any] = []
     for _ in range(100_000):
         deep = [deep]
-    assert len(shown("x" * 10_000)) < 100
-    assert "nested" in shown(deep)
+    assert len(short_repr("x" * 10_000)) < 100
+    assert "nested" in short_repr(deep)
     while deep:  # taken apart step by step: its destructor need not recurse
         deep = deep[0]
 
@@ -342,8 +343,8 @@ def deflated(body: bytes, bits: int) -> bytes:
     ],
 )
 def test_what_was_asked_for_is_decompressed(coding: str, body: bytes) -> None:
-    envelope = read_envelope(answer(body, Content_Encoding=coding), NOW)
-    assert envelope.data == Data(music=[Record(number) for number in range(300)])
+    envelope = read_envelope(response(body, Content_Encoding=coding), NOW)
+    assert envelope.data == DataSchema(music=[TrackSchema(number) for number in range(300)])
 
 
 @pytest.mark.parametrize(
@@ -372,7 +373,7 @@ def test_what_was_asked_for_is_decompressed(coding: str, body: bytes) -> None:
 def test_a_damaged_body_is_a_decode_error_that_is_not_retried(coding: str, body: bytes) -> None:
     error = error_of(body, Content_Encoding=coding)
     assert isinstance(error, DecodeError)
-    assert not is_retried(error)
+    assert not is_retryable(error)
 
 
 @pytest.mark.parametrize("coding", ["br", "zstd", "compress", "gzip, gzip", "deflate, gzip", "x", "identity, gzip"])
@@ -395,7 +396,7 @@ def test_a_bomb_stops_at_the_cap(coding: str, bits: int, status: int, bombs: dic
     finally:
         tracemalloc.stop()
     assert isinstance(error, TransportError if status == 200 else ServerError)
-    assert is_retried(error) is (status == 502)
+    assert is_retryable(error) is (status == 502)
     assert spent < 2
     assert peak < 3 * MAX_BODY
 
@@ -415,7 +416,7 @@ def bombs() -> dict[int, bytes]:
 @pytest.mark.parametrize("over", [0, 1])
 def test_the_cap_is_exact(over: int) -> None:
     body = PLAIN + b" " * (MAX_BODY - len(PLAIN) + over)
-    packed = answer(gzip.compress(body[: 2**20], 1) + gzip.compress(body[2**20 :], 1), Content_Encoding="gzip")
+    packed = response(gzip.compress(body[: 2**20], 1) + gzip.compress(body[2**20 :], 1), Content_Encoding="gzip")
     if over:
         with pytest.raises(TransportError, match="32 MiB"):
             read_envelope(packed, NOW)

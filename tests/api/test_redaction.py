@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jogg_async import APIError, RateLimitError
-from jogg_async._api.redaction import Secret, clean, masked, redacted
-from jogg_async.errors import shown
+from jogg_async._api.redaction import Secret, as_secret, redact, redact_error, short_repr
 
 KEY: Final = "canary-2b8e64d07c1f93a5-key"
 ODD_KEYS: Final = ["canary\\2b8e64d0", "canary'2b8e\"64d0", "canary/2b8e64d0+==", "\\\\\\'\\\\'/%2F"]
@@ -31,7 +30,7 @@ SPELLINGS: Final[dict[str, Callable[[str], str]]] = {
 @pytest.mark.parametrize("key", [KEY, *ODD_KEYS])
 def test_the_key_is_masked_however_it_is_escaped(key: str, spell: Callable[[str], str]) -> None:
     text = spell(key)
-    without = redacted(f"before {text} between {text} after", Secret(key))
+    without = redact(f"before {text} between {text} after", Secret(key))
     assert without.count("***") == 2
     assert "2b8e" not in without
     assert without.startswith("before ")
@@ -41,7 +40,7 @@ def test_the_key_is_masked_however_it_is_escaped(key: str, spell: Callable[[str]
 @pytest.mark.parametrize(("key", "found"), [("", False), ("4", False), ("1234567", False), ("12345678", True)])
 def test_a_key_shorter_than_eight_characters_is_not_searched_for(key: str, found: bool) -> None:
     text = f"page 4 of 12345678 {key}"
-    assert (redacted(text, key) == text) is not found
+    assert (redact(text, key) == text) is not found
 
 
 class Headers(dict[str, str]):
@@ -52,9 +51,9 @@ def test_numbers_stay_numbers_in_a_cleaned_error() -> None:
     error = RateLimitError("wait 12345678", code=12345678, http_status=429, rid="12345678")
     error.page, error.attempts, error.retry_after = 12345678, 123456789, 12345678.5
     error.add_note("x")
-    clean(error, "12345678")
+    redact_error(error, "12345678")
     assert (error.code, error.page, error.attempts, error.retry_after) == (12345678, 12345678, 123456789, 12345678.5)
-    assert (error.msg, error.rid, error.args, error.asked) == ("wait ***", "***", ("wait ***",), None)
+    assert (error.msg, error.rid, error.args, error.request_line) == ("wait ***", "***", ("wait ***",), None)
     assert str(error).startswith("wait ***")
 
 
@@ -62,7 +61,7 @@ def test_what_is_no_text_becomes_a_masked_repr_only_where_it_holds_the_key() -> 
     without, number = Headers(x="y"), 10**30
     error = OSError(5, KEY, KEY.encode(), Headers(key=KEY), without, number, True, None, [KEY])
     error.filename = None
-    clean(error, KEY)
+    redact_error(error, KEY)
     assert error.args == (5, "***", "b'***'", "{'key': '***'}", without, number, True, None, "['***']")
     assert error.args[4] is without
 
@@ -75,7 +74,7 @@ def test_a_shortened_value_shows_no_part_of_the_key(before: int, key: str) -> No
         ["x" * before, {key: key}, "x" * 99],
         b"x" * before + key.encode() * 9,
     ):
-        text = shown(value, Secret(key))
+        text = short_repr(value, Secret(key))
         assert key[:4] not in text
         assert len(text) < 100
 
@@ -87,7 +86,7 @@ def test_a_shortened_value_shows_no_part_of_the_key(before: int, key: str) -> No
     st.text(),
 )
 def test_masked_text_never_holds_the_key(key: str, before: str, after: str) -> None:
-    without = redacted(f"{before}{key}{after}", key)
+    without = redact(f"{before}{key}{after}", key)
     assert key not in without
 
 
@@ -101,12 +100,12 @@ def test_a_secret_shows_no_part_of_itself() -> None:
 
 @pytest.mark.parametrize(("key", "kept"), [(KEY, KEY), ("", ""), (None, None), (KEY.encode(), ""), (7, "")])
 def test_only_a_text_is_kept_as_a_key(key: Any, kept: str | None) -> None:
-    found = masked(key)
+    found = as_secret(key)
     assert found == kept
     assert type(found) is (type(None) if key is None else Secret)
 
 
 def test_an_error_that_quotes_nothing_of_the_key_is_unchanged() -> None:
     error = APIError("no", code=1, http_status=200, rid="0" * 32)
-    clean(error, KEY)
+    redact_error(error, KEY)
     assert (error.args, vars(error)) == (("no",), {"msg": "no", "code": 1, "http_status": 200, "rid": "0" * 32})

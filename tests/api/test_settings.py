@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jogg_async import ConfigurationError, JoggError, JoggSession
-from jogg_async._api.redaction import Secret, masked
+from jogg_async._api.redaction import Secret, as_secret
 from jogg_async._api.settings import api_key_from, base_url_from, is_loopback
 
 BAD_KEYS = [
@@ -103,7 +103,7 @@ def test_a_key_that_is_no_string_is_refused(key: Any) -> None:
 def test_exactly_visible_ascii_is_taken(key: str) -> None:
     fit = bool(key) and all(0x21 <= ord(each) <= 0x7E for each in key)
     try:
-        assert (str(api_key_from(masked(key))) == key) is fit
+        assert (str(api_key_from(as_secret(key))) == key) is fit
     except ConfigurationError:
         assert not fit
 

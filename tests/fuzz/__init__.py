@@ -1,1 +1,1 @@
-"""Fuzzing of what reads bytes from outside: bodies, whole answers, checkpoints. Run by `nox -s fuzz`."""
+"""Fuzzing of what reads bytes from outside: bodies, whole responses, checkpoints. Run by `nox -s fuzz`."""

@@ -13,7 +13,7 @@ from typing import Final
 from . import seeds
 from .targets import TARGETS
 
-_SHARES: Final = {"pages": 0.4, "bodies": 0.3, "answers": 0.25, "checkpoints": 0.05}
+_SHARES: Final = {"pages": 0.4, "bodies": 0.3, "responses": 0.25, "checkpoints": 0.05}
 _MEGABYTES: Final = 200
 """The most that a process may hold; Python, the package and the fuzzer take about 45 of it before the first input."""
 

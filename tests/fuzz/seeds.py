@@ -61,8 +61,8 @@ def _answers() -> Iterator[bytes]:
             wait = _WAITS[(status + coding) % len(_WAITS)]
             yield bytes((status, coding)) + wait + b"\nTue, 14 Nov 2023 22:13:20 GMT\n" + form
     for code in (429, 50000, 10105, 1):
-        answer = {"code": code, "msg": "secret-key", "retryAfter": 1.5, "data": {"retryAfter": "7"}, "rid": "a" * 32}
-        yield b"\x0c\x00\n\n" + json.dumps(answer).encode()
+        response = {"code": code, "msg": "secret-key", "retryAfter": 1.5, "data": {"retryAfter": "7"}, "rid": "a" * 32}
+        yield b"\x0c\x00\n\n" + json.dumps(response).encode()
 
 
 def write(target: str, folder: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from jogg_async import APIError, DecodeError, JoggError, TransportError
 from jogg_async._api.decoding import decode_page
-from jogg_async._api.envelope import Answer, is_retried, read_envelope, retry_after
+from jogg_async._api.envelope import RawResponse, is_retryable, read_envelope, retry_after
 from jogg_async._paging.checkpoint import MAX_PAGE_SIZE, Checkpoint
 from jogg_async.errors import RateLimitError, ServerError
 from tests.api.plain_decoder_comparison import claim, claim_decent, compare
@@ -40,8 +40,8 @@ def pages(data: bytes) -> None:
     compare(body(form % 4, changes, unknown=bool(form & 4), **ends), skip_invalid=bool(form & 8))
 
 
-def answers(data: bytes) -> None:
-    """A whole answer: a byte for the status, one for the coding; a line each for two headers; the rest is the body."""
+def responses(data: bytes) -> None:
+    """A whole response: a byte for the status, one for the coding; a line each for two headers; the rest is the body."""
     if len(data) < 2:
         return
     wait, _, rest = data[2:].partition(b"\n")
@@ -49,20 +49,20 @@ def answers(data: bytes) -> None:
     headers = {"Retry-After": wait.decode("latin-1"), "Date": date.decode("latin-1")}
     coding = _CODINGS[data[1] % len(_CODINGS)]
     headers |= {"Location": headers["Date"]} if coding is None else {"Content-Encoding": coding}
-    answer = Answer(_STATUS[data[0] % len(_STATUS)], headers, body)
+    response = RawResponse(_STATUS[data[0] % len(_STATUS)], headers, body)
     try:
-        decode_page(read_envelope(answer, _NOW, _KEY), 1, skip_invalid=bool(data[0] & 128))
+        decode_page(read_envelope(response, _NOW, _KEY), 1, skip_invalid=bool(data[0] & 128))
     except JoggError as error:
-        _claim_fitting(error, answer)
+        _claim_fitting(error, response)
     _claim_wait(headers)
 
 
-def _claim_fitting(error: JoggError, answer: Answer) -> None:
+def _claim_fitting(error: JoggError, response: RawResponse) -> None:
     claim_decent(error)
-    if not 200 <= answer.status < 300:
-        claim(isinstance(error, APIError) and error.http_status == answer.status, "an error status", error)
+    if not 200 <= response.status < 300:
+        claim(isinstance(error, APIError) and error.http_status == response.status, "an error status", error)
     claim(isinstance(error, APIError | DecodeError | TransportError), "the kind of error", error)
-    claim(not (isinstance(error, DecodeError | TransportError) and is_retried(error)), "is not retried", error)
+    claim(not (isinstance(error, DecodeError | TransportError) and is_retryable(error)), "is not retried", error)
     claim(_KEY not in str(error), "the key shows", error)
     if isinstance(error, RateLimitError | ServerError) and error.retry_after is not None:
         claim(0 < error.retry_after < math.inf, "a wait", error.retry_after)
@@ -116,6 +116,6 @@ def checkpoints(data: bytes) -> None:
 TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
     "pages": pages,
     "bodies": bodies,
-    "answers": answers,
+    "responses": responses,
     "checkpoints": checkpoints,
 }

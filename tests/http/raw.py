@@ -40,7 +40,7 @@ class Visit:
         self.writer.write(data)
         await self.writer.drain()
 
-    async def answer(
+    async def response(
         self, body: bytes = PAGE, *headers: str, status: str = "200 OK", length: int | None = None
     ) -> None:
         size = len(body) if length is None else length
@@ -50,7 +50,7 @@ class Visit:
     async def behave_well(self) -> None:
         while True:
             await self.request()
-            await self.answer()
+            await self.response()
 
     async def silence(self) -> None:
         """Say nothing more, until the other side leaves."""

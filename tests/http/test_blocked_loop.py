@@ -113,7 +113,7 @@ def test_blocked_time_does_not_count_as_an_attempts(factory: Factory) -> None:
     async def slow(visit: Visit) -> None:
         await visit.request()
         await asyncio.sleep(BLOCK)
-        await visit.answer()
+        await visit.response()
         await visit.silence()
 
     async def use(server: RawServer) -> None:

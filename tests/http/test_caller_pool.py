@@ -205,7 +205,7 @@ async def test_wait_in_the_pool_before_aiohttp_sends_again_does_not_count(serve:
         if visit.number == 0:
             return
         await asyncio.sleep(0.25)
-        await visit.answer()
+        await visit.response()
         await visit.behave_well()
 
     server = await serve(breaks_once)

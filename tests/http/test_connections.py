@@ -63,8 +63,8 @@ class Client:
 
     async def page(self, number: int) -> int:
         """The id that comes for a page: the page's own number, unless the response is another's."""
-        answer = await self.transport.get(self.url.with_query(page=number))
-        track_id: int = json.loads(answer.body)["data"]["music"][0]["id"]
+        response = await self.transport.get(self.url.with_query(page=number))
+        track_id: int = json.loads(response.body)["data"]["music"][0]["id"]
         return track_id
 
 

@@ -1,4 +1,4 @@
-"""Connections that break, stall or babble, at every stage of an answer: once, or every time."""
+"""Connections that break, stall or babble, at every stage of a response: once, or every time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .raw import AT_ONCE, PAGE, Behaviour, RawServer, Visit
 TIMEOUT: Final = 0.1
 ATTEMPTS: Final = AT_ONCE.attempts or 0
 SLACK: Final = 1.5  # seconds that a busy machine may add
-RESENT: Final = 2  # aiohttp sends a GET once more when its connection ends before an answer: two breaks, one attempt
+RESENT: Final = 2  # aiohttp sends a GET once more when its connection ends before a response: two breaks, one attempt
 
 MakeFake = Callable[..., Awaitable[FakeJogg]]
 
@@ -56,7 +56,7 @@ def after_the_request(sent: bytes, *, stays: bool = False) -> Behaviour:
 
 async def reset_in_the_body(visit: Visit) -> None:
     await visit.request()
-    await visit.answer(PAGE[:20], length=len(PAGE))
+    await visit.response(PAGE[:20], length=len(PAGE))
     visit.reset()
 
 
@@ -177,14 +177,14 @@ async def test_a_name_that_nobody_knows() -> None:
 async def fails_in_time(jogg: JoggSession) -> None:
     async with jogg:
         began = time.monotonic()
-        with pytest.raises(TransportError, match=r"no whole answer within 0\.1 s") as caught:
+        with pytest.raises(TransportError, match=r"no whole response within 0\.1 s") as caught:
             await jogg.page()
         assert time.monotonic() - began < ATTEMPTS * TIMEOUT + SLACK
         assert caught.value.attempts == ATTEMPTS
 
 
 async def test_a_name_that_nobody_answers_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The answer of the resolver is a stand-in: there is none here that could be made to be silent."""
+    """The response of the resolver is a stand-in: there is none here that could be made to be silent."""
     asked: list[object] = []
 
     async def silence(*args: object, **kwargs: object) -> None:
@@ -210,7 +210,7 @@ async def test_a_connection_that_is_never_made() -> None:
 
 async def closing_after_each(visit: Visit) -> None:
     await visit.request()
-    await visit.answer()
+    await visit.response()
 
 
 async def test_a_kept_connection_that_the_server_closed_costs_no_attempt(serve: Serve) -> None:

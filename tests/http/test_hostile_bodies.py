@@ -37,7 +37,7 @@ def compressed(data: bytes, bits: int) -> bytes:
 
 @pytest.fixture
 async def answering(make_fake: MakeFake, make_session: MakeSession) -> Callable[..., Awaitable[JoggSession]]:
-    """A session whose service gives always the same answer."""
+    """A session whose service gives always the same response."""
 
     async def make(body: bytes, *, status: int = 200, content_type: str = "application/json", **headers: str) -> Any:
         fake = await make_fake(5)

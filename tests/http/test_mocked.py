@@ -41,12 +41,12 @@ def mocked() -> Iterator[aioresponses]:
         yield mock
 
 
-def answer(mock: aioresponses, url: Any, **settings: Any) -> None:
+def response(mock: aioresponses, url: Any, **settings: Any) -> None:
     mock.get(url, response_class=WrittenResponse, **settings)
 
 
 async def test_a_page(mocked: aioresponses) -> None:
-    answer(mocked, f"{MUSICS}?page_size=10&mood=Calm&page=3", payload=envelope(5, 6, page=3, of=3))
+    response(mocked, f"{MUSICS}?page_size=10&mood=Calm&page=3", payload=envelope(5, 6, page=3, of=3))
     async with JoggSession(KEY) as jogg:
         page = await jogg.page(3, mood="Calm")
     assert page.tracks == (Track(5, "Track 5", None, 60), Track(6, "Track 6", None, 60))
@@ -54,7 +54,7 @@ async def test_a_page(mocked: aioresponses) -> None:
 
 
 async def test_a_count(mocked: aioresponses) -> None:
-    answer(mocked, f"{MUSICS}?page_size=1&page=1", payload=envelope(1, of=21))
+    response(mocked, f"{MUSICS}?page_size=1&page=1", payload=envelope(1, of=21))
     async with JoggSession(KEY) as jogg:
         assert await jogg.count() == 42
 
@@ -62,7 +62,7 @@ async def test_a_count(mocked: aioresponses) -> None:
 async def test_a_crawl(mocked: aioresponses) -> None:
     for number in (1, 2, 3):
         rows = envelope(2 * number, 2 * number + 1, page=number, of=3)
-        answer(mocked, f"{MUSICS}?page_size=2&page={number}", payload=rows)
+        response(mocked, f"{MUSICS}?page_size=2&page={number}", payload=rows)
     async with aiohttp.ClientSession() as http, JoggSession(KEY, http=http) as jogg:
         assert [track.id async for track in jogg.tracks(page_size=2)] == [2, 3, 4, 5, 6, 7]
 
@@ -75,7 +75,7 @@ async def test_a_crawl_without_any_network(mocked: aioresponses, monkeypatch: py
         raise OSError("no network in this test")
 
     monkeypatch.setattr(aiohttp.TCPConnector, "_create_connection", dial)
-    answer(mocked, f"{MUSICS}?page_size=100&page=1", payload=envelope(1, 2))
+    response(mocked, f"{MUSICS}?page_size=100&page=1", payload=envelope(1, 2))
     async with JoggSession(KEY) as jogg:
         assert len(await jogg.tracks().collect()) == 2
     assert dialled == []
@@ -92,7 +92,7 @@ async def test_a_crawl_without_any_network(mocked: aioresponses, monkeypatch: py
 async def test_an_error_of_the_service(
     mocked: aioresponses, status: int, payload: dict[str, Any], kind: type[APIError]
 ) -> None:
-    answer(mocked, ANY, status=status, payload=payload)
+    response(mocked, ANY, status=status, payload=payload)
     async with JoggSession(KEY) as jogg:
         with pytest.raises(kind) as caught:
             await jogg.page()
@@ -101,14 +101,14 @@ async def test_an_error_of_the_service(
 
 async def test_a_rate_limit_that_passes(mocked: aioresponses) -> None:
     refusal = {"code": 429, "msg": "Rate limit exceeded. Please try again later.", "data": None}
-    answer(mocked, ANY, status=429, payload=refusal, headers={"Retry-After": "0.05"})
-    answer(mocked, ANY, payload=envelope(1))
+    response(mocked, ANY, status=429, payload=refusal, headers={"Retry-After": "0.05"})
+    response(mocked, ANY, payload=envelope(1))
     async with JoggSession(KEY) as jogg:
         assert len((await jogg.page()).tracks) == 1
 
 
 async def test_a_rate_limit_that_stays(mocked: aioresponses) -> None:
-    answer(mocked, ANY, status=429, headers={"Retry-After": "0.01"}, body="<h1>Slow down</h1>", repeat=True)
+    response(mocked, ANY, status=429, headers={"Retry-After": "0.01"}, body="<h1>Slow down</h1>", repeat=True)
     async with JoggSession(KEY, retry=AT_ONCE) as jogg:
         with pytest.raises(RateLimitError) as caught:
             await jogg.page()
@@ -127,7 +127,7 @@ async def test_a_rate_limit_that_stays(mocked: aioresponses) -> None:
     ids=repr,
 )
 async def test_an_exception_of_aiohttp(mocked: aioresponses, fault: Exception) -> None:
-    answer(mocked, ANY, exception=fault, repeat=True)
+    response(mocked, ANY, exception=fault, repeat=True)
     async with JoggSession(KEY, retry=AT_ONCE) as jogg:
         error = await caught(jogg.page(4))
     assert isinstance(error, TransportError)
@@ -137,9 +137,9 @@ async def test_an_exception_of_aiohttp(mocked: aioresponses, fault: Exception) -
 
 
 async def test_one_that_passes(mocked: aioresponses) -> None:
-    answer(mocked, ANY, exception=aiohttp.ServerDisconnectedError())
-    answer(mocked, ANY, timeout=True)
-    answer(mocked, ANY, payload=envelope(1))
+    response(mocked, ANY, exception=aiohttp.ServerDisconnectedError())
+    response(mocked, ANY, timeout=True)
+    response(mocked, ANY, payload=envelope(1))
     async with JoggSession(KEY, retry=AT_ONCE) as jogg:
         assert len((await jogg.page()).tracks) == 1
 

@@ -148,7 +148,7 @@ async def test_https_on_loopback_passes_it_by(
 def refusing(status: str) -> Behaviour:
     async def refuse(visit: Visit) -> None:
         await visit.request()
-        await visit.answer(b"<p>no</p>", "Proxy-Authenticate: Basic", status=status)
+        await visit.response(b"<p>no</p>", "Proxy-Authenticate: Basic", status=status)
 
     return refuse
 

@@ -131,7 +131,7 @@ async def garbage_for_a_header(visit: Visit) -> None:
 
 async def a_header_too_long(visit: Visit) -> None:
     await visit.request()
-    await visit.answer(PAGE, f"X-Echo: {KEY * 1000}")
+    await visit.response(PAGE, f"X-Echo: {KEY * 1000}")
 
 
 async def garbage_for_a_chunk(visit: Visit) -> None:
@@ -141,7 +141,7 @@ async def garbage_for_a_chunk(visit: Visit) -> None:
 
 async def cut_in_the_body(visit: Visit) -> None:
     await visit.request()
-    await visit.answer(KEY.encode(), f"X-Echo: {KEY}", length=1000)
+    await visit.response(KEY.encode(), f"X-Echo: {KEY}", length=1000)
 
 
 async def reset_in_the_body(visit: Visit) -> None:

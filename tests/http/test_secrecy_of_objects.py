@@ -32,13 +32,13 @@ MakeFake = Callable[..., Awaitable[FakeJogg]]
 
 async def silent_in_the_body(visit: Visit) -> None:
     await visit.request()
-    await visit.answer(b"{", length=1000)
+    await visit.response(b"{", length=1000)
     await visit.silence()
 
 
 async def silent_in_the_body_after_an_echo(visit: Visit) -> None:
     await visit.request()
-    await visit.answer(b"{", f"X-Echo: {KEY}", length=1000)
+    await visit.response(b"{", f"X-Echo: {KEY}", length=1000)
     await visit.silence()
 
 

@@ -10,7 +10,7 @@ from typing import Any, cast
 import attrs
 import pytest
 
-from jogg_async._http.timeouts import Attempt, Deadlines
+from jogg_async._http.timeouts import SharedTimeout, TimeoutScope
 
 SHORT = 0.03
 SECONDS = 4.0
@@ -18,10 +18,10 @@ TICK = 0.05
 
 
 @pytest.fixture
-async def deadlines() -> AsyncIterator[Deadlines]:
-    deadlines = Deadlines(SHORT)
-    yield deadlines
-    deadlines.close()
+async def timeouts() -> AsyncIterator[SharedTimeout]:
+    timeouts = SharedTimeout(SHORT)
+    yield timeouts
+    timeouts.close()
 
 
 def cancelling() -> int:
@@ -30,38 +30,38 @@ def cancelling() -> int:
     return task.cancelling()
 
 
-async def attempt(deadlines: Deadlines, seconds: float) -> float:
+async def attempt(timeouts: SharedTimeout, seconds: float) -> float:
     """How long an attempt that wants so long lasted."""
     begun = asyncio.get_running_loop().time()
-    with deadlines.attempt():
+    with timeouts.attempt():
         await asyncio.sleep(seconds)
     return asyncio.get_running_loop().time() - begun
 
 
-async def test_what_takes_too_long_is_ended(deadlines: Deadlines) -> None:
+async def test_what_takes_too_long_is_ended(timeouts: SharedTimeout) -> None:
     begun = asyncio.get_running_loop().time()
     with pytest.raises(TimeoutError):
-        await attempt(deadlines, 60)
+        await attempt(timeouts, 60)
     assert SHORT <= asyncio.get_running_loop().time() - begun < 10
     assert cancelling() == 0
     await asyncio.sleep(0)
 
 
-async def test_what_ends_in_time_is_left_alone(deadlines: Deadlines) -> None:
-    with deadlines.attempt():
+async def test_what_ends_in_time_is_left_alone(timeouts: SharedTimeout) -> None:
+    with timeouts.attempt():
         pass
-    await attempt(deadlines, 0)
+    await attempt(timeouts, 0)
     await asyncio.sleep(SHORT * 2)  # the time of both is over, but not their task's
     assert cancelling() == 0
 
 
-async def test_each_attempt_has_the_whole_time(deadlines: Deadlines) -> None:
+async def test_each_attempt_has_the_whole_time(timeouts: SharedTimeout) -> None:
     """One timer serves all, and is set again for the next in line, however they overlap."""
     for _ in range(3):
-        await attempt(deadlines, SHORT * 0.6)
-    late = [asyncio.create_task(attempt(deadlines, 60))]
+        await attempt(timeouts, SHORT * 0.6)
+    late = [asyncio.create_task(attempt(timeouts, 60))]
     await asyncio.sleep(SHORT / 2)
-    late.append(asyncio.create_task(attempt(deadlines, 60)))
+    late.append(asyncio.create_task(attempt(timeouts, 60)))
     await asyncio.wait(late, return_when=asyncio.FIRST_COMPLETED)
     assert [task.done() for task in late] == [True, False]
     await asyncio.wait(late)
@@ -84,55 +84,55 @@ async def timers(monkeypatch: pytest.MonkeyPatch) -> list[asyncio.TimerHandle]:
 
 
 async def test_one_timer_serves_all(timers: list[asyncio.TimerHandle]) -> None:
-    deadlines = Deadlines(60)
+    timeouts = SharedTimeout(60)
     for _ in range(100):
-        with deadlines.attempt():
+        with timeouts.attempt():
             pass
-    deadlines.close()
+    timeouts.close()
     assert len(timers) == 1
 
 
-async def test_a_cancellation_from_outside_stays_one(deadlines: Deadlines) -> None:
-    task = asyncio.create_task(attempt(deadlines, 60))
+async def test_a_cancellation_from_outside_stays_one(timeouts: SharedTimeout) -> None:
+    task = asyncio.create_task(attempt(timeouts, 60))
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
 
 
-async def test_a_cancellation_in_the_same_turn_wins(deadlines: Deadlines) -> None:
-    task = asyncio.create_task(attempt(deadlines, 60))
+async def test_a_cancellation_in_the_same_turn_wins(timeouts: SharedTimeout) -> None:
+    task = asyncio.create_task(attempt(timeouts, 60))
     await asyncio.sleep(0)
-    (expired,) = deadlines._due
+    (expired,) = timeouts._due
     expired.expire()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
 
 
-async def test_a_timeout_around_it_is_another_one(deadlines: Deadlines) -> None:
+async def test_a_timeout_around_it_is_another_one(timeouts: SharedTimeout) -> None:
     outer = asyncio.timeout(SHORT / 3)
     with pytest.raises(TimeoutError):
         async with outer:
-            await attempt(deadlines, 60)
+            await attempt(timeouts, 60)
     assert outer.expired()
     patient = asyncio.timeout(60)
     async with patient:
         with pytest.raises(TimeoutError):
-            await attempt(deadlines, 60)
+            await attempt(timeouts, 60)
     assert not patient.expired()
     assert cancelling() == 0
 
 
-async def test_an_error_in_time_is_that_error(deadlines: Deadlines) -> None:
-    with pytest.raises(KeyError), deadlines.attempt():
+async def test_an_error_in_time_is_that_error(timeouts: SharedTimeout) -> None:
+    with pytest.raises(KeyError), timeouts.attempt():
         raise KeyError
     assert cancelling() == 0
 
 
-async def test_only_a_cancellation_becomes_a_timeout(deadlines: Deadlines) -> None:
+async def test_only_a_cancellation_becomes_a_timeout(timeouts: SharedTimeout) -> None:
     async def fails_when_cancelled() -> None:
-        with deadlines.attempt():
+        with timeouts.attempt():
             try:
                 await asyncio.sleep(60)
             finally:
@@ -143,13 +143,13 @@ async def test_only_a_cancellation_becomes_a_timeout(deadlines: Deadlines) -> No
     assert cancelling() == 0
 
 
-async def test_timeout_in_a_task_that_was_cancelled_before(deadlines: Deadlines) -> None:
+async def test_timeout_in_a_task_that_was_cancelled_before(timeouts: SharedTimeout) -> None:
     async def survives_a_cancellation() -> int:
         try:
             await asyncio.sleep(60)
         except asyncio.CancelledError:
             with pytest.raises(TimeoutError):
-                await attempt(deadlines, 60)
+                await attempt(timeouts, 60)
         return cancelling()
 
     task = asyncio.create_task(survives_a_cancellation())
@@ -158,18 +158,18 @@ async def test_timeout_in_a_task_that_was_cancelled_before(deadlines: Deadlines)
     assert await task == 1
 
 
-async def test_timeout_names_the_cancellation_as_its_cause(deadlines: Deadlines) -> None:
+async def test_timeout_names_the_cancellation_as_its_cause(timeouts: SharedTimeout) -> None:
     with pytest.raises(TimeoutError) as caught:
-        await attempt(deadlines, 60)
+        await attempt(timeouts, 60)
     assert isinstance(caught.value.__cause__, asyncio.CancelledError)
 
 
-async def test_attempt_outside_a_task_is_refused(deadlines: Deadlines) -> None:
+async def test_attempt_outside_a_task_is_refused(timeouts: SharedTimeout) -> None:
     outcome: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
 
     def begin() -> None:
         try:
-            deadlines.attempt()
+            timeouts.attempt()
         except RuntimeError as error:
             outcome.set_result(error)
 
@@ -182,35 +182,35 @@ def block(seconds: float) -> None:
     time.sleep(seconds)
 
 
-async def test_blocked_time_does_not_count(deadlines: Deadlines) -> None:
-    with deadlines.attempt():
+async def test_blocked_time_does_not_count(timeouts: SharedTimeout) -> None:
+    with timeouts.attempt():
         await asyncio.sleep(0)
         block(SHORT * 5)
         await asyncio.sleep(SHORT / 6)
-    assert deadlines.blocked >= SHORT * 4
+    assert timeouts.blocked >= SHORT * 4
 
 
-async def test_blocked_time_does_not_count_before_the_first_turn(deadlines: Deadlines) -> None:
-    with deadlines.attempt():
+async def test_blocked_time_does_not_count_before_the_first_turn(timeouts: SharedTimeout) -> None:
+    with timeouts.attempt():
         block(SHORT * 5)
         await asyncio.sleep(SHORT / 6)
-    assert deadlines.blocked >= SHORT * 4
+    assert timeouts.blocked >= SHORT * 4
 
 
 async def test_many_short_blocks_do_not_count() -> None:
-    deadlines = Deadlines(0.4)
-    with deadlines.attempt():
+    timeouts = SharedTimeout(0.4)
+    with timeouts.attempt():
         for _ in range(5):
             block(0.15)
             await asyncio.sleep(0)
             await asyncio.sleep(0)
-    assert deadlines.blocked >= 5 * (0.15 - TICK) - 0.01
-    deadlines.close()
+    assert timeouts.blocked >= 5 * (0.15 - TICK) - 0.01
+    timeouts.close()
 
 
-async def test_attempt_expires_after_a_block(deadlines: Deadlines) -> None:
+async def test_attempt_expires_after_a_block(timeouts: SharedTimeout) -> None:
     async def blocks_and_waits() -> None:
-        with deadlines.attempt():
+        with timeouts.attempt():
             await asyncio.sleep(0)
             block(SHORT * 2)
             await asyncio.sleep(60)
@@ -274,18 +274,18 @@ class Task:
 @attrs.define
 class Scene:
     loop: Loop
-    deadlines: Deadlines
+    timeouts: SharedTimeout
 
-    def begin(self) -> tuple[Attempt, Task]:
+    def begin(self) -> tuple[TimeoutScope, Task]:
         task = Task()
-        return Attempt(self.deadlines, cast("Any", task)).__enter__(), task
+        return TimeoutScope(self.timeouts, cast("Any", task)).__enter__(), task
 
 
 @pytest.fixture
 async def scene() -> Scene:
-    loop, deadlines = Loop(), Deadlines(SECONDS)
-    deadlines._loop = cast("Any", loop)
-    return Scene(loop, deadlines)
+    loop, timeouts = Loop(), SharedTimeout(SECONDS)
+    timeouts._loop = cast("Any", loop)
+    return Scene(loop, timeouts)
 
 
 async def test_attempt_expires_when_its_time_is_over(scene: Scene) -> None:
@@ -313,7 +313,7 @@ async def test_delay_of_the_timer_is_blocked_time(scene: Scene) -> None:
     _, task = scene.begin()
     scene.loop.run(1)
     scene.loop.block(20)
-    assert scene.deadlines.blocked == pytest.approx(20, abs=TICK)
+    assert scene.timeouts.blocked == pytest.approx(20, abs=TICK)
     scene.loop.run(SECONDS - 1 - TICK)
     assert task.cancelled == 0
     scene.loop.run(2 * TICK)
@@ -325,7 +325,7 @@ async def test_small_delays_are_not_blocked_time(scene: Scene) -> None:
     begun = scene.loop.now
     while scene.loop.now < begun + SECONDS - 2 * TICK:
         scene.loop.block(TICK + 0.009)
-    assert scene.deadlines.blocked == 0
+    assert scene.timeouts.blocked == 0
     scene.loop.run(begun + SECONDS + 0.001 - scene.loop.now)
     assert task.cancelled == 1
 
@@ -333,10 +333,10 @@ async def test_small_delays_are_not_blocked_time(scene: Scene) -> None:
 async def test_blocked_time_is_seen_before_the_timer_fires(scene: Scene) -> None:
     scene.begin()
     scene.loop.now += 20
-    assert scene.deadlines.blocked == pytest.approx(20, abs=TICK)
+    assert scene.timeouts.blocked == pytest.approx(20, abs=TICK)
     scene.loop.now += 5
     scene.loop.turn()
-    assert scene.deadlines.blocked == pytest.approx(25, abs=TICK)
+    assert scene.timeouts.blocked == pytest.approx(25, abs=TICK)
 
 
 async def test_attempt_begun_after_a_block_has_its_own_time_only(scene: Scene) -> None:
@@ -355,15 +355,15 @@ async def test_time_without_an_attempt_is_not_measured(scene: Scene) -> None:
     scene.loop.run(1)
     assert scene.loop.timers == []
     scene.loop.block(20)
-    assert scene.deadlines.blocked == 0
+    assert scene.timeouts.blocked == 0
 
 
 async def test_blocked_time_is_measured_during_a_watch(scene: Scene) -> None:
-    with scene.deadlines.watch():
+    with scene.timeouts.watch():
         scene.loop.run(1)
         scene.loop.block(20)
         scene.loop.run(1)
-        assert scene.deadlines.blocked == pytest.approx(20, abs=TICK)
+        assert scene.timeouts.blocked == pytest.approx(20, abs=TICK)
     scene.loop.run(1)
     assert scene.loop.timers == []
 
@@ -391,10 +391,10 @@ async def test_block_in_the_last_turns_is_measured(scene: Scene) -> None:
     scene.loop.now += 0.001
     for _ in range(40):
         scene.loop.turn()
-    assert scene.deadlines.blocked == 0
+    assert scene.timeouts.blocked == 0
     scene.loop.block(20)
     assert task.cancelled == 0
-    assert scene.deadlines.blocked == pytest.approx(20)
+    assert scene.timeouts.blocked == pytest.approx(20)
 
 
 async def test_attempt_that_becomes_due_in_the_last_turns_has_turns_of_its_own(scene: Scene) -> None:
@@ -424,33 +424,33 @@ async def test_paused_attempt_does_not_expire(scene: Scene) -> None:
 
 
 async def test_short_timeouts_are_looked_at_more_often() -> None:
-    loop, deadlines = Loop(), Deadlines(0.08)
-    deadlines._loop = cast("Any", loop)
-    Scene(loop, deadlines).begin()
+    loop, timeouts = Loop(), SharedTimeout(0.08)
+    timeouts._loop = cast("Any", loop)
+    Scene(loop, timeouts).begin()
     assert loop.timers[0][0] == pytest.approx(loop.now + 0.01)
 
 
 async def test_closing_cancels_the_timer(scene: Scene) -> None:
     _, task = scene.begin()
-    scene.deadlines.close()
-    scene.deadlines.close()
+    scene.timeouts.close()
+    scene.timeouts.close()
     scene.loop.run(SECONDS * 2)
     assert task.cancelled == 0
-    assert scene.deadlines.blocked == 0
+    assert scene.timeouts.blocked == 0
 
 
 async def test_attempt_after_closing_is_timed_again(scene: Scene) -> None:
     scene.begin()[0].__exit__(None, None, None)
-    scene.deadlines.close()
+    scene.timeouts.close()
     _, task = scene.begin()
     scene.loop.run(SECONDS + 0.001)
     assert task.cancelled == 1
 
 
 async def test_after_closing_nothing_is_scheduled(timers: list[asyncio.TimerHandle]) -> None:
-    deadlines = Deadlines(60)
-    with deadlines.attempt():
+    timeouts = SharedTimeout(60)
+    with timeouts.attempt():
         pass
-    deadlines.close()
-    deadlines.close()
+    timeouts.close()
+    timeouts.close()
     assert [timer.cancelled() for timer in timers] == [True]

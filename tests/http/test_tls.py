@@ -118,7 +118,7 @@ async def babble(visit: Visit) -> None:
 
 async def answer_plainly(visit: Visit) -> None:
     await visit.reader.read(1)
-    await visit.answer(b"", status="400 Bad Request")
+    await visit.response(b"", status="400 Bad Request")
 
 
 async def leave(visit: Visit) -> None:
@@ -153,7 +153,7 @@ async def test_a_tls_connection_cut_in_the_body_is_tried_again(
         if visit.number:
             await visit.behave_well()
         await visit.request()
-        await visit.answer(length=10_000)
+        await visit.response(length=10_000)
 
     server = await serve(cut_the_first, tls=server_tls)
     async with JoggSession(KEY, base_url=server.url, http=trusting, retry=AT_ONCE) as jogg:
@@ -175,7 +175,7 @@ asyncio.run(main())
 
 async def ends_the_connection(visit: Visit) -> None:
     await visit.request()
-    await visit.answer(PAGE, "Connection: close")
+    await visit.response(PAGE, "Connection: close")
     assert isinstance(visit.writer.transport, asyncio.Transport)
     visit.writer.transport.pause_reading()  # so that it never says good-bye
     try:

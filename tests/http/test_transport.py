@@ -88,7 +88,7 @@ async def test_a_redirect_beside_a_known_code_is_that_code(make_fake: MakeFake, 
 async def give_cookies(visit: Visit) -> None:
     while True:
         await visit.request()
-        await visit.answer(PAGE, "Set-Cookie: session=1; Path=/", "Set-Cookie: other=2")
+        await visit.response(PAGE, "Set-Cookie: session=1; Path=/", "Set-Cookie: other=2")
 
 
 async def test_cookies_are_not_kept(serve: Serve) -> None:
@@ -148,7 +148,7 @@ async def test_a_callers_headers_go_along_but_not_instead_of_ours(serve: Serve) 
 async def test_a_callers_settings_do_not_apply(make_fake: MakeFake, serve: Serve) -> None:
     async def compressed(visit: Visit) -> None:
         await visit.request()
-        await visit.answer(gzip.compress(PAGE), "Content-Encoding: gzip")
+        await visit.response(gzip.compress(PAGE), "Content-Encoding: gzip")
 
     fake, server = await make_fake(5), await serve(compressed)
     fake.fail(Fault.slow(0.1) + Fault.business(10104, http_status=404))

@@ -1,4 +1,4 @@
-"""Runs inside mitmproxy: sends what is asked of any host to the fake, and changes the answer as the request wishes."""
+"""Runs inside mitmproxy: sends what is asked of any host to the fake, and changes the response as the request wishes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Through mitmproxy: what it gets to see, and what comes of answers that it changes on their way."""
+"""Through mitmproxy: what it gets to see, and what comes of responses that it changes on their way."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ async def test_what_a_proxy_may_change(fake: FakeJogg, jogg: JoggSession, wish: 
         ("noise", DecodeError, 1, "is not JSON"),
         ("page", ServerError, 3, "HTTP 503"),
         ("killed", TransportError, 3, "Server disconnected"),
-        ("longer", TransportError, 3, "no whole answer within 1 s"),
+        ("longer", TransportError, 3, "no whole response within 1 s"),
     ],
 )
 async def test_what_it_may_not(
@@ -163,7 +163,7 @@ async def test_what_it_may_not(
     with pytest.raises(kind, match=text) as caught:
         await jogg.tracks(params={"wish": wish}).collect()
     assert (caught.value.page, caught.value.attempts, list(caught.value.tracks or ())) == (1, attempts, [])
-    assert len(fake.requests) in (attempts, 2 * attempts)  # a connection lost before an answer: aiohttp asks once more
+    assert len(fake.requests) in (attempts, 2 * attempts)  # a connection lost before a response: aiohttp asks once more
 
 
 @pytest.mark.parametrize("chunked", [False, True])

@@ -1,4 +1,4 @@
-"""Prism answers from the description of the endpoint: with its examples, or with whatever it allows."""
+"""Prism responses from the description of the endpoint: with its examples, or with whatever it allows."""
 
 from __future__ import annotations
 
@@ -53,13 +53,13 @@ def prism(folder: Path, *options: str) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def examples(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Where every answer is one of the examples."""
+    """Where every response is one of the examples."""
     yield from prism(tmp_path_factory.mktemp("examples"))
 
 
 @pytest.fixture(scope="module")
 def anything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Where every answer is made up, another each time: with a seed they would all be the same."""
+    """Where every response is made up, another each time: with a seed they would all be the same."""
     yield from prism(tmp_path_factory.mktemp("anything"), "--dynamic")
 
 

@@ -25,7 +25,7 @@ POLICIES: tuple[Policy, ...] = ("ignore", "warn", "raise", "recrawl")
 
 
 def told(**pagination: Any) -> Fault:
-    """What the answers say of the extent is replaced; `None` takes it out."""
+    """What the responses say of the extent is replaced; `None` takes it out."""
 
     def change(envelope: Any) -> None:
         fields = {**envelope["data"]["pagination"], **pagination}

@@ -29,7 +29,7 @@ class LeftError(Exception):
 
 @pytest.fixture
 def silent() -> Iterator[FakeJogg]:
-    """A fake that answers the first request and no other.
+    """A fake that responses the first request and no other.
 
     It serves from a thread of its own: the tasks of the test's loop are the client's alone.
     """

@@ -98,7 +98,7 @@ async def test_short_pages_are_made_up_for(make_fake: MakeFake, make_session: Ma
 
 
 async def test_a_service_that_cuts_the_page_size(make_fake: MakeFake, make_session: MakeSession) -> None:
-    """It takes the requests, and answers with ten tracks a page whatever was asked."""
+    """It takes the requests, and responses with ten tracks a page whatever was asked."""
     fake = await make_fake(50)
     fake.on_request = lambda seen: seen.query.update(page_size="10")
     assert await ids_from(make_session(fake).tracks(page_size=100, limit=35)) == list(range(1, 36))

@@ -400,7 +400,7 @@ def test_request_cancelled_by_others_tells_its_page_and_attempts(stalled: bool) 
         await anext(pager)
         step = asyncio.ensure_future(pager.collect())
         await asyncio.sleep(1)
-        (fetching,) = [task for task in asyncio.all_tasks() if "Caller.page" in str(task.get_coro())]
+        (fetching,) = [task for task in asyncio.all_tasks() if "PageFetcher.page" in str(task.get_coro())]
         fetching.cancel()
         with pytest.raises(JoggError, match=r"page=2 failed.*: the request was cancelled") as caught:
             await step

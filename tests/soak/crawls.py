@@ -1,4 +1,4 @@
-"""Crawls of the catalogue that stands still, each with an exact answer."""
+"""Crawls of the catalogue that stands still, each with an exact response."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .world import World, check
 
 
 @attrs.frozen
-class Listing:
+class PageUrl:
     """A crawl to make: with what arguments, and what it must come to."""
 
     jogg: JoggSession
@@ -35,7 +35,7 @@ class Listing:
         return ((page or 1) - first) * self.page_size
 
 
-def listing(world: World, dice: Random, **more: Any) -> Listing:
+def listing(world: World, dice: Random, **more: Any) -> PageUrl:
     """Any listing of the steady catalogue, faults and all."""
     place = dice.randrange(len(FILTERS))
     page_size = dice.choice((10, 25, 50, 100))
@@ -48,10 +48,10 @@ def listing(world: World, dice: Random, **more: Any) -> Listing:
     arguments = {**FILTERS[place], "page_size": page_size, "params": params, **bounds}
     arguments["concurrency"] = dice.choice((None, 1, 2, 5))
     wanted = world.oracles[place].tracks(page_size, **bounds)
-    return Listing(dice.choice((world.shared, world.shared, world.lent)), arguments, wanted, page_size)
+    return PageUrl(dice.choice((world.shared, world.shared, world.lent)), arguments, wanted, page_size)
 
 
-async def read_all(world: World, asked: Listing, pager: TrackPager, *, ordered: bool = True) -> None:
+async def read_all(world: World, asked: PageUrl, pager: TrackPager, *, ordered: bool = True) -> None:
     """Every track, through whatever errors; each error stands behind all tracks of the pages before its own."""
     found: list[Track] = []
     while True:
@@ -67,7 +67,7 @@ async def read_all(world: World, asked: Listing, pager: TrackPager, *, ordered: 
     settle(world, asked, pager, found, ordered=ordered)
 
 
-def settle(world: World, asked: Listing, pager: TrackPager, found: list[Track], *, ordered: bool = True) -> None:
+def settle(world: World, asked: PageUrl, pager: TrackPager, found: list[Track], *, ordered: bool = True) -> None:
     """Hold what was found against what must be, and count it."""
     same = found == asked.wanted if ordered else sorted(found, key=_id) == sorted(asked.wanted, key=_id)
     check(same, "tracks", asked.arguments, ids(found), ids(asked.wanted))

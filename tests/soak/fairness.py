@@ -28,8 +28,8 @@ class Fairness:
         found: the ids that each handler returned.
         spread: the most pages by which one unfinished pager was ever ahead of another.
         first_end: the share of all pages that were handed on when the first pager had its last one.
-        waited: pages handed on between the call of `page()` and its answer.
-        seconds: from the first request to the last answer.
+        waited: pages handed on between the call of `page()` and its response.
+        seconds: from the first request to the last response.
     """
 
     found: list[list[int]]

@@ -43,7 +43,7 @@ _moving = asyncio.Lock()
 async def moved(world: World, dice: Random) -> None:
     """A catalogue that changes in the first pass alone: the last pass finds what is there, and none comes twice."""
     page_size = dice.choice((5, 10, 20))
-    # Each change lies before another answer of the same pass, however many pages the removals cost, so that it shows.
+    # Each change lies before another response of the same pass, however many pages the removals cost, so that it shows.
     last = len(pages_of(MOVING, page_size)) - 5
     moments = sorted(dice.sample(range(1, last), k=dice.randint(0, 6)))
     changes = [[moment, dice.choice(("insert", "remove")), dice.randrange(300)] for moment in moments]
@@ -80,7 +80,7 @@ async def limited(world: World, dice: Random) -> None:
     """A service that refuses what comes too fast."""
     page_size = dice.choice((50, 100))
     pager = world.limited.tracks(page_size=page_size, params={"chaos": 0.01})
-    asked = crawls.Listing(world.limited, {}, _at(world, world.oracles[0].tracks(page_size), "limited"), page_size)
+    asked = crawls.PageUrl(world.limited, {}, _at(world, world.oracles[0].tracks(page_size), "limited"), page_size)
     await crawls.read_all(world, asked, pager)
 
 

@@ -23,7 +23,7 @@ class Remote:
         self._lock = asyncio.Lock()
 
     async def tell(self, do: str, **more: Any) -> Any:
-        """Send a command; returns the answer."""
+        """Send a command; returns the response."""
         assert self._process.stdin is not None
         async with self._lock:
             self._process.stdin.write(json.dumps({"do": do, **more}).encode() + b"\n")

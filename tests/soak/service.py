@@ -27,13 +27,13 @@ class Moving:
         self._ever: set[int] = set()
 
     def begin(self, changes: list[list[Any]]) -> None:
-        """Start anew, and change after so many answers each: `[answers, "insert" or "remove", index]`."""
+        """Start anew, and change after so many responses each: `[responses, "insert" or "remove", index]`."""
         self._fake.clear()
         catalogue = self._fake.catalogue
         catalogue.remove(slice(None))
         self._ever = set(catalogue.insert(count=MOVING))
-        for answers, kind, index in changes:
-            self._fake.mutate_after(answers, self._insert(index) if kind == "insert" else self._remove(index))
+        for responses, kind, index in changes:
+            self._fake.mutate_after(responses, self._insert(index) if kind == "insert" else self._remove(index))
 
     def told(self) -> dict[str, list[int]]:
         return {"ever": sorted(self._ever), "now": [row["id"] for row in self._fake.catalogue]}
