@@ -352,8 +352,11 @@ async def test_one_page_opens_at_most_four_connections(make_fake: MakeFake, make
     assert fake.connections == 4
 
 
+@pytest.mark.usefixtures("noisy_loop")
 @pytest.mark.parametrize("own_http", [False, True])
 async def test_switching_protocols_is_an_error_that_closes_the_connection(serve: Serve, own_http: bool) -> None:
+    """In debug mode, aiohttp complains of a response that was left open."""
+
     async def switches(visit: Visit) -> None:
         await visit.request()
         await visit.send(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\nPRI")

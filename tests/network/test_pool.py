@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 from aioresponses import aioresponses
 
-from jogg_async import JoggSession, NotFoundError, SessionClosedError, TransportError
+from jogg_async import JoggSession, NotFoundError, RetryPolicy, SessionClosedError, TransportError
 from jogg_async._connector import PoolWait, _pool_wait
 from jogg_async._deadline import Attempt
 from jogg_async.testing import FakeJogg, Fault
@@ -123,12 +123,16 @@ async def test_callers_session_closed_while_a_request_waits_in_its_pool(make_fak
     fake = await make_fake(10)
     fake.fail(Fault.stall(), times=None)
     http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1))
-    async with JoggSession(fake.api_key, base_url=fake.url, http=http, retry=AT_ONCE) as jogg:
+    async with JoggSession(fake.api_key, base_url=fake.url, http=http, retry=RetryPolicy(attempts=1)) as jogg:
         sent = asyncio.ensure_future(jogg.page(1))
         await until(lambda: fake.in_flight == 1)
         waiting = asyncio.ensure_future(jogg.page(2))
+        cancelled = asyncio.ensure_future(jogg.page(3))
         await turns()
+        cancelled.cancel()
         await http.close()
+        with pytest.raises(asyncio.CancelledError):
+            await cancelled
         for request, attempts in ((sent, 1), (waiting, 0)):
             with pytest.raises(SessionClosedError, match="given as http") as caught:
                 await request
