@@ -147,9 +147,6 @@ class _Idle(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:  # noqa: ARG002
         self._transport.abort()
 
-    def resume_writing(self) -> None:
-        self._handler.resume_writing()
-
     def connection_lost(self, exc: Exception | None) -> None:
         self._handler.connection_lost(exc)
 

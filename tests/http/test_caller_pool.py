@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import pytest
 from aioresponses import aioresponses
 
-from jogg_async import JoggSession, NotFoundError, SessionClosedError, TransportError
+from jogg_async import JoggSession, NotFoundError, RetryPolicy, SessionClosedError, TransportError
+from jogg_async._connector import PoolWait, _pool_wait
+from jogg_async._deadline import Attempt
 from jogg_async.testing import FakeJogg, Fault
 
 from .conftest import Serve
@@ -121,12 +123,16 @@ async def test_callers_session_closed_while_a_request_waits_in_its_pool(make_fak
     fake = await make_fake(10)
     fake.fail(Fault.stall(), times=None)
     http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1))
-    async with JoggSession(fake.api_key, base_url=fake.url, http=http, retry=AT_ONCE) as jogg:
+    async with JoggSession(fake.api_key, base_url=fake.url, http=http, retry=RetryPolicy(attempts=1)) as jogg:
         sent = asyncio.ensure_future(jogg.page(1))
         await until(lambda: fake.in_flight == 1)
         waiting = asyncio.ensure_future(jogg.page(2))
+        cancelled = asyncio.ensure_future(jogg.page(3))
         await turns()
+        cancelled.cancel()
         await http.close()
+        with pytest.raises(asyncio.CancelledError):
+            await cancelled
         for request, attempts in ((sent, 1), (waiting, 0)):
             with pytest.raises(SessionClosedError, match="given as http") as caught:
                 await request
@@ -215,3 +221,29 @@ async def test_wait_in_the_pool_before_aiohttp_sends_again_does_not_count(serve:
     ):
         await asyncio.gather(*(jogg.page() for _ in range(4)))
     assert len(server.heads) == 5
+
+
+class Clock:
+    """Takes the place of an attempt, and notes what happens to its clock."""
+
+    def __init__(self) -> None:
+        self.steps: list[str] = []
+
+    def pause(self) -> None:
+        self.steps.append("pause")
+
+    def restart(self) -> None:
+        self.steps.append("restart")
+
+
+def test_clock_restarts_once_for_each_wait() -> None:
+    clock = Clock()
+    with PoolWait(cast("Attempt", clock), lambda: clock.steps.append("sent")) as wait:
+        assert _pool_wait.get() is wait
+        wait.queue()
+        wait.end()
+        wait.end()  # aiohttp sends it again, over a connection that is free
+        wait.queue()
+        wait.end()
+    assert clock.steps == ["pause", "restart", "sent", "pause", "restart"]
+    assert _pool_wait.get(None) is None

@@ -69,9 +69,11 @@ class Client:
 
 
 @asynccontextmanager
-async def own_client(server: RawServer, recorder: Recorder) -> AsyncGenerator[Client, None]:
-    """A transport with a pool of its own."""
-    client = Client(server, recorder, None)
+async def client_of(
+    server: RawServer, recorder: Recorder, http: aiohttp.ClientSession | None = None
+) -> AsyncGenerator[Client, None]:
+    """A transport, with a pool of its own unless `http` is given."""
+    client = Client(server, recorder, http)
     try:
         yield client
     finally:
@@ -144,6 +146,36 @@ async def test_connection_with_a_late_response_in_its_socket_is_not_used_again(c
     assert [number for number, _ in client.recorder.pages] == [0, 1]
 
 
+async def test_connection_with_part_of_a_late_response_in_its_socket_is_not_used_again(
+    serve: Serve,
+) -> None:
+    recorder = Recorder()
+    server = await serve(recorder)
+    async with aiohttp.ClientSession() as http, client_of(server, recorder, http) as client:
+        assert await client.page(1) == 1
+        recorder.visits[0].writer.write(response(1)[:20])
+        assert await client.page(2) == 2
+        assert [number for number, _ in recorder.pages] == [0, 1]
+
+
+async def test_server_that_sends_before_the_first_request_is_read(
+    serve: Serve, client_tls: ssl.SSLContext, tls: ssl.SSLContext | None
+) -> None:
+    """Only kept connections are checked: to pass over new ones would never come to an end."""
+    recorder = Recorder()
+
+    async def greets(visit: Visit) -> None:
+        await visit.send(response(99))
+        await recorder(visit)
+
+    server = await serve(greets, tls=tls)
+    async with (
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=client_tls)) as http,
+        client_of(server, recorder, http) as client,
+    ):
+        assert await client.page(1) in (1, 99)
+
+
 async def test_all_connections_with_a_late_response_are_passed_over(client: Client) -> None:
     assert sorted(await asyncio.gather(*map(client.page, range(1, 7)))) == list(range(1, 7))
     for visit in client.recorder.visits:
@@ -163,7 +195,7 @@ async def test_connection_that_the_server_closed_meanwhile_is_not_used_again(cli
 async def test_part_of_a_late_response_ends_a_connection_of_our_own(serve: Serve) -> None:
     recorder = Recorder()
     server = await serve(recorder)
-    async with own_client(server, recorder) as client:
+    async with client_of(server, recorder) as client:
         assert await client.page(1) == 1
         await recorder.visits[0].send(response(1)[:20])
         await until(lambda: server.open == 0)  # at once, not when it is needed next
@@ -182,7 +214,7 @@ async def test_bytes_before_the_first_request_end_a_connection_opened_ahead(serv
         await recorder(visit)
 
     server = await serve(greets)
-    async with own_client(server, recorder) as client:
+    async with client_of(server, recorder) as client:
         client.transport.open_connections(1)
         assert await client.page(1) == 1
         await until(lambda: server.open == 1)
@@ -225,7 +257,7 @@ async def test_at_most_four_connections_are_opened_before_the_first_response(
     fake.fail(Fault.stall())
     pager = make_session(fake, concurrency=concurrency).tracks(limit=limit)
     step = asyncio.ensure_future(anext(pager))
-    await until(lambda: fake.connections == opened)
+    await until(lambda: (fake.connections, len(fake.requests)) == (opened, 1))
     await asyncio.sleep(0.05)
     assert (fake.connections, len(fake.requests)) == (opened, 1)
     await pager.aclose()
@@ -247,6 +279,72 @@ async def test_several_pagers_open_at_most_four_connections_ahead(
     await asyncio.wait(steps)
 
 
+async def stalls(visit: Visit) -> None:
+    await visit.request()
+    await visit.silence()
+
+
+async def give_up(*requests: asyncio.Future[int]) -> None:
+    for request in requests:
+        request.cancel()
+    await asyncio.wait(requests)
+
+
+async def test_connections_being_opened_count_towards_the_four(serve: Serve) -> None:
+    server = await serve(stalls)
+    async with client_of(server, Recorder()) as client:
+        requests: list[asyncio.Future[int]] = []
+        for number in range(2):
+            client.transport.open_connections(7)
+            requests.append(asyncio.ensure_future(client.page(number)))
+            await asyncio.sleep(0)
+        await until(lambda: len(server.heads) == 2)
+        await asyncio.sleep(0.05)
+        assert server.accepted == 4
+        await give_up(*requests)
+
+
+async def test_connections_opened_ahead_are_used(serve: Serve) -> None:
+    recorder, opened = Recorder(), asyncio.Event()
+
+    async def after_four(visit: Visit) -> None:
+        if visit.number == 3:
+            opened.set()
+        await opened.wait()
+        await recorder(visit)
+
+    server = await serve(after_four)
+    async with client_of(server, recorder) as client:
+        client.transport.open_connections(7)
+        assert await client.page(1) == 1
+        await asyncio.sleep(0.02)
+        assert sorted(await asyncio.gather(*map(client.page, range(2, 6)))) == [2, 3, 4, 5]
+        assert server.accepted == 4
+        assert client.transport.stop_opening() == ()
+
+
+async def test_opening_ahead_is_given_up(serve: Serve) -> None:
+    server = await serve(stalls)
+    async with client_of(server, Recorder()) as client:
+        client.transport.open_connections(7)
+        assert client.transport.stop_opening() == ()
+        request = asyncio.ensure_future(client.page(1))
+        await until(lambda: len(server.heads) == 1)
+        await asyncio.sleep(0.02)
+        assert server.accepted == 1
+        client.transport.open_connections(7)
+        another = asyncio.ensure_future(client.page(2))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        opening = client.transport.stop_opening()
+        assert len(opening) == 3
+        await asyncio.wait(opening)
+        await until(lambda: len(server.heads) == 2)
+        await asyncio.sleep(0.02)
+        assert server.accepted == 2
+        await give_up(request, another)
+
+
 async def test_one_page_opens_at_most_four_connections(make_fake: MakeFake, make_session: MakeSession) -> None:
     fake = await make_fake(100)
     fake.fail(Fault.slow(0.05), page=1)
@@ -254,8 +352,11 @@ async def test_one_page_opens_at_most_four_connections(make_fake: MakeFake, make
     assert fake.connections == 4
 
 
+@pytest.mark.usefixtures("noisy_loop")
 @pytest.mark.parametrize("own_http", [False, True])
 async def test_switching_protocols_is_an_error_that_closes_the_connection(serve: Serve, own_http: bool) -> None:
+    """In debug mode, aiohttp complains of a response that was left open."""
+
     async def switches(visit: Visit) -> None:
         await visit.request()
         await visit.send(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\nPRI")
