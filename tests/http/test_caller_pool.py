@@ -12,8 +12,8 @@ import pytest
 from aioresponses import aioresponses
 
 from jogg_async import JoggSession, NotFoundError, RetryPolicy, SessionClosedError, TransportError
-from jogg_async._connector import PoolWait, _pool_wait
-from jogg_async._deadline import Attempt
+from jogg_async._http.connector import PoolWait, _pool_wait
+from jogg_async._http.timeouts import TimeoutScope
 from jogg_async.testing import FakeJogg, Fault
 
 from .conftest import Serve
@@ -238,7 +238,7 @@ class Clock:
 
 def test_clock_restarts_once_for_each_wait() -> None:
     clock = Clock()
-    with PoolWait(cast("Attempt", clock), lambda: clock.steps.append("sent")) as wait:
+    with PoolWait(cast("TimeoutScope", clock), lambda: clock.steps.append("sent")) as wait:
         assert _pool_wait.get() is wait
         wait.queue()
         wait.end()

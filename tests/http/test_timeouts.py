@@ -334,7 +334,7 @@ async def test_many_short_delays_are_blocked_time(scene: Scene) -> None:
     scene.begin()
     for _ in range(10):
         scene.loop.block(TICK + 0.02)
-    assert scene.deadlines.blocked == pytest.approx(10 * 0.02)
+    assert scene.timeouts.blocked == pytest.approx(10 * 0.02)
 
 
 async def test_blocked_time_is_seen_before_the_timer_fires(scene: Scene) -> None:
@@ -415,7 +415,7 @@ async def test_attempt_that_becomes_due_in_the_last_turns_has_turns_of_its_own(s
     assert second.cancelled == 0
     scene.loop.run(1)
     assert second.cancelled == 1
-    assert scene.deadlines.blocked == 0  # the turns took longer than a timer may be late, and nobody blocked the loop
+    assert scene.timeouts.blocked == 0  # the turns took longer than a timer may be late, and nobody blocked the loop
 
 
 async def test_paused_attempt_does_not_expire(scene: Scene) -> None:
