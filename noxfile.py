@@ -1,4 +1,4 @@
-"""What must hold before a commit: `nox` runs it all, `nox -s tests` the tests and the coverage gate, `nox -l` lists."""
+"""`nox -s tests` runs the tests in three minutes, `nox` all checks in twenty, `nox -l` lists the sessions."""
 
 import os
 import shutil
@@ -14,7 +14,20 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 nox.needs_version = ">=2026.4.10"
-nox.options.sessions = ["lint", "types", "build", "audit", "core", "tests", "tests_lowest", "coverage", "docs"]
+nox.options.sessions = [
+    "lint",
+    "types",
+    "docs",
+    "audit",
+    "core",
+    "tests",
+    "pythons",
+    "lowest",
+    "coverage",
+    "loops",
+    "long",
+    "mutants",
+]
 # On CI too: a machine need not have every Python, only one of them (see `_find_pythons`).
 nox.options.error_on_missing_interpreters = False
 
@@ -22,8 +35,12 @@ PROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PROJECT)
 DIST = Path("dist")
 LOCKED = bool(os.environ.get("CI"))
-# The wheel must not be shadowed by the tree beside it, and what Python's development mode finds is an error.
-TEST_ENV = {"PYTHONSAFEPATH": "1", "PYTHONDEVMODE": "1"}
+# Builds the wheel that the other sessions install: in CI twice, with tools pinned by hash.
+WHEEL = "build" if LOCKED else "wheel"
+# Searches whose number of examples JOGG_LONG multiplies.
+SEARCHES = ("tests/api", "tests/paging", "tests/requests", "tests/testing", "tests/test_cancellation.py")
+# The tree must not shadow the installed wheel.
+TEST_ENV = {"PYTHONSAFEPATH": "1"}
 # Where nobody tells of this flaw (no service in reach, a mirror without them), silence about others is no health.
 KNOWN_BAD, KNOWN_FLAW = "jinja2==2.10", "CVE-2019-10906"
 FROM_WHEEL = "import pathlib, sys, jogg_async as j; sys.exit(not pathlib.Path(j.__file__).is_relative_to(sys.prefix))"
@@ -55,7 +72,7 @@ NEEDS = {
     "build": (*PROJECT["build-system"]["requires"], *_group("build")),
     "coverage": _group("coverage"),
     "tests": (*BOUNDS, *_group("tests")),
-    "tests_lowest": (*(bound.replace(">=", "==") for bound in BOUNDS), *_group("tests")),
+    "lowest": (*(bound.replace(">=", "==") for bound in BOUNDS), *_group("tests")),
 }
 LOCKS = {name: Path(".ci", f"{name}.txt") for name in NEEDS}
 
@@ -94,33 +111,35 @@ def _coverage_file(session: nox.Session, name: str = "") -> Path:
     return session.cache_dir.resolve() / "coverage" / f".coverage{name}"
 
 
-def _pytest(session: nox.Session, needs: str) -> None:
-    """Test the installed wheel: on the oldest Python for the coverage gate too, unless with arguments of one's own."""
+def _pytest(session: nox.Session, needs: str, *arguments: str, env: dict[str, str] | None = None) -> None:
+    """Test the installed wheel with the dependencies `needs`."""
     _install_needs(session, needs, f"{_wheel()}[all]")
     session.install("--force-reinstall", "--no-deps", str(_wheel()))  # apart: pip wants hashes of all or of none
     session.run("python", "-c", FROM_WHEEL, env=TEST_ENV)
-    if session.posargs or session.python != PYTHONS[0]:  # measuring doubles the time, and one Python tells enough
-        session.run("python", "-m", "pytest", *session.posargs, env=TEST_ENV)
-        return
-    env = {**TEST_ENV, "COVERAGE_FILE": str(_coverage_file(session, f".{session.name}"))}
-    session.run("python", "-m", "coverage", "erase", env=env)
-    session.run("python", "-m", "coverage", "run", "-m", "pytest", env=env)
-    session.notify("coverage")
+    session.run("python", *(arguments or ("-m", "pytest")), *session.posargs, env={**TEST_ENV, **(env or {})})
 
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Rules and format, and locks that fit pyproject.toml."""
+    """Check rules, format, the layers of the package, and that the locks fit pyproject.toml."""
     for name in NEEDS:
         _check_lock(session, name)
     session.install(*_group("lint"))
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
+    session.run("lint-imports")
+
+
+@nox.session
+def wheel(session: nox.Session) -> None:
+    """Build the wheel."""
+    shutil.rmtree(DIST, ignore_errors=True)
+    session.run("python", "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(DIST), ".")
 
 
 @nox.session
 def build(session: nox.Session) -> None:
-    """Build sdist and wheel, look into them, and build them again. The other sessions install this wheel."""
+    """Build sdist and wheel, compare them with the tree, and build them again: both builds must be equal."""
     if LOCKED:
         session.notify("audit")
     _install_needs(session, "build")
@@ -175,7 +194,7 @@ def audit(session: nox.Session) -> None:
         _, _, why = answer.strip().rpartition("\n")
         session.skip(f"NOTHING WAS AUDITED, since nobody tells that {KNOWN_BAD} has {KNOWN_FLAW}: {why}")
     for name in NEEDS:
-        if name != "tests_lowest":
+        if name != "lowest":
             session.run(*command, "--require-hashes", "--requirement", str(LOCKS[name]))
 
 
@@ -191,7 +210,7 @@ def lock(session: nox.Session) -> None:
         session.run(*command, *written, "--output-file", str(LOCKS[name]), str(wanted))
 
 
-@nox.session(requires=["build"])
+@nox.session(requires=[WHEEL])
 def core(session: nox.Session) -> None:
     """Import the package as it is without its extras."""
     _install(session, extras="")
@@ -199,7 +218,7 @@ def core(session: nox.Session) -> None:
     session.run("python", "-c", FROM_WHEEL, env=TEST_ENV)
 
 
-@nox.session(requires=["build"])
+@nox.session(requires=[WHEEL])
 def types(session: nox.Session) -> None:
     """Types of the package, its tests and this file; and of every public name, as a user's checker sees them."""
     _install(session, *_group("types"))
@@ -209,30 +228,49 @@ def types(session: nox.Session) -> None:
     session.run("pyright", "--verifytypes", "jogg_async", "--ignoreexternal")
 
 
-@nox.session(python=PYTHONS, requires=["build"])
+@nox.session(requires=[WHEEL])
 def tests(session: nox.Session) -> None:
-    """The whole suite on the newest dependencies; then on the lowest ones, and the coverage gate."""
-    if session.python == PYTHONS[0] and not session.posargs:
-        session.notify("tests_lowest")
+    """Run the tests on this Python and the newest dependencies."""
     _pytest(session, "tests")
 
 
-@nox.session(python=PYTHONS[0], requires=["build"])
-def tests_lowest(session: nox.Session) -> None:
-    """The whole suite on the oldest Python and the lowest dependencies that pyproject.toml allows."""
-    _pytest(session, "tests_lowest")
+@nox.session(python=PYTHONS[1:], requires=[WHEEL])
+def pythons(session: nox.Session) -> None:
+    """Run the tests on the other Pythons."""
+    _pytest(session, "tests")
+
+
+@nox.session(python=PYTHONS[0], requires=[WHEEL])
+def lowest(session: nox.Session) -> None:
+    """Run the tests on the oldest Python and the lowest dependencies, in development mode, and measure coverage."""
+    env = {"COVERAGE_FILE": str(_coverage_file(session, ".lowest")), "PYTHONDEVMODE": "1"}
+    _pytest(session, "lowest", "-m", "coverage", "run", "-m", "pytest", env=env)
+
+
+@nox.session(python=[PYTHONS[0], *PYTHONS[-2:]], requires=[WHEEL])
+def loops(session: nox.Session) -> None:
+    """Run what touches the event loop under uvloop, and with eager tasks where Python has them."""
+    loop = "uvloop" if session.python == PYTHONS[0] else "eager"
+    suites = ("tests/http", "tests/paging", "tests/requests", "tests/test_session.py", "tests/test_pager.py")
+    _pytest(session, "tests", "-m", "pytest", f"--loop={loop}", *suites)
+
+
+@nox.session(requires=[WHEEL])
+def long(session: nox.Session) -> None:
+    """Run the searches with all their examples."""
+    _pytest(session, "tests", "-m", "pytest", *SEARCHES, env={"JOGG_LONG": "1"})
 
 
 @nox.session
 def coverage(session: nox.Session) -> None:
-    """Add up what the test sessions covered, and hold it against the gate."""
+    """Compare the coverage that `lowest` measured with the gate."""
     _install_needs(session, "coverage")
     env = {"COVERAGE_FILE": str(_coverage_file(session))}
     session.run("coverage", "combine", env=env)
     session.run("coverage", "report", env=env)
 
 
-@nox.session(requires=["build"])
+@nox.session(requires=[WHEEL])
 def interop(session: nox.Session) -> None:
     """Try the wheel and its fake with tools of others; one that is missing is skipped, and named at the end."""
     _install(session, *_group("interop"))
@@ -258,14 +296,14 @@ def _prism(session: nox.Session) -> list[Path]:
     return [folder / "node_modules" / ".bin"]
 
 
-@nox.session(requires=["build"])
+@nox.session(requires=[WHEEL])
 def docs(session: nox.Session) -> None:
     """The documentation, where a warning or a dead reference is an error."""
     _install(session, *_group("docs"))
     session.run("sphinx-build", "-W", "--keep-going", "-n", "docs", "docs/_build/html", *session.posargs)
 
 
-@nox.session(requires=["build"])
+@nox.session(requires=[WHEEL])
 def bench(session: nox.Session) -> None:
     """Measure the wheel beside its peers and the limit in half an hour; `-- --only cpu errors` for some scenarios."""
     _install(session, *_group("bench"))
@@ -276,21 +314,22 @@ def bench(session: nox.Session) -> None:
     session.run("python", "-m", "bench", "--json", str(report), *_newest(session), *session.posargs, env=env)
 
 
-@nox.session(requires=["build"])
+@nox.session(requires=[WHEEL])
 def soak(session: nox.Session) -> None:
     """Crawl with the wheel under faults and limits for an hour, and watch the process; `-- --help` tells more."""
     _run_beside_the_wheel(session, "soak", "--samples", "soak.csv")
 
 
-@nox.session(requires=["build"])
+@nox.session(requires=[WHEEL])
 def mutants(session: nox.Session) -> None:
-    """Plant small faults, and see which the tests notice, in hours; `-- --sample 50 --seed 1` for some of them."""
+    """Plant a sample of small faults, and count which the tests notice; `-- --all` plants all of them, in hours."""
     _install(session, *_group("mutants"))  # for its pytest plugin: the package itself is imported from a copy
     report = session.cache_dir.resolve() / "mutants.json"
-    session.run("python", "-m", "tests.mutants", "--json", str(report), *session.posargs)
+    chosen = session.posargs or ["--sample", "50", "--seed", "1"]
+    session.run("python", "-m", "tests.mutants", "--json", str(report), *(each for each in chosen if each != "--all"))
 
 
-@nox.session(requires=["build"])
+@nox.session(requires=[WHEEL])
 def fuzz(session: nox.Session) -> None:
     """Fuzz what reads bytes from outside for an hour; `-- --help` tells more. The corpus stays in nox's cache."""
     _run_beside_the_wheel(session, "fuzz", "--folder", "fuzz")

@@ -8,7 +8,7 @@ import gc
 import itertools
 import os
 from collections.abc import AsyncIterable, Callable, Generator, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from hypothesis import HealthCheck, settings
 
@@ -25,10 +25,18 @@ PASSING = Fault.business(50000)
 """Fails one attempt; the next one may do."""
 
 
+LONG: Final = bool(os.environ.get("JOGG_LONG"))
+"""Whether searches try all their examples (`nox -s long`); else a fifth of them."""
+
+
 def examples(count: int) -> settings:
-    """Settings of a property test that drives an event loop; `JOGG_EXAMPLES` asks for another number of examples."""
+    """Return settings of a property test that drives an event loop.
+
+    Args:
+        count: examples in the long run; `JOGG_EXAMPLES` sets another number.
+    """
     return settings(
-        max_examples=int(os.environ.get("JOGG_EXAMPLES", count)),
+        max_examples=int(os.environ.get("JOGG_EXAMPLES", count if LONG else max(10, count // 5))),
         deadline=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.filter_too_much],
     )
