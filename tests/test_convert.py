@@ -344,6 +344,19 @@ def test_nesting_too_deep_is_an_error_and_moderate_nesting_is_not() -> None:
     assert tracks_of({"id": 1, "deep": moderate})[0].extra["deep"] == moderate
 
 
+@pytest.mark.parametrize("levels", [1, 4, 5, 100, 101])
+@pytest.mark.parametrize("way", WAYS)
+def test_an_undocumented_field_may_be_nested_100_levels_deep(way: Way, levels: int) -> None:
+    value: Any = None
+    for level in range(levels):
+        value = [value] if level % 2 else {"x": value}
+    if levels <= 100:
+        assert way(envelope({"id": 1, "deep": value})).page.tracks[0].extra["deep"] == value
+    else:
+        with pytest.raises(DecodeError, match="moderate depth"):
+            way(envelope({"id": 1, "deep": value}))
+
+
 def test_invalid_records_are_passed_over_with_their_places() -> None:
     rows = [{"id": "1"}, {"id": 2}, None, {"name": "x"}, {"id": 5, "new": 1}, {"id": 6, "duration": 1.5}, {"id": 7.0}]
     decoded = decode(envelope(*rows), number=4, skip_invalid=True)
