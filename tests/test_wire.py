@@ -306,6 +306,16 @@ def test_a_response_means_the_same_whatever_the_key(key: str, status: int) -> No
     assert read_envelope(success, NOW, key).data == Data(music=[Record(4, key)])
 
 
+@pytest.mark.parametrize(
+    "date", ["Mon, 01 Jan 99999999999999999999 00:00:00 GMT", "Mon, 01 Jan 0000 00:00:00 GMT", "x"]
+)
+def test_a_date_beyond_all_bounds_names_no_wait(date: str) -> None:
+    body = {"code": 429, "msg": "wait"}
+    assert error_of(body, 429, Retry_After=date).retry_after is None
+    soon = "Fri, 15 Jan 2027 08:00:30 GMT"
+    assert error_of(body, 429, Retry_After=soon, Date=date).retry_after == 30
+
+
 @pytest.mark.parametrize("passing", [True, False])
 def test_a_broken_connection_is_retried_where_it_may_pass(passing: bool) -> None:
     assert is_retried(TransportError("broken", passing=passing)) is passing
