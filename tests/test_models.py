@@ -136,6 +136,12 @@ def test_tracks_without_undocumented_fields_share_one_extra() -> None:
     assert all(track.extra is NO_FIELDS for track in tracks)
 
 
+def test_fields_that_are_empty_pickle_and_copy_too() -> None:
+    for twin in (pickle.loads(pickle.dumps(Fields())), copy.copy(Fields()), copy.deepcopy(Fields())):
+        assert twin == {}
+        assert type(twin) is Fields
+
+
 @pytest.mark.parametrize("name", ["id", "name", "music_url", "duration"])
 def test_extra_cannot_name_a_documented_field(name: str) -> None:
     with pytest.raises(ValueError, match=f"'{name}'"):

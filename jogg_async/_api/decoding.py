@@ -141,9 +141,7 @@ class _Errors:
 def _untyped(raw: msgspec.Raw, rid: str | None) -> dict[str, Any]:
     try:
         data: dict[str, Any] = msgspec.json.decode(raw)
-    except RecursionError:
-        raise DecodeError("the response's JSON is nested too deep", rid=rid) from None
-    except ValueError as fault:
+    except (ValueError, RecursionError) as fault:
         raise DecodeError(f"the response is not JSON ({fault})", rid=rid) from None
     return data
 

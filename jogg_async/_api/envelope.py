@@ -258,7 +258,7 @@ def _timestamp(date: str) -> float | None:
     try:
         then = parsedate_to_datetime(date)
         return (then if then.tzinfo else then.replace(tzinfo=UTC)).timestamp()  # HTTP's dates are all in this zone
-    except (ValueError, TypeError, OverflowError, OSError):
+    except (ValueError, TypeError, OverflowError):
         return None
 
 

@@ -284,7 +284,7 @@ def test_pagination_takes_whole_numbers(value: float) -> None:
 )
 def test_a_record_that_is_no_track_is_named_by_its_place(row: Any, path: str) -> None:
     fault = fault_of(envelope(row))
-    assert fault.path == path
+    assert (fault.path, fault.rid) == (path, RID)
     assert path in str(fault)
     assert len(str(fault)) < 400
 
@@ -343,6 +343,25 @@ def test_nesting_too_deep_is_an_error_and_moderate_nesting_is_not() -> None:
     assert fault_of(envelope({"id": 1, "deep": deep})).path == "$.data.music[0].deep"
     moderate = {"x": [[[{"y": [[1]]}]]]}
     assert tracks_of({"id": 1, "deep": moderate})[0].extra["deep"] == moderate
+
+
+@pytest.mark.parametrize("levels", [1, 4, 5, 100, 101])
+@pytest.mark.parametrize("way", WAYS)
+def test_an_undocumented_field_may_be_nested_100_levels_deep(way: Way, levels: int) -> None:
+    value: Any = None
+    for level in range(levels):
+        value = [value] if level % 2 else {"x": value}
+    if levels <= 100:
+        assert way(envelope({"id": 1, "deep": value})).page.tracks[0].extra["deep"] == value
+    else:
+        with pytest.raises(DecodeError, match="moderate depth"):
+            way(envelope({"id": 1, "deep": value}))
+
+
+@pytest.mark.parametrize("skip_invalid", [False, True])
+def test_a_page_with_a_record_nested_beyond_all_bounds_is_an_error(skip_invalid: bool) -> None:
+    body = b'{"code":0,"data":{"music":[{"id":1,"deep":%s}]},"rid":"%s"}' % (b"[" * 9000 + b"]" * 9000, RID.encode())
+    assert "nested too deep" in str(fault_of(body, skip_invalid=skip_invalid))
 
 
 def test_invalid_records_are_passed_over_with_their_places() -> None:

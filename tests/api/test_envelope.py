@@ -43,7 +43,7 @@ KINDS: dict[int, tuple[type[APIError], bool]] = {
     40000: (ParameterError, False),
 }
 STATUSES: dict[int, tuple[type[APIError], bool]] = {
-    **dict.fromkeys((301, 302, 304, 307, 308, 405, 409, 418, 451), (APIError, False)),
+    **dict.fromkeys((300, 301, 302, 304, 307, 308, 405, 409, 418, 451), (APIError, False)),
     **dict.fromkeys((500, 501, 502, 503, 504, 599), (ServerError, True)),
     **dict.fromkeys((400, 422), (ParameterError, False)),
     401: (AuthenticationError, False),
@@ -155,8 +155,9 @@ def test_an_unknown_code_is_a_plain_error_and_not_retried(code: int) -> None:
     assert (error.code, error.msg, error.http_status, error.rid) == (code, "new", 200, RID)
 
 
-def test_a_redirect_tells_where_to_and_that_it_is_not_followed() -> None:
-    error = error_of(b"", 302, Location="https://elsewhere.example/")
+@pytest.mark.parametrize("status", [300, 302, 399])
+def test_a_redirect_tells_where_to_and_that_it_is_not_followed(status: int) -> None:
+    error = error_of(b"", status, Location="https://elsewhere.example/")
     assert type(error) is APIError
     assert "https://elsewhere.example/" in str(error)
 
@@ -240,6 +241,13 @@ def test_half_a_surrogate_pair_beside_a_number_beyond_all_bounds_is_no_message(s
     assert str(error).encode()
 
 
+@pytest.mark.parametrize("constant", [b"NaN", b"Infinity", b"-Infinity"])
+def test_what_is_no_number_in_json_is_none_beside_a_number_beyond_all_bounds(constant: bytes) -> None:
+    error = error_of(b'{"x":1e999,"code":429,"y":%s}' % constant)
+    assert isinstance(error, DecodeError)
+    assert "not JSON" in str(error)
+
+
 def test_what_is_not_utf_8_is_not_json_beside_a_number_beyond_all_bounds_either() -> None:
     assert isinstance(error_of(b'{"x":1e999,"code":1,"y":"\xed\xa0\x80","y":1}'), DecodeError)
 
@@ -299,6 +307,16 @@ def test_a_response_means_the_same_whatever_the_key(key: str, status: int) -> No
     assert read_envelope(success, NOW, key).data == DataSchema(music=[TrackSchema(4, key)])
 
 
+@pytest.mark.parametrize(
+    "date", ["Mon, 01 Jan 99999999999999999999 00:00:00 GMT", "Mon, 01 Jan 0000 00:00:00 GMT", "x"]
+)
+def test_a_date_beyond_all_bounds_names_no_wait(date: str) -> None:
+    body = {"code": 429, "msg": "wait"}
+    assert error_of(body, 429, Retry_After=date).retry_after is None
+    soon = "Fri, 15 Jan 2027 08:00:30 GMT"
+    assert error_of(body, 429, Retry_After=soon, Date=date).retry_after == 30
+
+
 @pytest.mark.parametrize("transient", [True, False])
 def test_a_broken_connection_is_retried_where_it_may_pass(transient: bool) -> None:
     assert is_retryable(TransportError("broken", transient=transient)) is transient
@@ -323,6 +341,15 @@ def deflated(body: bytes, bits: int) -> bytes:
     return packer.compress(body) + packer.flush()
 
 
+def stored(body: bytes, first: int, length: int) -> bytes:
+    """A raw deflate stream of two stored blocks; `first` is its first byte, whose upper five bits mean nothing."""
+    blocks = [(first, body[:length]), (1, body[length:])]
+    return b"".join(
+        bytes([head]) + len(block).to_bytes(2, "little") + (len(block) ^ 0xFFFF).to_bytes(2, "little") + block
+        for head, block in blocks
+    )
+
+
 @pytest.mark.parametrize(
     ("coding", "body"),
     [
@@ -340,6 +367,8 @@ def deflated(body: bytes, bits: int) -> bytes:
         ("deflate", deflated(PLAIN, 9)),
         ("deflate", deflated(PLAIN, -15)),
         ("Deflate", deflated(PLAIN, -9)),
+        ("deflate", stored(PLAIN, 0x00, 62)),  # divisible by 31, as a zlib header is
+        ("deflate", stored(PLAIN, 0x08, 62)),  # deflate's number in the first byte, as in a zlib header
     ],
 )
 def test_what_was_asked_for_is_decompressed(coding: str, body: bytes) -> None:

@@ -37,6 +37,12 @@ def test_the_key_is_masked_however_it_is_escaped(key: str, spell: Callable[[str]
     assert without.endswith(" after")
 
 
+def test_an_escaped_key_is_masked_whole() -> None:
+    key = "\\canary/2b8e64d0"
+    assert redact(repr(key), key) == "'***'"
+    assert redact(json.dumps(key).replace("/", "\\/"), key) == '"***"'
+
+
 @pytest.mark.parametrize(("key", "found"), [("", False), ("4", False), ("1234567", False), ("12345678", True)])
 def test_a_key_shorter_than_eight_characters_is_not_searched_for(key: str, found: bool) -> None:
     text = f"page 4 of 12345678 {key}"
