@@ -229,7 +229,7 @@ async def test_closing_leaves_no_connection_open(make_fake: MakeFake) -> None:
     fake = await make_fake(3000)
     jogg = JoggSession(fake.api_key, base_url=fake.url)
     assert len(await jogg.tracks().collect()) == 3000
-    assert 1 <= fake.open_connections <= 8
+    assert 1 <= fake.open_connections <= 8 + 3  # those opened ahead may come when requests have opened their own
     await jogg.aclose()
     async with asyncio.timeout(2):
         while fake.open_connections:  # noqa: ASYNC110 (the fake tells nobody)
