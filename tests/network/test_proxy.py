@@ -202,3 +202,21 @@ async def test_the_password_of_a_proxy_is_in_no_error(serve: Serve, monkeypatch:
     assert b"Proxy-Authorization: Basic dXNlcjpwYXNzLXdvcmQ=" in proxy.heads[0]
     assert "pass-word" not in f"{error} {error.__cause__!r}"
     assert "dXNlcjpwYXNzLXdvcmQ=" not in f"{error} {error.__cause__!r}"
+
+
+async def test_no_connection_is_opened_ahead_through_a_proxy(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def stall(visit: Visit) -> None:
+        await visit.request()
+        await visit.silence()
+
+    proxy = await serve(stall)
+    monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+    async with JoggSession(KEY, base_url="https://music.test", retry=AT_ONCE) as jogg:
+        step = asyncio.ensure_future(anext(jogg.tracks()))
+        async with asyncio.timeout(5):
+            while not proxy.heads:  # noqa: ASYNC110 (the server tells nobody)
+                await asyncio.sleep(0.001)
+        await asyncio.sleep(0.05)
+        assert proxy.accepted == 1
+        step.cancel()
+        await asyncio.wait([step])
