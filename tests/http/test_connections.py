@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from jogg_async import APIError, JoggSession
+from jogg_async import APIError, JoggSession, SessionClosedError
 from jogg_async._api.redaction import Secret
 from jogg_async._http import connector as connector_module
 from jogg_async._http.connector import Connector
@@ -343,6 +343,50 @@ async def test_opening_ahead_is_given_up(serve: Serve) -> None:
         await asyncio.sleep(0.02)
         assert server.accepted == 2
         await give_up(request, another)
+
+
+async def test_closing_leaves_no_task_and_no_timer(serve: Serve) -> None:
+    server = await serve(stalls)
+    async with client_of(server, Recorder()) as client:
+        before = asyncio.all_tasks()
+        client.transport.open_connections(7)
+        request = asyncio.ensure_future(client.page(1))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert len(asyncio.all_tasks() - before) == 4
+        await give_up(request)
+        await client.transport.aclose()
+        assert asyncio.all_tasks() == before | {asyncio.current_task()}
+        timeouts = client.transport._timeouts
+        assert timeouts is not None
+        assert timeouts._timer is None
+
+
+async def test_requests_beyond_aiohttps_own_limit_are_in_flight_at_once(
+    make_fake: MakeFake, make_session: MakeSession
+) -> None:
+    fake = await make_fake(10)
+    fake.fail(Fault.stall(), times=None)
+    session = make_session(fake, concurrency=105)
+    pages = [asyncio.ensure_future(session.page()) for _ in range(105)]
+    await until(lambda: fake.in_flight == 105)
+    await session.aclose()
+    await asyncio.wait(pages)
+    assert all(type(page.exception()) is SessionClosedError for page in pages)
+
+
+@pytest.mark.parametrize("own_http", [False, True])
+async def test_no_timeout_of_aiohttps_applies(serve: Serve, own_http: bool) -> None:
+    recorder = Recorder()
+    server = await serve(recorder)
+    async with AsyncExitStack() as stack:
+        http = await stack.enter_async_context(aiohttp.ClientSession()) if own_http else None
+        client = await stack.enter_async_context(client_of(server, recorder, http))
+        await client.page(1)
+        session = client.transport._http
+        assert session is not None
+        timeout = session.timeout
+        assert (timeout.total, timeout.connect, timeout.sock_connect, timeout.sock_read) == (None, None, None, None)
 
 
 async def test_one_page_opens_at_most_four_connections(make_fake: MakeFake, make_session: MakeSession) -> None:

@@ -195,10 +195,37 @@ async def test_a_proxy_that_is_not_there(serve: Serve, monkeypatch: pytest.Monke
 
 
 async def test_the_password_of_a_proxy_is_in_no_error(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    proxy = await serve(refusing("407 Proxy Authentication Required"))
+    credentials = "Basic dXNlcjpwYXNzLXdvcmQ="
+
+    async def refuse_and_repeat(visit: Visit) -> None:
+        await visit.request()
+        await visit.answer(b"<p>no</p>", f"X-Seen: {credentials}", status="407 Proxy Authentication Required")
+
+    proxy = await serve(refuse_and_repeat)
     monkeypatch.setenv("HTTPS_PROXY", f"http://user:pass-word@127.0.0.1:{proxy.port}")
     async with JoggSession(KEY, base_url="https://music.test", retry=AT_ONCE) as jogg:
         error = await caught(jogg.page())
-    assert b"Proxy-Authorization: Basic dXNlcjpwYXNzLXdvcmQ=" in proxy.heads[0]
-    assert "pass-word" not in f"{error} {error.__cause__!r}"
-    assert "dXNlcjpwYXNzLXdvcmQ=" not in f"{error} {error.__cause__!r}"
+    assert f"Proxy-Authorization: {credentials}".encode() in proxy.heads[0]
+    cause = error.__cause__
+    assert isinstance(cause, aiohttp.ClientHttpProxyError)
+    shown = f"{error} {cause!r} {cause.args!r} {cause.headers!r}"
+    assert "pass-word" not in shown
+    assert credentials not in shown
+
+
+async def test_no_connection_is_opened_ahead_through_a_proxy(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def stall(visit: Visit) -> None:
+        await visit.request()
+        await visit.silence()
+
+    proxy = await serve(stall)
+    monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+    async with JoggSession(KEY, base_url="https://music.test", retry=AT_ONCE) as jogg:
+        step = asyncio.ensure_future(anext(jogg.tracks()))
+        async with asyncio.timeout(5):
+            while not proxy.heads:  # noqa: ASYNC110 (the server tells nobody)
+                await asyncio.sleep(0.001)
+        await asyncio.sleep(0.05)
+        assert proxy.accepted == 1
+        step.cancel()
+        await asyncio.wait([step])

@@ -14,7 +14,7 @@ from typing import Final
 import aiohttp
 import pytest
 
-from jogg_async import APIError, JoggSession, NotFoundError, SessionClosedError
+from jogg_async import APIError, JoggSession, NotFoundError, SessionClosedError, __version__
 from jogg_async.testing import FakeJogg, Fault
 
 from .conftest import Serve
@@ -41,6 +41,7 @@ async def test_the_key_goes_along_in_its_header_alone(serve: Serve) -> None:
     (head,) = server.heads
     assert head.count(KEY.encode()) == 1
     assert b"\r\nx-api-key: the-key\r\n" in head
+    assert f"\r\nUser-Agent: jogg-async/{__version__}\r\n".encode() in head
     assert head.startswith(b"GET /v2/musics?page_size=10&mood=Calm&page=1 HTTP/1.1\r\n")
 
 
@@ -229,7 +230,7 @@ async def test_closing_leaves_no_connection_open(make_fake: MakeFake) -> None:
     fake = await make_fake(3000)
     jogg = JoggSession(fake.api_key, base_url=fake.url)
     assert len(await jogg.tracks().collect()) == 3000
-    assert 1 <= fake.open_connections <= 8
+    assert 1 <= fake.open_connections <= 8 + 3  # those opened ahead may come when requests have opened their own
     await jogg.aclose()
     async with asyncio.timeout(2):
         while fake.open_connections:  # noqa: ASYNC110 (the fake tells nobody)
