@@ -194,7 +194,7 @@ class FaultQueue:
         if times is not None:
             checked_int("times", times, 1)
         checked_int("after", after, 0)
-        if not path.startswith("/"):
+        if not str(path).startswith("/"):
             raise ValueError(f"path must begin with a slash, such as /music/7.wav, not {path!r:.80}")
         with self._lock:
             self._waiting.append(_WaitingFault(fault, path, page, times, after))

@@ -278,6 +278,7 @@ def test_fail_rejects_other_objects_than_faults_and_numbers(wrong: Any) -> None:
         ({"page": 0}, ValueError, "page must be 1 or more, not 0"),
         ({"page": "3"}, TypeError, "page must be an integer, not '3'"),
         ({"times": "2"}, TypeError, "times must be an integer, not '2'"),
+        ({"path": None}, ValueError, "path must begin with a slash, such as /music/7.wav, not None"),
         ({"path": "music/7.wav"}, ValueError, "path must begin with a slash, such as /music/7.wav, not 'music/7.wav'"),
     ],
 )
