@@ -65,6 +65,7 @@ MODULES: Final[dict[str, tuple[str, ...]]] = {
     "_http/connector.py": (
         "test_structure.py",
         "http/test_connections.py",
+        "http/test_tls.py",
         "test_session.py",
         "http/test_transport.py",
         "http/test_faults.py",
