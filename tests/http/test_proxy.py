@@ -199,7 +199,7 @@ async def test_the_password_of_a_proxy_is_in_no_error(serve: Serve, monkeypatch:
 
     async def refuse_and_repeat(visit: Visit) -> None:
         await visit.request()
-        await visit.answer(b"<p>no</p>", f"X-Seen: {credentials}", status="407 Proxy Authentication Required")
+        await visit.response(b"<p>no</p>", f"X-Seen: {credentials}", status="407 Proxy Authentication Required")
 
     proxy = await serve(refuse_and_repeat)
     monkeypatch.setenv("HTTPS_PROXY", f"http://user:pass-word@127.0.0.1:{proxy.port}")
