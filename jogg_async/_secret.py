@@ -11,9 +11,8 @@ from urllib.parse import quote
 _MASK = "***"
 _SHORTEST: Final = 8
 _ESCAPES: Final[tuple[Callable[[str], str], ...]] = (
-    lambda text: text.replace("\\", "\\\\"),  # repr
-    lambda text: text.replace("\\", "\\\\").replace("'", "\\'"),  # repr of a text that has both quotes
-    lambda text: json.dumps(text)[1:-1],
+    lambda text: json.dumps(text)[1:-1],  # and repr of a text without double quotes
+    lambda text: text.replace("\\", "\\\\").replace("'", "\\'"),  # repr of a text with double quotes
     lambda text: json.dumps(text)[1:-1].replace("/", "\\/"),
     lambda text: quote(text, safe=""),
 )
