@@ -307,9 +307,7 @@ def test_a_response_means_the_same_whatever_the_key(key: str, status: int) -> No
     assert read_envelope(success, NOW, key).data == DataSchema(music=[TrackSchema(4, key)])
 
 
-@pytest.mark.parametrize(
-    "date", ["Mon, 01 Jan 99999999999999999999 00:00:00 GMT", "Mon, 01 Jan 0000 00:00:00 GMT", "x"]
-)
+@pytest.mark.parametrize("date", ["Mon, 01 Jan 99999999999999999999 00:00:00 GMT", "x"])
 def test_a_date_beyond_all_bounds_names_no_wait(date: str) -> None:
     body = {"code": 429, "msg": "wait"}
     assert error_of(body, 429, Retry_After=date).retry_after is None
