@@ -176,6 +176,8 @@ class Sessions(RuleBasedStateMachine):
         pager = jogg.tracks(resume=saved, on_drift="ignore", on_invalid="skip")
         resumed = Consumer(name, self.tried, pager, jogg, self.concurrency[jogg], saved["page_size"])
         resumed.start_page, resumed.place = saved["page"], saved["place"]
+        resumed.limit = saved["limit"]
+        resumed.ended = resumed.limit == 0
         self.add(resumed)
         if len(consumer.wanted) == 1:
             assert {*consumer.found, *resumed.wanted[0]} >= set(consumer.wanted[0])
