@@ -96,7 +96,9 @@ class Gate:
         self._in_flight = 0
         self._lanes: deque[Lane] = deque()
         self._dispatching: asyncio.Handle | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._due = 0.0
+        """Time at which the timer fires: uvloop's handle does not tell it where the delay rounds to nothing."""
 
     @property
     def paused(self) -> float:
@@ -208,10 +210,10 @@ class Gate:
 
     def _wake_at(self, when: float) -> None:
         if self._timer is not None:
-            if self._timer.when() <= when:
+            if self._due <= when:
                 return
             self._timer.cancel()
-        self._timer = self._loop.call_at(when, self._tick)
+        self._timer, self._due = self._loop.call_at(when, self._tick), when
 
     def _tick(self) -> None:
         self._timer = None  # first: it may fire early, by what the clock is coarse

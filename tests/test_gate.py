@@ -2,10 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-import selectors
-from collections.abc import Coroutine
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -13,41 +11,9 @@ from hypothesis import strategies as st
 
 from jogg_async._gate import Gate, Lane
 
-T = TypeVar("T")
+from .simulation import VirtualLoop, run
+
 ANY = 10**6
-
-
-class Skipper(selectors.SelectSelector):
-    """Instead of waiting it moves the clock on."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = 0.0
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        if timeout is None:
-            raise RuntimeError("everything waits, and no timer is left that would go on")
-        self.now += timeout
-        return super().select(0)
-
-
-class VirtualLoop(asyncio.SelectorEventLoop):
-    """A loop on a clock of its own, which ticks as coarsely as told."""
-
-    def __init__(self, tick: float = 0.0) -> None:
-        self._skipper = Skipper()
-        self._tick = tick
-        super().__init__(self._skipper)
-        self._clock_resolution = tick or 1e-9
-
-    def time(self) -> float:
-        now = self._skipper.now
-        return now // self._tick * self._tick if self._tick else now
-
-
-def run(main: Coroutine[Any, Any, T], tick: float = 0.0) -> T:
-    with asyncio.Runner(loop_factory=lambda: VirtualLoop(tick)) as runner:
-        return runner.run(main)
 
 
 def now() -> float:
@@ -370,25 +336,105 @@ def test_a_clock_that_ticks_coarsely_stops_nothing(tick: float, wait: float) -> 
     run(main(), tick)
 
 
+class CoarseHandles(VirtualLoop):
+    """Loop whose timers have a plain handle where the delay is short, like uvloop's."""
+
+    def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> Any:  # type: ignore[override]
+        if when - self.time() < 0.0005:
+            self._skip.now += 0.00025
+            return self.call_soon(callback, *args, context=context)
+        return super().call_at(when, callback, *args, context=context)
+
+
+def test_timer_handles_need_not_know_their_time() -> None:
+    async def main() -> None:
+        gate, lane = Gate(9), Lane(ANY)
+        gate.refused(await gate.turn(lane), 0.0004)
+        turns = await asyncio.gather(gate.turn(lane), gate.turn(lane))  # both ask while the short timer is set
+        assert gate._in_flight == 1 + len(turns)
+
+    with asyncio.Runner(loop_factory=CoarseHandles) as runner:
+        runner.run(main())
+
+
+def timers() -> list[float]:
+    """Return the times of the loop's timers that are not cancelled."""
+    scheduled: list[asyncio.TimerHandle] = asyncio.get_running_loop()._scheduled  # type: ignore[attr-defined]
+    return sorted(timer.when() for timer in scheduled if not timer.cancelled())
+
+
+async def wait_for_a_slot(gate: Gate, lane: Lane) -> asyncio.Task[Any]:
+    waiting = asyncio.create_task(gate.turn(lane))
+    await asyncio.sleep(0)
+    return waiting
+
+
+async def cancel(*tasks: asyncio.Task[Any]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+
+
 def test_a_closed_gate_leaves_no_timer() -> None:
+    async def main() -> None:
+        gate, lane = Gate(9), Lane(ANY)
+        turn = await gate.turn(lane)
+        gate.refused(turn, 60.0)
+        waiting = await wait_for_a_slot(gate, lane)
+        assert timers() == [60.0]
+        gate.close()
+        assert timers() == []
+        await cancel(waiting)
+
+    run(main())
+
+
+def test_a_closed_gate_dispatches_no_more() -> None:
     async def main() -> None:
         gate, lane = Gate(1), Lane(ANY)
         turn = await gate.turn(lane)
-        await asyncio.sleep(1)
-        gate.refused(turn, 60.0)
-        waiting = asyncio.create_task(gate.turn(lane))
-        await asyncio.sleep(1)
-        gate.done(turn)
+        waiting = await wait_for_a_slot(gate, lane)
+        gate.done(turn)  # schedules the next grant
         gate.close()
-        waiting.cancel()
-        await asyncio.wait([waiting])
-        started = now()
-        with pytest.raises(RuntimeError, match="everything waits"):
-            await asyncio.get_running_loop().create_future()
-        assert now() == started
+        assert gate._dispatching is not None
+        assert gate._dispatching.cancelled()
+        await asyncio.sleep(1)
+        assert not waiting.done()
+        await cancel(waiting)
 
-    with pytest.raises(RuntimeError, match="everything waits"):
-        run(main())
+    run(main())
+
+
+def test_many_waiting_requests_share_one_timer() -> None:
+    async def main() -> None:
+        gate, lane = Gate(9), Lane(ANY)
+        turn = await gate.turn(lane)
+        gate.refused(turn, 10.0)
+        waiting = [await wait_for_a_slot(gate, lane) for _ in range(5)]
+        assert timers() == [10.0]
+        gate.refused(turn, 20.0)
+        waiting.append(await wait_for_a_slot(gate, lane))
+        assert timers() == [10.0]  # it fires early once, and is set again
+        await asyncio.sleep(15)
+        assert timers() == [20.0]
+        await cancel(*waiting)
+
+    run(main())
+
+
+def test_an_earlier_time_takes_the_place_of_a_later_timer() -> None:
+    async def main() -> None:
+        gate, lane = Gate(9), Lane(ANY)
+        gate._pace._search = 0.01  # a request every hundred seconds
+        turn = await gate.turn(lane)
+        waiting = [await wait_for_a_slot(gate, lane)]
+        assert timers()[0] > 90
+        gate.refused(turn, 5.0)
+        waiting.append(await wait_for_a_slot(gate, lane))
+        assert timers() == [5.0]
+        await cancel(*waiting)
+
+    run(main())
 
 
 @pytest.mark.parametrize(("requests", "concurrency", "share"), [(300, 8, 2.0), (300, 16, 2.0), (1500, 8, 1.25)])
