@@ -8,12 +8,8 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Final
 
 from ._pace import Pace
-
-_REGAIN: Final = 0.25
-"""What an accepted request adds to the number in flight, after a refusal halved it."""
 
 
 def _nothing() -> None:
@@ -87,11 +83,9 @@ class Gate:
     """
 
     def __init__(self, concurrency: int) -> None:
-        self._concurrency = concurrency
-        self._allowed = float(concurrency)
         self._loop = asyncio.get_running_loop()
         self._now: Callable[[], float] = self._loop.time
-        self._pace = Pace(self._now())
+        self._pace = Pace(self._now(), concurrency)
         self._refused_at = float("-inf")
         self._in_flight = 0
         self._lanes: deque[Lane] = deque()
@@ -107,7 +101,7 @@ class Gate:
 
     def turn_at_once(self, lane: Lane) -> Turn | None:
         """A turn, where one is free and nobody waits for it."""
-        if self._lanes or not self._free(lane) or self._pace.delay(now := self._now()) > 0:
+        if self._lanes or self._pace.delay(now := self._now()) > 0 or not self._free(lane):
             return None
         self._take(lane, now)
         return Turn(lane, now)
@@ -141,8 +135,6 @@ class Gate:
 
     def accepted(self) -> None:
         """The service took a request: raise what a refusal lowered."""
-        if self._allowed < self._concurrency:
-            self._allowed = min(self._concurrency, self._allowed + _REGAIN)
         self._pace.accepted(self._now())
 
     def refused(self, turn: Turn, wait: float) -> None:
@@ -150,7 +142,6 @@ class Gate:
         now = self._now()
         first = turn.sent_at > self._refused_at
         if first:
-            self._allowed = max(1.0, self._allowed / 2)
             self._refused_at = now
         self._pace.refused(now, wait, first=first)
 
@@ -162,7 +153,7 @@ class Gate:
         self._lanes.clear()
 
     def _free(self, lane: Lane) -> bool:
-        return lane.in_flight < lane.limit and self._in_flight < int(self._allowed)
+        return lane.in_flight < lane.limit and self._in_flight < int(self._pace.in_flight)
 
     def _take(self, lane: Lane, now: float) -> None:
         self._pace.sent(now)
@@ -188,7 +179,7 @@ class Gate:
 
     def _dispatch(self) -> None:
         self._dispatching = None
-        while self._lanes and self._in_flight < int(self._allowed):
+        while self._lanes and self._in_flight < int(self._pace.in_flight):
             lane = self._lanes[0]
             if not lane.ready():
                 self._lanes.popleft()

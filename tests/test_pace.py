@@ -195,27 +195,233 @@ def test_the_rest_of_a_volley_says_nothing_new() -> None:
     assert pace.rate(now + 1) == before
 
 
-def test_the_first_rate_is_what_the_service_took_and_doubles_soon() -> None:
-    pace, now = limited(accepted=100, every=0.02)  # 100 in 2 s, and a wait of 1 s
-    assert pace.rate(now + 1) == pytest.approx(100 / 3)
-    assert pace.rate(now + 1.5) == pytest.approx(200 / 3)
+def test_a_search_starts_from_what_was_accepted_and_doubles_soon() -> None:
+    pace, now = limited(accepted=60, every=0.02)  # 60 in 1.2 s, and a wait of 1 s
+    assert pace.rate(now + 1) == pytest.approx(1.5 * 60 / 2.2)
+    assert pace.rate(now + 1.5) == pytest.approx(2 * 1.5 * 60 / 2.2)
 
 
-def test_later_rates_are_a_little_below_what_the_service_took() -> None:
+def held_back(pace: Pace, now: float, requests: int) -> float:
+    """Send so many requests, each as soon as the rate allows and accepted at once; return the time after them."""
+    for _ in range(requests):
+        now += pace.delay(now)
+        pace.sent(now)
+        pace.accepted(now)
+    return now
+
+
+def test_a_refusal_while_held_back_sets_a_ceiling_to_climb_back_to() -> None:
     pace, now = limited()
-    for _ in range(6):
+    now = held_back(pace, now, 100)
+    before = pace.rate(now)
+    pace.refused(now, 1.0, first=True)
+    start, later, end = (pace.rate(now + 1 + seconds) for seconds in (0, 15, 30))
+    assert before is not None
+    assert start is not None
+    assert later is not None
+    assert end is not None
+    assert 0.45 * before <= end <= before
+    assert start == pytest.approx(0.9 * end)
+    assert start < later < end
+
+
+def test_the_climb_takes_a_minute_at_most() -> None:
+    pace, now = limited()
+    now = held_back(pace, now, 100)
+    pace.refused(now, 300.0, first=True)
+    start = pace.rate(now + 300)
+    assert start is not None
+    assert pace.rate(now + 300 + 60) == pytest.approx(start / 0.9)
+    assert (pace.rate(now + 300 + 59) or 0) < start / 0.9
+
+
+def test_a_rate_that_was_not_used_up_is_not_lowered() -> None:
+    """Requests that the crawl itself sent more slowly say nothing of the service."""
+    pace, now = limited()
+    now += 30  # the rate has doubled out of sight
+    for _ in range(100):
+        pace.sent(now)
+        pace.accepted(now)
+        now += 0.02
+    pace.refused(now, 1.0, first=True)
+    assert pace.rate(now + 1) == pytest.approx(50, rel=0.05)
+    assert (pace.rate(now + 2) or 0) > 150
+
+
+def test_chance_refusals_set_no_rate() -> None:
+    pace, now = Pace(0.0, 8), 0.0
+    for _ in range(20):
+        pace.sent(now)
+        pace.accepted(now)
+        now += 0.005
+    pace.refused(now, 1.0, first=True)
+    for _ in range(7):
+        pace.accepted(now + 0.01)
+    assert pace.rate(now + 1) is None
+    assert pace.in_flight == 8
+
+
+def test_a_refusal_of_all_in_flight_sets_a_rate_and_halves_the_number_in_flight() -> None:
+    pace, now = Pace(0.0, 8), 0.0
+    for _ in range(20):
+        pace.sent(now)
+        pace.accepted(now)
+        now += 0.005
+    for place in range(8):
+        pace.refused(now, 1.0, first=not place)
+    assert pace.rate(now + 1) == pytest.approx(1.5 * 20 / 1.1)
+    assert pace.in_flight == 4
+    assert pace._burst == 20
+
+
+def refused_early(pace: Pace, now: float) -> list[float]:
+    """Have every thirtieth request refused, until there is no rate any more; return the rates met."""
+    rates: list[float] = []
+    while (rate := pace.rate(now + 1)) is not None and len(rates) < 20:
+        rates.append(rate)
+        now = held_back(pace, now + 1, 30)
+        pace.refused(now, 1.0, first=True)
+    return rates
+
+
+def test_a_ceiling_that_was_too_high_and_never_confirmed_is_given_up() -> None:
+    assert len(refused_early(*limited())) == 2
+
+
+def test_a_confirmed_limit_is_given_up_below_a_rate_that_the_service_sustained() -> None:
+    pace, now = limited()
+    for _ in range(7):
+        pace.refused(now, 1.0, first=False)
+    rates = refused_early(pace, now)
+    assert 3 <= len(rates) <= 12
+    assert rates[-1] < rates[1]
+
+
+def test_after_refusals_by_chance_the_next_ones_are_excused() -> None:
+    pace, now = Pace(0.0, 8), 0.0
+    for others_accepted in (7, 0, 0):  # the second and the third show no cause
+        now = held_back(pace, now, 20) + 0.1
+        pace.refused(now, 1.0, first=True)
+        for _ in range(others_accepted):
+            pace.accepted(now + 0.01)
         now += 1
-        for _ in range(100):
+        assert pace.rate(now) is None
+    now = held_back(pace, now, 20) + 0.1
+    pace.refused(now, 1.0, first=True)
+    assert pace.rate(now + 1) is not None
+
+
+def test_requests_that_the_number_in_flight_holds_back_say_nothing_of_the_rate() -> None:
+    pace, now = limited(accepted=10)
+    now += 1 + 5  # the search is at a thousand and more a second
+    for _ in range(20):
+        for _ in range(8):  # eight at once, as fast as the responses to the last eight came
             pace.sent(now)
             pace.accepted(now)
-            now += 0.02
-        before = pace.rate(now)
-        pace.refused(now, 1.0, first=True)
-        rate = pace.rate(now + 1)
-        assert before is not None
-        assert rate is not None
-        assert 0.4 * before < rate < before
-    assert 35 < (pace.rate(now + 1) or 0) < 50
+        now += 0.03
+    pace.refused(now, 1.0, first=True)
+    assert pace.rate(now + 1) is not None
+    assert pace._ceiling is None
+
+
+def with_ceiling(ceiling: float, climb: float, *, burst: int = 0) -> Pace:
+    pace = Pace(0.0, 8)
+    pace._ceiling, pace._climb, pace._burst, pace._confirmed = ceiling, climb, burst, True
+    return pace
+
+
+def test_a_ceiling_is_not_below_a_rate_that_the_service_sustained() -> None:
+    pace = with_ceiling(50, 30)
+    pace._sustained = 44.0
+    now = held_back(pace, 0.0, 20)
+    pace.refused(now, 1.0, first=True)
+    assert pace.rate(now + 1) == pytest.approx(0.9 * 44)
+
+
+def test_a_search_starts_no_lower_than_a_rate_that_the_service_sustained() -> None:
+    pace, now = Pace(0.0, 8), 0.0
+    pace._sustained = 44.0
+    for _ in range(3):
+        pace.sent(now)
+        pace.accepted(now)
+        now += 0.1
+    pace.refused(now, 1.0, first=True)
+    assert pace.rate(now + 1) == pytest.approx(44)
+
+
+def test_at_most_sixteen_refusals_are_excused_at_a_time() -> None:
+    pace = Pace(0.0)
+    excused: list[int] = []
+    for _ in range(6):
+        pace._excuse()
+        excused.append(pace._excused)
+    assert excused == [2, 4, 8, 16, 16, 16]
+
+
+def test_a_failed_probe_does_not_take_the_burst_for_the_rate() -> None:
+    """Ten requests beyond the rate were accepted, since the bucket was full."""
+    pace = with_ceiling(50, 3, burst=10)
+    now = held_back(pace, 0.0, 50 * 6)
+    recent = len(pace._recent)
+    assert recent > 65
+    pace.refused(now, 1.0, first=True)
+    assert pace.rate(now + 1) == pytest.approx(0.9 * (recent - 10))
+
+
+@pytest.mark.parametrize(
+    ("wait", "burst", "climbs"),
+    [(1.0, 0, [30.0]), (1.0, 25, [15.0]), (1.0, 100, [6.0, 8.0, 8.0]), (5.0, 0, [60.0])],
+)
+def test_probes_are_as_rare_as_a_failed_one_is_dear(wait: float, burst: int, climbs: list[float]) -> None:
+    pace, now = with_ceiling(50, 3, burst=burst), 0.0
+    for climb in climbs:
+        while pace.rate(now) is not None and now - pace._resume < 1.5 * pace._climb:
+            now = held_back(pace, now, 1)
+        pace.refused(now, wait, first=True)
+        now += wait
+        assert pace.rate(now) is not None
+        assert pace._climb == pytest.approx(climb, rel=0.05)
+
+
+def test_a_slow_rate_is_measured_over_its_long_gaps() -> None:
+    pace = with_ceiling(0.5, 1e3)
+    held_back(pace, 0.0, 10)
+    assert pace._accepted == 10
+
+
+def test_an_outage_teaches_no_rate() -> None:
+    pace = Pace(0.0, 8)
+    for second in range(5):
+        pace.sent(float(second))
+        pace.refused(float(second), 1.0, first=True)
+    assert pace.rate(6.0) is None
+    assert pace.in_flight == 8
+
+
+@pytest.mark.parametrize("late", [0.01, 0.04])
+def test_timers_that_fire_late_do_not_lower_the_rate(late: float) -> None:
+    pace, now = limited()
+    pace._search, pace._ceiling, pace._refusal = None, 100.0, None
+    pace._resume = pace._next = now
+    pace._climb = 1e9  # constant
+    started = now
+    for _ in range(400):
+        if delay := pace.delay(now):
+            now += delay + late
+        pace.sent(now)
+    assert 400 / (now - started) == pytest.approx(90, rel=0.05)
+
+
+def test_a_long_delay_is_not_made_up_for_by_a_burst() -> None:
+    pace, now = limited()
+    pace._search, pace._ceiling, pace._refusal, pace._climb = None, 100.0, None, 1e9
+    pace._resume = pace._next = now
+    now += 10
+    at_once = 0
+    while not pace.delay(now):
+        pace.sent(now)
+        at_once += 1
+    assert at_once in {5, 6}  # what 0.05 s are worth, at 90 a second, and one
 
 
 @pytest.mark.parametrize("seed", range(3))
