@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 nox.needs_version = ">=2026.4.10"
-nox.options.sessions = ["lint", "types", "build", "audit", "core", "tests", "tests_lowest", "coverage", "docs"]
+nox.options.sessions = ["lint", "types", "build", "audit", "core", "tests", "tests_lowest", "coverage", "loops", "docs"]
 # On CI too: a machine need not have every Python, only one of them (see `_find_pythons`).
 nox.options.error_on_missing_interpreters = False
 
@@ -40,6 +40,8 @@ def _find_pythons() -> None:
 
 
 _find_pythons()
+NEWEST = next((version for version in reversed(PYTHONS) if shutil.which(f"python{version}")), PYTHONS[0])
+LOOP_TESTS = ["tests/network", *(f"tests/test_{name}.py" for name in ("gate", "pager", "prefetch", "retry", "session"))]
 
 
 def _group(name: str) -> tuple[str, ...]:
@@ -221,6 +223,17 @@ def tests(session: nox.Session) -> None:
 def tests_lowest(session: nox.Session) -> None:
     """The whole suite on the oldest Python and the lowest dependencies that pyproject.toml allows."""
     _pytest(session, "tests_lowest")
+
+
+@nox.session(requires=["build"])
+@nox.parametrize(("python", "loop"), [(PYTHONS[0], "uvloop"), (NEWEST, "eager")], ids=["uvloop", "eager"])
+def loops(session: nox.Session, loop: str) -> None:
+    """Whatever schedules tasks and timers, under uvloop, and with eager tasks on the newest Python of this machine."""
+    if loop == "eager" and session.python == PYTHONS[0]:
+        session.skip("Eager tasks need Python 3.12.")
+    _install(session, *NEEDS["tests"], *_group("loops"))
+    session.run("python", "-c", FROM_WHEEL, env=TEST_ENV)
+    session.run("python", "-m", "pytest", f"--loop={loop}", *(session.posargs or LOOP_TESTS), env=TEST_ENV)
 
 
 @nox.session
