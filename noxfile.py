@@ -57,6 +57,11 @@ def _find_pythons() -> None:
 
 
 _find_pythons()
+NEWEST = next((version for version in reversed(PYTHONS) if shutil.which(f"python{version}")), PYTHONS[0])
+LOOP_TESTS = [
+    *(f"tests/{name}" for name in ("http", "paging", "requests")),
+    *(f"tests/test_{name}.py" for name in ("pager", "retry", "session")),
+]
 
 
 def _group(name: str) -> tuple[str, ...]:
@@ -247,12 +252,15 @@ def lowest(session: nox.Session) -> None:
     _pytest(session, "lowest", "-m", "coverage", "run", "-m", "pytest", env=env)
 
 
-@nox.session(python=[PYTHONS[0], *PYTHONS[-2:]], requires=[WHEEL])
-def loops(session: nox.Session) -> None:
-    """Run what touches the event loop under uvloop, and with eager tasks where Python has them."""
-    loop = "uvloop" if session.python == PYTHONS[0] else "eager"
-    suites = ("tests/http", "tests/paging", "tests/requests", "tests/test_session.py", "tests/test_pager.py")
-    _pytest(session, "tests", "-m", "pytest", f"--loop={loop}", *suites)
+@nox.session(requires=[WHEEL])
+@nox.parametrize(("python", "loop"), [(PYTHONS[0], "uvloop"), (NEWEST, "eager")], ids=["uvloop", "eager"])
+def loops(session: nox.Session, loop: str) -> None:
+    """Run what schedules tasks and timers under uvloop, and with eager tasks on the newest Python of this machine."""
+    if loop == "eager" and session.python == PYTHONS[0]:
+        session.skip("Eager tasks need Python 3.12.")
+    _install(session, *NEEDS["tests"], *_group("loops"))
+    session.run("python", "-c", FROM_WHEEL, env=TEST_ENV)
+    session.run("python", "-m", "pytest", f"--loop={loop}", *(session.posargs or LOOP_TESTS), env=TEST_ENV)
 
 
 @nox.session(requires=[WHEEL])

@@ -170,7 +170,7 @@ class Transport:
         callers = self._callers
         connector: aiohttp.BaseConnector
         if callers is None:
-            connector = self._connector = Connector(limit=0)  # the gate counts, not the pool
+            connector = self._connector = Connector(limit=0)  # the throttle counts, not the pool
         elif callers.connector is None:
             raise SessionClosedError("the aiohttp session given as http is closed")
         else:

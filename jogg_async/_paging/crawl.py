@@ -17,7 +17,7 @@ import attrs
 
 from jogg_async._api.decoding import Decoded
 from jogg_async._requests.page_fetcher import PageFetcher, RequestStats
-from jogg_async._requests.throttle import Lane
+from jogg_async._requests.throttle import RequestQueue
 from jogg_async.errors import CatalogueChangedWarning, JoggError
 from jogg_async.models import InvalidRecord, Page, Track
 from jogg_async.tracklist import TrackList
@@ -105,7 +105,7 @@ class Crawl:
     @property
     def paused(self) -> float:
         """Seconds of a rate-limit pause still to wait."""
-        return self._fetcher.gate.paused if self._fetcher is not None else 0.0
+        return self._fetcher.throttle.paused if self._fetcher is not None else 0.0
 
     def load_ready(self) -> bool:
         """Accept the next page if that takes no waiting; return whether tracks are ready then."""
@@ -275,19 +275,19 @@ class Crawl:
         options = self.options
         fetcher = self._fetcher = self._connect()
         self._loop = asyncio.get_running_loop()
-        lane = Lane(options.concurrency)
+        queue = RequestQueue(options.concurrency)
         skip_invalid = options.on_invalid == "skip"
         self._window = window = Window(
             lambda number: fetcher.page(
-                options.url, number, lane, self.stats, skip_invalid=skip_invalid, policy=options.retry
+                options.url, number, queue, self.stats, skip_invalid=skip_invalid, policy=options.retry
             ),
             self._received,
             width=options.concurrency,
-            in_backoff=lambda: lane.parked,
+            in_backoff=lambda: queue.in_backoff,
             ahead=_AHEAD * options.concurrency + _AHEAD,
             ordered=options.ordered,
         )
-        lane.on_parked = window.on_backoff
+        queue.on_backoff = window.on_backoff
         self.pages.expected_pages = fetcher.page_totals.get(options.url)
         window.start(options.start.page, self.pages.last)
         self._update_bounds(window)

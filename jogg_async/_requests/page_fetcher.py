@@ -20,7 +20,7 @@ from jogg_async._api.redaction import Secret, redact, redact_error
 from jogg_async._api.schemas import Success
 from jogg_async._http.transport import Transport
 from jogg_async._requests.stamina_hooks import retry_hooks
-from jogg_async._requests.throttle import Gate, Lane
+from jogg_async._requests.throttle import RequestQueue, Throttle
 from jogg_async.errors import APIError, JoggError, RateLimitError, ServerError
 from jogg_async.retry import RetryPolicy, backoff, next_wait
 
@@ -67,7 +67,7 @@ class PageFetcher:
 
     api_key: Secret
     transport: Transport
-    gate: Gate
+    throttle: Throttle
     policy: RetryPolicy
     limiter: AbstractAsyncContextManager[Any] | None
     page_totals: dict[PageUrl, int] = attrs.field(factory=dict[PageUrl, int])
@@ -77,7 +77,7 @@ class PageFetcher:
         self,
         url: PageUrl,
         number: int,
-        lane: Lane,
+        queue: RequestQueue,
         stats: RequestStats,
         *,
         skip_invalid: bool,
@@ -88,7 +88,7 @@ class PageFetcher:
         Args:
             url: what is listed.
             number: the page, from 1.
-            lane: the queue to wait in.
+            queue: the queue to wait in.
             stats: counts the attempts.
             skip_invalid: leave out records that are no tracks.
             policy: used in place of the session's.
@@ -96,7 +96,7 @@ class PageFetcher:
         Raises:
             JoggError: the request failed for good; `page`, `attempts` and `asked` are set.
         """
-        request = PageRequest(self, url.for_page(number), number, lane, stats, policy or self.policy)
+        request = PageRequest(self, url.for_page(number), number, queue, stats, policy or self.policy)
         try:
             decoded = decode_page(await request.run(), number, skip_invalid=skip_invalid, key=self.api_key)
         except JoggError as error:
@@ -118,7 +118,7 @@ class PageRequest:
     _fetcher: PageFetcher
     _url: URL
     _number: int
-    _lane: Lane
+    _queue: RequestQueue
     _stats: RequestStats
     _policy: RetryPolicy
     _attempts: int = 0
@@ -159,19 +159,19 @@ class PageRequest:
         raise cast("BaseException", failure)  # the limiter suppressed it
 
     async def _send(self) -> Success:
-        gate, transport = self._fetcher.gate, self._fetcher.transport
-        turn = gate.turn_at_once(self._lane) or await gate.turn(self._lane)
+        throttle, transport = self._fetcher.throttle, self._fetcher.transport
+        slot = throttle.try_acquire(self._queue) or await throttle.acquire(self._queue)
         try:
             envelope = self._read(await transport.get(self._url, self._count))
         except APIError as error:
             if is_rate_limit(error):
-                gate.refused(turn, self._pause(error))
+                throttle.on_rate_limited(slot, self._pause(error))
             else:
-                gate.accepted()
+                throttle.on_success()
             raise
         finally:
-            gate.done(turn)
-        gate.accepted()
+            throttle.release(slot)
+        throttle.on_success()
         return envelope
 
     def _count(self) -> None:
@@ -202,7 +202,7 @@ class PageRequest:
         # The requests that a pause holds back are spread by the learnt rate.
         spread = named is not None and is_rate_limit(error)
         jitter = 0.0 if spread else random.uniform(0, self._policy.wait_jitter)  # noqa: S311 (no secret)
-        elapsed, paused = self._clock() - self._sent_at, self._fetcher.gate.paused
+        elapsed, paused = self._clock() - self._sent_at, self._fetcher.throttle.paused
         return next_wait(self._policy, self._attempts, elapsed, named=named, jitter=jitter, paused=paused)
 
     async def _wait(self, failure: JoggError, wait: float) -> None:
@@ -212,11 +212,11 @@ class PageRequest:
         logger.info("%s: attempt %d failed with %s; retrying in %.2f s", request, self._attempts, kind, wait)
         hooks = retry_hooks(request, self._attempts, wait, self._waited, failure)
         with hooks, self._fetcher.transport.watch_blocking():
-            self._lane.park()
+            self._queue.enter_backoff()
             try:
                 await asyncio.sleep(wait)
             finally:
-                self._lane.unpark()
+                self._queue.leave_backoff()
         self._waited += wait
 
     def _clock(self) -> float:

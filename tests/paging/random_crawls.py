@@ -113,7 +113,7 @@ class StandIn:
 
     def __init__(self, scenario: Scenario) -> None:
         self.scenario = scenario
-        self.gate = self.transport = self
+        self.throttle = self.transport = self
         self.page_totals: dict[Any, int] = {}
         self.fetched: set[int] = set()
         self.received: set[int] = set()
@@ -129,7 +129,7 @@ class StandIn:
     def stop_opening(self) -> tuple[()]:
         return ()
 
-    async def page(self, _url: Any, number: int, _lane: Any, stats: Any, **_options: Any) -> Decoded:
+    async def page(self, _url: Any, number: int, _queue: Any, stats: Any, **_options: Any) -> Decoded:
         assert number not in self.running, f"page {number} is fetched twice at once"
         assert len(self.running) < self.scenario.concurrency
         assert number not in self.arrived, f"page {number} is fetched again"

@@ -305,7 +305,7 @@ class Sessions(RuleBasedStateMachine):
     @invariant()
     def no_more_in_flight_than_promised(self) -> None:
         for jogg, concurrency in self.concurrency.items():
-            assert jogg._fetcher is None or jogg._fetcher.gate._in_flight <= concurrency
+            assert jogg._fetcher is None or jogg._fetcher.throttle._in_flight <= concurrency
         if not self.gave_up:  # the fake may hear late of a client that gave up
             assert self.fake.max_in_flight <= sum(self.concurrency.values())
 
