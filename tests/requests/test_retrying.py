@@ -350,7 +350,7 @@ def test_pause_without_a_named_wait_is_the_backoff() -> None:
 
 def test_every_response_but_a_rate_limit_raises_the_throttle_again(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
-    for name in ("accepted", "refused"):
+    for name in ("on_success", "on_rate_limited"):
         monkeypatch.setattr(Throttle, name, lambda *_, name=name: calls.append(name))
 
     async def scenario(simulation: Simulation) -> None:
@@ -362,7 +362,7 @@ def test_every_response_but_a_rate_limit_raises_the_throttle_again(monkeypatch: 
         await simulation.jogg.page()
 
     simulate(scenario, retry=RetryPolicy(attempts=1))
-    assert calls == ["refused", "accepted", "accepted", "accepted"]
+    assert calls == ["on_rate_limited", "on_success", "accepted", "accepted"]
 
 
 class Suppressing:
