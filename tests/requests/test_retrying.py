@@ -362,7 +362,7 @@ def test_every_response_but_a_rate_limit_raises_the_throttle_again(monkeypatch: 
         await simulation.jogg.page()
 
     simulate(scenario, retry=RetryPolicy(attempts=1))
-    assert calls == ["on_rate_limited", "on_success", "accepted", "accepted"]
+    assert calls == ["on_rate_limited", "on_success", "on_success", "on_success"]
 
 
 class Suppressing:
