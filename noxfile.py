@@ -26,7 +26,6 @@ nox.options.sessions = [
     "coverage",
     "loops",
     "long",
-    "mutants",
 ]
 # On CI too: a machine need not have every Python, only one of them (see `_find_pythons`).
 nox.options.error_on_missing_interpreters = False
@@ -37,6 +36,8 @@ DIST = Path("dist")
 LOCKED = bool(os.environ.get("CI"))
 # Builds the wheel that the other sessions install: in CI twice, with tools pinned by hash.
 WHEEL = "build" if LOCKED else "wheel"
+# One process for each of two cores.
+PYTEST = ("-m", "pytest", "-q", "-n", "2")
 # Searches whose number of examples JOGG_LONG multiplies.
 SEARCHES = ("tests/api", "tests/paging", "tests/requests", "tests/testing", "tests/test_cancellation.py")
 # The tree must not shadow the installed wheel.
@@ -121,7 +122,7 @@ def _pytest(session: nox.Session, needs: str, *arguments: str, env: dict[str, st
     _install_needs(session, needs, f"{_wheel()}[all]")
     session.install("--force-reinstall", "--no-deps", str(_wheel()))  # apart: pip wants hashes of all or of none
     session.run("python", "-c", FROM_WHEEL, env=TEST_ENV)
-    session.run("python", *(arguments or ("-m", "pytest")), *session.posargs, env={**TEST_ENV, **(env or {})})
+    session.run("python", *(arguments or PYTEST), *session.posargs, env={**TEST_ENV, **(env or {})})
 
 
 @nox.session
@@ -260,13 +261,13 @@ def loops(session: nox.Session, loop: str) -> None:
         session.skip("Eager tasks need Python 3.12.")
     _install(session, *NEEDS["tests"], *_group("loops"))
     session.run("python", "-c", FROM_WHEEL, env=TEST_ENV)
-    session.run("python", "-m", "pytest", f"--loop={loop}", *(session.posargs or LOOP_TESTS), env=TEST_ENV)
+    session.run("python", *PYTEST, f"--loop={loop}", *(session.posargs or LOOP_TESTS), env=TEST_ENV)
 
 
 @nox.session(requires=[WHEEL])
 def long(session: nox.Session) -> None:
     """Run the searches with all their examples."""
-    _pytest(session, "tests", "-m", "pytest", *SEARCHES, env={"JOGG_LONG": "1"})
+    _pytest(session, "tests", *PYTEST, *SEARCHES, env={"JOGG_LONG": "1"})
 
 
 @nox.session
