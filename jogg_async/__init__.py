@@ -6,8 +6,8 @@
         async for track in jogg.tracks(mood="Calm"):
             print(track.id, track.name, track.duration)
 
-The names load when they are first used: pytest imports this package for its plugin in every project beside which it is
-installed, and must not pay for an HTTP client there.
+A name's module loads when the name is first used: pytest imports this package for its plugin in every project beside
+which it is installed, and must not load an HTTP client there.
 """
 
 from __future__ import annotations
@@ -18,28 +18,12 @@ from typing import TYPE_CHECKING, Any
 from ._version import __version__
 
 if TYPE_CHECKING:
-    from .errors import (
-        APIError,
-        AuthenticationError,
-        CatalogueChangedError,
-        CatalogueChangedWarning,
-        ConfigurationError,
-        DecodeError,
-        InsufficientCreditError,
-        JoggError,
-        NotFoundError,
-        ParameterError,
-        PermissionDeniedError,
-        RateLimitError,
-        ServerError,
-        SessionClosedError,
-        TransportError,
-    )
-    from .models import InvalidRecord, Page, Pagination, Track
-    from .pager import PageIterator, Progress, TrackPager
-    from .retry import RetryPolicy
-    from .session import JoggSession
-    from .tracklist import TrackList
+    from .errors import *
+    from .models import *
+    from .pager import *
+    from .retry import *
+    from .session import *
+    from .tracklist import *
 
 __all__ = [
     "APIError",
@@ -70,43 +54,19 @@ __all__ = [
     "__version__",
 ]
 
-_HOMES = {
-    "APIError": "errors",
-    "AuthenticationError": "errors",
-    "CatalogueChangedError": "errors",
-    "CatalogueChangedWarning": "errors",
-    "ConfigurationError": "errors",
-    "DecodeError": "errors",
-    "InsufficientCreditError": "errors",
-    "JoggError": "errors",
-    "NotFoundError": "errors",
-    "ParameterError": "errors",
-    "PermissionDeniedError": "errors",
-    "RateLimitError": "errors",
-    "ServerError": "errors",
-    "SessionClosedError": "errors",
-    "TransportError": "errors",
-    "InvalidRecord": "models",
-    "Page": "models",
-    "Pagination": "models",
-    "Track": "models",
-    "PageIterator": "pager",
-    "Progress": "pager",
-    "TrackPager": "pager",
-    "RetryPolicy": "retry",
-    "JoggSession": "session",
-    "TrackList": "tracklist",
-}
+_MODULES = ("errors", "models", "retry", "tracklist", "pager", "session")
+"""The modules of these names, in the order in which they import each other."""
 
+if not TYPE_CHECKING:  # for a type checker, a name that is missing is an error
 
-def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
+    def __getattr__(name: str) -> Any:
+        for module in _MODULES if name in __all__ else ():
+            home = import_module(f".{module}", __name__)
+            if name in home.__all__:
+                globals()[name] = value = getattr(home, name)
+                return value
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f".{home}", __name__), name)
-    globals()[name] = value
-    return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+    return sorted({*globals(), *__all__})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NoReturn, cast
+from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 
 import attrs
 
@@ -18,11 +18,15 @@ class Fields(dict[str, Any]):
 
     __slots__ = ()
 
-    def _refuse(self, *_: object, **__: object) -> NoReturn:
-        raise TypeError("the extra fields of a track are read-only; dict(track.extra) is a copy that can be changed")
+    if not TYPE_CHECKING:  # type checkers know `Track.extra` as a `Mapping`
 
-    __setitem__ = __delitem__ = __ior__ = _refuse
-    clear = pop = popitem = setdefault = update = _refuse  # pyright: ignore[reportAssignmentType]
+        def _refuse(self, *_: object, **__: object) -> NoReturn:
+            raise TypeError(
+                "the extra fields of a track are read-only; dict(track.extra) is a copy that can be changed"
+            )
+
+        __setitem__ = __delitem__ = __ior__ = _refuse
+        clear = pop = popitem = setdefault = update = _refuse
 
     def __reduce__(self) -> str | tuple[type[Fields], tuple[dict[str, Any]]]:
         return "NO_FIELDS" if self is NO_FIELDS else (Fields, (dict(self),))
