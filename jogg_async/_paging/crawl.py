@@ -202,7 +202,7 @@ class Crawl:
         if self._window is not None:
             self._window.close()
         if self._fetcher is not None:
-            self._fetcher.transport.stop_opening()
+            self._fetcher.transport.stop_preconnects()
 
     async def aclose(self, error: type[JoggError]) -> None:
         """`close`, and wait until no task of the crawl is left."""
@@ -231,7 +231,7 @@ class Crawl:
     async def _stop_tasks(self) -> None:
         if self._window is not None:
             await self._window.aclose()
-        if self._fetcher is not None and (opening := self._fetcher.transport.stop_opening()):
+        if self._fetcher is not None and (opening := self._fetcher.transport.stop_preconnects()):
             await asyncio.wait(opening)
 
     async def _load(self) -> Page:
@@ -291,7 +291,7 @@ class Crawl:
         self.pages.expected_pages = fetcher.page_totals.get(options.url)
         window.start(options.start.page, self.pages.last)
         self._update_bounds(window)
-        fetcher.transport.open_connections(int(min(options.concurrency, options.max_pages())) - 1)
+        fetcher.transport.preconnect(int(min(options.concurrency, options.max_pages())) - 1)
         return window
 
     def _received(self, number: int, decoded: Decoded) -> None:
@@ -332,7 +332,7 @@ class Crawl:
         """Make a page the current one, without tracks that were yielded before or that the limit cuts off."""
         page, start = decoded.page, self.options.start
         places: Sequence[int] = decoded.places or range(len(page.tracks))
-        new = self.passes.new_places(number, [track.id for track in page.tracks], decoded.records)
+        new = self.passes.new_indexes(number, [track.id for track in page.tracks], decoded.records)
         if number == start.page and start.place and not self.passes.recrawls:
             self.passes.skipped = [
                 track.id for track, place in zip(page.tracks, places, strict=True) if place < start.place

@@ -52,7 +52,7 @@ class Passes:
         """Whether the pages are to be fetched once more after this pass."""
         return self.changed and self._on_drift == "recrawl" and self.recrawls < _MAX_RECRAWLS
 
-    def new_places(self, number: int, ids: list[int], records: int) -> list[int] | None:
+    def new_indexes(self, number: int, ids: list[int], records: int) -> list[int] | None:
         """Record a page, and return the indexes of its ids that no pass has seen; `None` for all of them.
 
         Args:

@@ -123,10 +123,10 @@ class StandIn:
         self._failures = dict(scenario.failures)
         self._rng = random.Random(scenario.seed)
 
-    def open_connections(self, count: int) -> None:
+    def preconnect(self, count: int) -> None:
         """Open nothing."""
 
-    def stop_opening(self) -> tuple[()]:
+    def stop_preconnects(self) -> tuple[()]:
         return ()
 
     async def page(self, _url: Any, number: int, _queue: Any, stats: Any, **_options: Any) -> Decoded:
