@@ -348,10 +348,10 @@ async def test_opening_ahead_is_given_up(serve: Serve) -> None:
 async def test_connection_that_is_being_opened_is_given_up(serve: Serve) -> None:
     server = await serve(Visit.silence)  # no handshake comes to its end
     transport = Transport(Secret(KEY), URL(f"https://127.0.0.1:{server.port}"), 5.0, None)
-    transport.open_connections(7)
+    transport.preconnect(7)
     request = asyncio.ensure_future(transport.get(URL(f"https://127.0.0.1:{server.port}")))
     await until(lambda: server.open == 4)
-    done, _ = await asyncio.wait(transport.stop_opening(), timeout=4)
+    done, _ = await asyncio.wait(transport.stop_preconnects(), timeout=4)
     assert len(done) == 3
     request.cancel()
     await asyncio.wait([request])
