@@ -191,7 +191,7 @@ async def run(scenario: Scenario) -> str | None:
 
 def _watch(crawl: Crawl, fetcher: StandIn) -> None:
     """Note the tracks that reach the crawl, and whether a run of empty or repeated pages ended a pass."""
-    receive, stop_at = crawl._received, crawl.pages.stop_at
+    receive, stop_at = crawl._record_response, crawl.pages.stop_at
 
     def received(number: int, decoded: Decoded) -> None:
         fetcher.received.update(track.id for track in decoded.page.tracks)
@@ -204,7 +204,7 @@ def _watch(crawl: Crawl, fetcher: StandIn) -> None:
         fetcher.arrived.clear()
         stop_at(number)
 
-    crawl._received, crawl.pages.stop_at = received, stopped  # type: ignore[method-assign]
+    crawl._record_response, crawl.pages.stop_at = received, stopped  # type: ignore[method-assign]
 
 
 async def _consume(crawl: Crawl, scenario: Scenario, ids: list[int]) -> None:
