@@ -40,7 +40,7 @@ async def test_a_track_has_the_fields_of_its_row(fake: FakeJogg, jogg: JoggSessi
     assert first == Track(row["id"], row["name"], row["music_url"], row["duration"])
 
 
-async def test_order_does_not_hang_on_which_answer_is_first(make_fake: MakeFake, make_session: MakeSession) -> None:
+async def test_order_does_not_depend_on_which_response_is_first(make_fake: MakeFake, make_session: MakeSession) -> None:
     fake = await make_fake(50)
     doors = Doors(fake, 2, 3, 4)
     crawling = asyncio.create_task(ids_from(make_session(fake).tracks(page_size=10)))
@@ -205,7 +205,7 @@ async def test_collect_shows_progress(jogg: JoggSession, capsys: pytest.CaptureF
     assert "250/250" in err
 
 
-async def test_what_was_collected_before_an_error_is_not_lost(fake: FakeJogg, jogg: JoggSession) -> None:
+async def test_tracks_collected_before_an_error_are_kept(fake: FakeJogg, jogg: JoggSession) -> None:
     fake.fail(REFUSED, page=2)
     pager = jogg.tracks()
     with pytest.raises(ParameterError) as caught:

@@ -129,7 +129,7 @@ async def crawled(jogg: JoggSession, errors: list[JoggError], **settings: Any) -
 
 
 @pytest.mark.parametrize("on_drift", ["ignore", "warn", "raise", "recrawl"])
-async def test_whatever_comes_is_tracks_or_an_error(anything: str, on_drift: str) -> None:
+async def test_random_responses_end_in_tracks_or_an_error(anything: str, on_drift: str) -> None:
     errors = list[JoggError]()
     for ordered, on_invalid, concurrency in itertools.product((True, False), ("raise", "skip"), (1, 8)):
         async with JoggSession(KEY, base_url=anything, retry=AT_ONCE, concurrency=concurrency) as jogg:
