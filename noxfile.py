@@ -26,7 +26,6 @@ nox.options.sessions = [
     "coverage",
     "loops",
     "long",
-    "mutants",
 ]
 # On CI too: a machine need not have every Python, only one of them (see `_find_pythons`).
 nox.options.error_on_missing_interpreters = False
@@ -37,6 +36,8 @@ DIST = Path("dist")
 LOCKED = bool(os.environ.get("CI"))
 # Builds the wheel that the other sessions install: in CI twice, with tools pinned by hash.
 WHEEL = "build" if LOCKED else "wheel"
+# One process for each of two cores.
+PYTEST = ("-m", "pytest", "-q", "-n", "2")
 # Searches whose number of examples JOGG_LONG multiplies.
 SEARCHES = ("tests/api", "tests/paging", "tests/requests", "tests/testing", "tests/test_cancellation.py")
 # The tree must not shadow the installed wheel.
@@ -57,6 +58,11 @@ def _find_pythons() -> None:
 
 
 _find_pythons()
+NEWEST = next((version for version in reversed(PYTHONS) if shutil.which(f"python{version}")), PYTHONS[0])
+LOOP_TESTS = [
+    *(f"tests/{name}" for name in ("http", "paging", "requests")),
+    *(f"tests/test_{name}.py" for name in ("pager", "retry", "session")),
+]
 
 
 def _group(name: str) -> tuple[str, ...]:
@@ -116,7 +122,7 @@ def _pytest(session: nox.Session, needs: str, *arguments: str, env: dict[str, st
     _install_needs(session, needs, f"{_wheel()}[all]")
     session.install("--force-reinstall", "--no-deps", str(_wheel()))  # apart: pip wants hashes of all or of none
     session.run("python", "-c", FROM_WHEEL, env=TEST_ENV)
-    session.run("python", *(arguments or ("-m", "pytest")), *session.posargs, env={**TEST_ENV, **(env or {})})
+    session.run("python", *(arguments or PYTEST), *session.posargs, env={**TEST_ENV, **(env or {})})
 
 
 @nox.session
@@ -247,18 +253,21 @@ def lowest(session: nox.Session) -> None:
     _pytest(session, "lowest", "-m", "coverage", "run", "-m", "pytest", env=env)
 
 
-@nox.session(python=[PYTHONS[0], *PYTHONS[-2:]], requires=[WHEEL])
-def loops(session: nox.Session) -> None:
-    """Run what touches the event loop under uvloop, and with eager tasks where Python has them."""
-    loop = "uvloop" if session.python == PYTHONS[0] else "eager"
-    suites = ("tests/http", "tests/paging", "tests/requests", "tests/test_session.py", "tests/test_pager.py")
-    _pytest(session, "tests", "-m", "pytest", f"--loop={loop}", *suites)
+@nox.session(requires=[WHEEL])
+@nox.parametrize(("python", "loop"), [(PYTHONS[0], "uvloop"), (NEWEST, "eager")], ids=["uvloop", "eager"])
+def loops(session: nox.Session, loop: str) -> None:
+    """Run what schedules tasks and timers under uvloop, and with eager tasks on the newest Python of this machine."""
+    if loop == "eager" and session.python == PYTHONS[0]:
+        session.skip("Eager tasks need Python 3.12.")
+    _install(session, *NEEDS["tests"], *_group("loops"))
+    session.run("python", "-c", FROM_WHEEL, env=TEST_ENV)
+    session.run("python", *PYTEST, f"--loop={loop}", *(session.posargs or LOOP_TESTS), env=TEST_ENV)
 
 
 @nox.session(requires=[WHEEL])
 def long(session: nox.Session) -> None:
     """Run the searches with all their examples."""
-    _pytest(session, "tests", "-m", "pytest", *SEARCHES, env={"JOGG_LONG": "1"})
+    _pytest(session, "tests", *PYTEST, *SEARCHES, env={"JOGG_LONG": "1"})
 
 
 @nox.session

@@ -25,7 +25,7 @@ from ._http.transport import Transport
 from ._paging.crawl import Crawl
 from ._paging.options import PAGE_SIZE, START_PAGE, crawl_options
 from ._requests.page_fetcher import PageFetcher, RequestStats
-from ._requests.throttle import Gate, Lane
+from ._requests.throttle import RequestQueue, Throttle
 from .errors import ConfigurationError, DecodeError, SessionClosedError
 from .models import Page
 from .pager import TrackPager
@@ -103,7 +103,7 @@ class JoggSession:
     @property
     def paused(self) -> float:
         """Seconds of a rate-limit pause still to wait, 0 for none: for a health check, say."""
-        return 0.0 if self._fetcher is None or self._closed else self._fetcher.gate.paused
+        return 0.0 if self._fetcher is None or self._closed else self._fetcher.throttle.paused
 
     async def __aenter__(self) -> Self:
         """Enter the session.
@@ -137,7 +137,7 @@ class JoggSession:
                 await asyncio.wait(calls)
         finally:
             if self._fetcher is not None:
-                self._fetcher.gate.close()
+                self._fetcher.throttle.close()
             await self._transport.aclose()
 
     def tracks(
@@ -269,7 +269,7 @@ class JoggSession:
         self, url: PageUrl, number: int, stats: RequestStats, retry: RetryPolicy | None, *, skip_invalid: bool
     ) -> Page:
         policy = self._retry if retry is None else checked_retry(retry)
-        request = self._connect().page(url, number, Lane(1), stats, skip_invalid=skip_invalid, policy=policy)
+        request = self._connect().page(url, number, RequestQueue(1), stats, skip_invalid=skip_invalid, policy=policy)
         return (await self._until_closed(request)).page
 
     async def _until_closed(self, request: Coroutine[Any, Any, _T]) -> _T:
@@ -291,8 +291,8 @@ class JoggSession:
         loop = asyncio.get_running_loop()
         if self._fetcher is None:
             self._loop = loop
-            gate = Gate(self._concurrency)
-            self._fetcher = PageFetcher(self._api_key, self._transport, gate, self._retry, self._limiter)
+            throttle = Throttle(self._concurrency)
+            self._fetcher = PageFetcher(self._api_key, self._transport, throttle, self._retry, self._limiter)
         elif self._loop is not loop:
             raise ConfigurationError("This JoggSession belongs to another event loop. Make one session for each loop.")
         return self._fetcher

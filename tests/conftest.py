@@ -7,7 +7,7 @@ import gc
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -19,8 +19,42 @@ AT_ONCE = RetryPolicy(attempts=3, wait_initial=0.0, wait_jitter=0.0)
 
 PROXY_VARIABLES = ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 
+LOOPS = ("asyncio", "uvloop", "eager")
+"""Event loops that `--loop` chooses from; `eager` is asyncio's with eager tasks (Python 3.12 and newer)."""
+
 MakeFake = Callable[..., Awaitable[FakeJogg]]
 MakeSession = Callable[..., JoggSession]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--loop", choices=LOOPS, default="asyncio", help="event loop of the async tests")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if (loop := str(config.getoption("--loop"))) != "asyncio":
+        config.pluginmanager.register(OtherLoop(loop))
+
+
+class OtherLoop:
+    """Plugin that runs the async tests on another event loop."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def pytest_asyncio_loop_factories(self) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+        return {self._name: uvloop_loop if self._name == "uvloop" else eager_loop}
+
+
+def uvloop_loop() -> asyncio.AbstractEventLoop:
+    import uvloop
+
+    return uvloop.new_event_loop()
+
+
+def eager_loop() -> asyncio.AbstractEventLoop:
+    loop = asyncio.new_event_loop()
+    loop.set_task_factory(cast("Any", asyncio).eager_task_factory)
+    return loop
 
 
 @pytest.fixture(autouse=True)

@@ -234,19 +234,19 @@ async def a_page_while_a_retry_waits(scene: Scene) -> Coroutine[Any, Any, Any]:
     return page(scene)
 
 
-async def hold_the_gate(scene: Scene) -> None:
+async def hold_the_throttle(scene: Scene) -> None:
     scene.fake.fail(SLOW)
     scene.run_beside(scene.jogg.count())
     await eventually(lambda: scene.fake.in_flight == 1)
 
 
 async def a_step_that_waits_for_a_turn(scene: Scene) -> Coroutine[Any, Any, Any]:
-    await hold_the_gate(scene)
+    await hold_the_throttle(scene)
     return step(scene.tracks())
 
 
 async def a_page_that_waits_for_a_turn(scene: Scene) -> Coroutine[Any, Any, Any]:
-    await hold_the_gate(scene)
+    await hold_the_throttle(scene)
     return page(scene)
 
 

@@ -13,9 +13,8 @@ from jogg_async.errors import shorten
 _MASK = "***"
 _SHORTEST: Final = 8
 _ESCAPES: Final[tuple[Callable[[str], str], ...]] = (
-    lambda text: text.replace("\\", "\\\\"),  # repr
-    lambda text: text.replace("\\", "\\\\").replace("'", "\\'"),  # repr of a text that has both quotes
-    lambda text: json.dumps(text)[1:-1],
+    lambda text: json.dumps(text)[1:-1],  # and repr of a text without double quotes
+    lambda text: text.replace("\\", "\\\\").replace("'", "\\'"),  # repr of a text with double quotes
     lambda text: json.dumps(text)[1:-1].replace("/", "\\/"),
     lambda text: quote(text, safe=""),
 )

@@ -1,8 +1,8 @@
-"""Connections over aiohttp: opened before they are needed, checked before they are used again, and none left behind.
+"""Connections over aiohttp: opened in advance, checked before reuse, all closed at the end.
 
-Beside aiohttp's documented names this relies on two others: that a session gets its connections from
-`BaseConnector.connect`, and on the methods of `aiohttp.tracing.Trace`. `tests/network/test_connections.py` and
-`test_pool.py` fail where aiohttp changes them.
+This relies on two undocumented parts of aiohttp: a session gets its connections from `BaseConnector.connect`, and
+`aiohttp.tracing.Trace` has the methods overridden below. `tests/http/test_connections.py` and `test_caller_pool.py`
+fail where aiohttp changes them.
 """
 
 from __future__ import annotations
@@ -26,31 +26,31 @@ if TYPE_CHECKING:
 
     from jogg_async._http.timeouts import TimeoutScope
 
-_AHEAD: Final = 3
-"""Connections opened beside that of the first request: with it, four."""
+_MAX_PRECONNECT: Final = 3
+"""Most connections that are being opened in advance at once: four with the connection of the first request."""
 
-_OPENING_DELAY: Final = 0.002
-"""Seconds until connections are opened ahead: the request that asked first is on its way by then."""
+_PRECONNECT_DELAY: Final = 0.002
+"""Seconds before connections are opened in advance, so that the first request is sent before them."""
 
-_TURNS: Final = 3
-"""Turns of the loop after which it has read what lay in a socket, and TLS has unpacked it."""
+_READ_ITERATIONS: Final = 3
+"""Iterations of the event loop after which bytes in a socket are read and decrypted."""
 
 
 class Connector(aiohttp.TCPConnector):
-    """A connector that opens further connections as soon as a first request asks it for one.
+    """Connector that opens further connections in advance, as soon as a request needs a connection.
 
-    Not before: where a test tool responses in place of the network, no request ever gets here, and nothing is dialled.
+    It opens none before, because a test tool that replaces the network never calls `connect`.
     """
 
-    ahead = 0
-    """How many connections to open beside the next one that is asked for."""
+    preconnect = 0
+    """Number of connections to open in advance when the next request needs one."""
 
-    _wanted = 0
-    """How many of them are not being opened yet: a request that asks for a connection meanwhile opens it itself."""
+    _not_started = 0
+    """Number of preconnects that still wait for `_PRECONNECT_DELAY`. A request that needs a connection by then takes
+    the place of one."""
 
     @functools.cached_property
-    def opening(self) -> set[asyncio.Task[None]]:
-        """The connections that are being opened."""
+    def _preconnects(self) -> set[asyncio.Task[None]]:
         return set()
 
     async def connect(
@@ -59,89 +59,89 @@ class Connector(aiohttp.TCPConnector):
         traces: list[Trace],
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 (aiohttp's own)
     ) -> aiohttp.connector.Connection:
-        self._wanted = max(0, self._wanted - 1)
-        if self.ahead:
-            self._start_opening(req, timeout)
-        connection = await self._usable(req, traces, timeout)
+        self._not_started = max(0, self._not_started - 1)
+        if self.preconnect:
+            self._start_preconnects(req, timeout)
+        connection = await self._get_connection(req, traces, timeout)
         if req.is_ssl() and connection.transport is not None:
-            self._secured.add(connection.transport)
+            self._tls_transports.add(connection.transport)
         return connection
 
-    def _start_opening(self, req: aiohttp.ClientRequest, patience: aiohttp.ClientTimeout) -> None:
-        ahead, self.ahead = min(self.ahead, _AHEAD - len(self.opening)), 0
-        for _ in range(ahead):
-            self._wanted += 1
-            task = asyncio.get_running_loop().create_task(self._open(req, patience))
-            self.opening.add(task)
-            task.add_done_callback(self.opening.discard)
+    def _start_preconnects(self, req: aiohttp.ClientRequest, timeouts: aiohttp.ClientTimeout) -> None:
+        count, self.preconnect = min(self.preconnect, _MAX_PRECONNECT - len(self._preconnects)), 0
+        for _ in range(count):
+            self._not_started += 1
+            task = asyncio.get_running_loop().create_task(self._open_in_advance(req, timeouts))
+            self._preconnects.add(task)
+            task.add_done_callback(self._preconnects.discard)
 
-    async def _usable(
-        self, req: aiohttp.ClientRequest, traces: list[Trace], patience: aiohttp.ClientTimeout
+    async def _get_connection(
+        self, req: aiohttp.ClientRequest, traces: list[Trace], timeouts: aiohttp.ClientTimeout
     ) -> aiohttp.connector.Connection:
-        """Return a connection that is new, or on which nothing arrived while it was idle."""
+        """Return a connection that is new, or that received nothing while it was idle."""
         while True:
-            connection = await super().connect(req, traces, patience)
+            connection = await super().connect(req, traces, timeouts)
             transport, handler = connection.transport, connection.protocol
             if transport is None or handler is None:
-                return connection  # lost already; who sends is told
+                return connection  # closed already; sending over it raises
             idle = transport.get_protocol()
-            if not isinstance(idle, _Idle):
-                idle = _Idle(handler, transport)
+            if not isinstance(idle, _IdleProtocol):
+                idle = _IdleProtocol(handler, transport)
                 break
-            if await _is_silent(connection):
-                idle.leave()
+            if await _received_nothing(connection):
+                idle.remove()
                 break
             connection.close()
-        connection.add_callback(idle.enter)
+        connection.add_callback(idle.install)
         return connection
 
     @functools.cached_property
-    def _secured(self) -> weakref.WeakSet[asyncio.Transport]:
+    def _tls_transports(self) -> weakref.WeakSet[asyncio.Transport]:
         return weakref.WeakSet()
 
     async def abort_tls(self) -> None:
-        """After `close`: wait no longer for the other side's good-bye where it ended a TLS connection itself.
+        """After `close`, abort the TLS connections that still wait for the server's closing message.
 
-        The connector forgets such a connection at once, though its socket stays open until that good-bye comes.
+        aiohttp's connector forgets such a connection at once, but its socket stays open until the message comes.
         """
-        for transport in tuple(self._secured):
+        for transport in tuple(self._tls_transports):
             transport.abort()
-        if self._secured:
-            await asyncio.sleep(0)  # the loop closes their sockets in its next turn
+        if self._tls_transports:
+            await asyncio.sleep(0)  # the loop closes their sockets in its next iteration
 
-    def stop_opening(self) -> tuple[asyncio.Task[None], ...]:
-        """Give up what is being opened ahead; returns the tasks that end with it."""
-        self.ahead = self._wanted = 0
-        opening = tuple(self.opening)
-        for task in opening:
+    def stop_preconnects(self) -> tuple[asyncio.Task[None], ...]:
+        """Cancel the connections being opened in advance; return their tasks, to be awaited."""
+        self.preconnect = self._not_started = 0
+        tasks = tuple(self._preconnects)
+        for task in tasks:
             task.cancel()
-        return opening
+        return tasks
 
-    async def _open(self, req: aiohttp.ClientRequest, patience: aiohttp.ClientTimeout) -> None:
+    async def _open_in_advance(self, req: aiohttp.ClientRequest, timeouts: aiohttp.ClientTimeout) -> None:
         try:
-            await asyncio.sleep(_OPENING_DELAY)
-            if self._wanted <= 0:
+            await asyncio.sleep(_PRECONNECT_DELAY)
+            if self._not_started <= 0:
                 return
-            self._wanted -= 1
-            connection = await self._usable(req, [], patience)
-        except Exception:  # noqa: BLE001 - what fails here fails again, and is reported, where a request needs it
+            self._not_started -= 1
+            connection = await self._get_connection(req, [], timeouts)
+        except Exception:  # noqa: BLE001 - the request that needs the connection meets and reports the same failure
             return
         connection.release()
 
 
-class _Idle(asyncio.Protocol):
-    """Protocol of a connection that waits in our pool: whatever arrives ends the connection."""
+class _IdleProtocol(asyncio.Protocol):
+    """Protocol of a pooled idle connection, which aborts it when anything arrives."""
 
     def __init__(self, handler: ResponseHandler, transport: asyncio.Transport) -> None:
         self._handler = handler
         self._transport = transport
 
-    def enter(self) -> None:
-        """Take the place of aiohttp's protocol."""
+    def install(self) -> None:
+        """Replace aiohttp's protocol by this one."""
         self._transport.set_protocol(self)
 
-    def leave(self) -> None:
-        """Give aiohttp's protocol its place back."""
+    def remove(self) -> None:
+        """Restore aiohttp's protocol."""
         self._transport.set_protocol(self._handler)
 
     def data_received(self, data: bytes) -> None:  # noqa: ARG002
@@ -152,10 +152,10 @@ class _Idle(asyncio.Protocol):
 
 
 class SharedConnector:
-    """A caller's connector, with which our session shares connections: neither changed nor closed.
+    """Wrapper of a caller's connector, which our session uses but neither changes nor closes.
 
-    It passes over kept connections on which bytes arrived while they were idle. Those of a part of a response that the
-    caller's event loop read cannot be seen from here.
+    It skips pooled connections on which bytes arrived while they were idle. Part of a response that the event loop has
+    already read into aiohttp's parser cannot be noticed here.
     """
 
     def __init__(self, connector: aiohttp.BaseConnector) -> None:
@@ -171,37 +171,37 @@ class SharedConnector:
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 (aiohttp's own)
     ) -> aiohttp.connector.Connection:
         while True:
-            steps = _Steps(_pool_wait.get(None))
-            connection = await self._connector.connect(req, [*traces, steps], timeout)
-            if not steps.reused or await _is_silent(connection):
+            trace = _PoolTrace(_pool_wait.get(None))
+            connection = await self._connector.connect(req, [*traces, trace], timeout)
+            if not trace.reused or await _received_nothing(connection):
                 return connection
             connection.close()
 
 
 class PoolWait:
-    """Wait of one attempt for a connection of a caller's pool: its clock stands, and it does not count as sent yet.
+    """Wait of one attempt for a connection of a caller's pool. It pauses the timeout and the attempt is not sent yet.
 
     Args:
-        attempt: the attempt's timeout.
-        on_sent: called once, when the attempt gets a connection or begins to open one, or ends without a pool: where a
-            test tool responses in place of the network.
+        timeout: timeout of the attempt.
+        on_sent: called once, when the attempt gets a connection or begins to open one. Also called when it ends
+            without either, as where a test tool replaces the network.
     """
 
-    def __init__(self, attempt: TimeoutScope, on_sent: Callable[[], None]) -> None:
-        self._attempt = attempt
+    def __init__(self, timeout: TimeoutScope, on_sent: Callable[[], None]) -> None:
+        self._timeout = timeout
         self._on_sent = on_sent
         self._queued = self._sent = False
 
     def queue(self) -> None:
-        """Note that the attempt waits for others to give a connection back."""
+        """Record that the attempt begins to wait for a connection."""
         self._queued = True
-        self._attempt.pause()
+        self._timeout.pause()
 
     def end(self) -> None:
-        """Note that it waits no longer."""
+        """Record that the attempt has a connection, or opens one."""
         if self._queued:
             self._queued = False
-            self._attempt.restart()
+            self._timeout.restart()
         if not self._sent:
             self._sent = True
             self._on_sent()
@@ -219,8 +219,8 @@ class PoolWait:
 _pool_wait: Final[ContextVar[PoolWait]] = ContextVar("pool_wait")
 
 
-class _Steps(Trace):
-    """Steps by which a request gets its connection from a caller's pool."""
+class _PoolTrace(Trace):
+    """Trace of how a request gets its connection from a caller's pool."""
 
     reused = False
 
@@ -246,14 +246,14 @@ _NO_SIGNALS: Final = aiohttp.TraceConfig()
 _NO_SIGNALS.freeze()
 
 
-async def _is_silent(connection: aiohttp.connector.Connection) -> bool:
-    """Return whether nothing arrived on a kept connection, not even into its socket."""
+async def _received_nothing(connection: aiohttp.connector.Connection) -> bool:
+    """Return whether no byte arrived on a pooled connection, not even one unread in its socket."""
     transport = connection.transport
     try:
         if transport is not None and _is_readable(transport):
             if transport.get_extra_info("sslcontext") is None:
                 return False
-            for _ in range(_TURNS):  # it may be a session ticket, which is no response
+            for _ in range(_READ_ITERATIONS):  # the bytes may be a TLS session ticket, not a response
                 await asyncio.sleep(0)
     except BaseException:
         connection.close()

@@ -1,11 +1,11 @@
-"""Timeout of every attempt, and the time for which other code held the event loop.
+"""Timeout of every attempt, without the time for which other code blocked the event loop.
 
-All attempts last equally long, so they expire in the order they began, and one timer serves all of them.
-`asyncio.timeout` sets and cancels a timer for each attempt, which costs more than the rest of what it does.
+All attempts have the same timeout, so they expire in the order they began, and one timer serves all of them.
+`asyncio.timeout` sets and cancels a timer for each attempt, which costs more than everything else it does.
 
-The timer fires every `_TICK` seconds while an attempt is under way. Where it fires late, other code held the loop: the
-delay is blocked time, which counts for no attempt. Of each blocked period at most one tick is not noticed. Before an
-attempt is cancelled, the loop runs `_TURNS` times more, so that a response that lies in the socket is read first.
+The timer fires every `_TICK` seconds while an attempt is under way. If it fires late, other code blocked the loop. The
+delay is blocked time, which counts towards no timeout. At most one tick of each blocked period is not noticed. Before
+an attempt is cancelled, the loop runs `_GRACE_ITERATIONS` times more, so that a response in the socket is read first.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 _TICK: Final = 0.05
-"""Seconds between two looks at the clock; an eighth of the timeout where that is less."""
+"""Seconds between two checks; an eighth of the timeout where that is less."""
 
-_NOISE: Final = 0.01
-"""Seconds by which a timer is late without anybody blocking the loop: it is rounded up to a millisecond, and runs
-after the callbacks of its turn."""
+_TIMER_SLACK: Final = 0.01
+"""Seconds by which a timer may be late although no code blocked the loop. Timers are rounded up to a millisecond and
+run after the other callbacks of their iteration."""
 
-_TURNS: Final = 80
-"""Turns of the loop before an attempt is cancelled. A turn reads up to 256 KiB, and aiohttp needs three for that, so
-these read all of the 6 MiB that Linux keeps for a connection by default."""
+_GRACE_ITERATIONS: Final = 80
+"""Iterations of the loop before an attempt is cancelled. aiohttp needs three iterations to read 256 KiB, so these read
+all of the 6 MiB that Linux buffers for a connection by default."""
 
 
 class SharedTimeout:
-    """Timeouts with the meaning of `asyncio.timeout`, for the event loop that runs when it is made.
+    """Timeouts with the meaning of `asyncio.timeout`, in the event loop that runs when this is made.
 
     Args:
-        seconds: time for each attempt, above 0.
+        seconds: timeout of each attempt, above 0.
     """
 
     def __init__(self, seconds: float) -> None:
         self._loop = asyncio.get_running_loop()
         self._seconds = seconds
         self._tick = min(_TICK, seconds / 8)
-        self._due: dict[TimeoutScope, float] = {}  # in running time: the loop's time without the blocked time
+        self._due: dict[TimeoutScope, float] = {}  # by `_running_time`
         self._watchers = 0
         self._blocked = 0.0
         self._timer: asyncio.Handle | None = None
@@ -49,12 +49,12 @@ class SharedTimeout:
 
     @property
     def blocked(self) -> float:
-        """Seconds for which the loop was blocked, as far as an attempt or a `watch` was under way."""
-        self._running_time()
+        """Seconds for which the loop was blocked while an attempt or a `watch` was under way."""
+        self._update_blocked()
         return self._blocked
 
     def attempt(self) -> TimeoutScope:
-        """Return a context for one attempt of the current task; it raises `TimeoutError` when the time is over."""
+        """Return a context for one attempt of the current task, which raises `TimeoutError` when it expires."""
         task = asyncio.current_task(self._loop)
         if task is None:
             raise RuntimeError("an attempt needs a task to run in")
@@ -70,29 +70,33 @@ class SharedTimeout:
         finally:
             self._watchers -= 1
 
-    def start(self, attempt: TimeoutScope) -> None:
-        """Cancel the attempt's task when the time is over."""
-        self._due[attempt] = self._running_time() + self._seconds
+    def start(self, scope: TimeoutScope) -> None:
+        """Start the timeout of a scope, from zero."""
+        self._due[scope] = self._running_time() + self._seconds
         self._ensure_timer()
 
-    def stop(self, attempt: TimeoutScope) -> None:
-        """Cancel it no more."""
-        self._due.pop(attempt, None)
+    def stop(self, scope: TimeoutScope) -> None:
+        """Stop the timeout of a scope."""
+        self._due.pop(scope, None)
 
     def close(self) -> None:
-        """Stop the timer. Nothing is under way any more."""
+        """Stop the timer, once no attempt is under way."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
             self._timer_due = math.inf
 
     def _running_time(self) -> float:
+        """Return the loop's time without the blocked time."""
+        self._update_blocked()
+        return self._loop.time() - self._blocked
+
+    def _update_blocked(self) -> None:
         now = self._loop.time()
         late = now - self._timer_due
-        if late > _NOISE:
+        if late > _TIMER_SLACK:
             self._blocked += late
-            self._timer_due = now  # counted up to here, should the timer still have to fire
-        return now - self._blocked
+            self._timer_due = now  # the timer may be yet to fire: do not count this delay twice
 
     def _ensure_timer(self) -> None:
         if self._timer is None:
@@ -104,27 +108,27 @@ class SharedTimeout:
     def _check(self) -> None:
         running = self._running_time()
         if next(iter(self._due.values()), math.inf) <= running:
-            self._expire_after(_TURNS, running)
+            self._expire_after(_GRACE_ITERATIONS, running)
         else:
-            self._go_on()
+            self._reset_timer()
 
-    def _go_on(self) -> None:
+    def _reset_timer(self) -> None:
         self._timer = None
         self._timer_due = math.inf
         if self._due or self._watchers:
             self._ensure_timer()
 
-    def _expire_after(self, turns: int, limit: float) -> None:
-        """Cancel what was due by `limit` and still is, when the loop has run so often."""
-        if turns:
-            self._running_time()  # a turn may block, too
+    def _expire_after(self, iterations: int, limit: float) -> None:
+        """Run the loop so many times, then cancel the attempts that are still under way and were due by `limit`."""
+        if iterations:
+            self._update_blocked()
             self._timer_due = self._loop.time()
-            self._timer = self._loop.call_soon(self._expire_after, turns - 1, limit)
+            self._timer = self._loop.call_soon(self._expire_after, iterations - 1, limit)
             return
-        for attempt in [each for each, _ in takewhile(lambda item: item[1] <= limit, self._due.items())]:
-            del self._due[attempt]
-            attempt.expire()
-        self._go_on()
+        for scope in [each for each, _ in takewhile(lambda item: item[1] <= limit, self._due.items())]:
+            del self._due[scope]
+            scope.expire()
+        self._reset_timer()
 
 
 class TimeoutScope:
@@ -139,15 +143,15 @@ class TimeoutScope:
         self._expired = False
 
     def pause(self) -> None:
-        """Stop the clock."""
+        """Pause the timeout until `restart`."""
         self._timeouts.stop(self)
 
     def restart(self) -> None:
-        """Start the clock anew, with the whole time."""
+        """Start the timeout again, from zero."""
         self._timeouts.start(self)
 
     def expire(self) -> None:
-        """Cancel the task: its time is over."""
+        """Cancel the task because of the timeout."""
         self._expired = True
         self._task.cancel()
 
@@ -161,6 +165,6 @@ class TimeoutScope:
         self._timeouts.stop(self)
         if not self._expired:
             return
-        # Undo our own cancel; if nobody else cancelled, the timeout is what happened.
+        # Undo our own cancel; if nobody else cancelled, raise TimeoutError.
         if self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
             raise TimeoutError from error

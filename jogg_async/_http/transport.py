@@ -1,7 +1,4 @@
-"""Requests over aiohttp: one attempt, its time-out, its size cap; nothing is judged here.
-
-Nothing of aiohttp gets beyond this room and `_connector`.
-"""
+"""One attempt of a request over aiohttp, with its timeout and the cap on the size of its body."""
 
 from __future__ import annotations
 
@@ -27,11 +24,11 @@ from jogg_async.errors import ConfigurationError, SessionClosedError, TransportE
 from jogg_async.settings import is_loopback
 
 _TWICE_A_READ: Final = 2**19
-"""Bytes; asyncio, and TLS in uvloop, take half as many from malloc for each read."""
+"""Twice the bytes that asyncio, and TLS in uvloop, allocate for each read."""
 
 _NO_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None)
 _NO_HEADERS: Final = CIMultiDictProxy(CIMultiDict[str]())
-_UNTRUSTED: Final = (
+_CERTIFICATE_ERRORS: Final = (
     aiohttp.ClientConnectorCertificateError,
     aiohttp.ServerFingerprintMismatch,
     ssl.SSLCertVerificationError,
@@ -39,20 +36,20 @@ _UNTRUSTED: Final = (
 
 
 class Transport:
-    """Sends GET requests with the key to one origin.
+    """Sender of GET requests with the API key to one origin.
 
-    The aiohttp session behind it is made at the first request, in the loop that runs then. Over a caller's session, it
-    is one of our own that shares the caller's connector, headers and traces: so the caller's cookies, time-outs and
-    proxy variables stay out of our requests, and ours out of the caller's.
+    The aiohttp session is made at the first request, in the event loop that runs then. It is always one of our own. If
+    the caller passed a session, ours shares its connector, headers and traces, but neither its cookies nor its timeouts
+    nor its proxy settings.
 
     Args:
-        api_key: goes along with each request.
-        base_url: the origin; plain http only for loopback, see `_settings.base_url_from`.
+        api_key: sent with each request.
+        base_url: the origin.
         timeout: seconds for one attempt, from sending it to its last byte.
-        http: the caller's own session, neither changed nor closed; `None` for one of our own.
+        http: the caller's own session, neither changed nor closed; `None` for none.
 
     Raises:
-        ConfigurationError: `http` is no aiohttp session.
+        ConfigurationError: `http` is not an aiohttp session.
     """
 
     def __init__(self, api_key: Secret, base_url: URL, timeout: float, http: aiohttp.ClientSession | None) -> None:
@@ -60,7 +57,7 @@ class Transport:
             raise ConfigurationError(f"http must be an aiohttp.ClientSession, not {type(http).__name__}.")
         self._api_key = api_key
         self._timeout = timeout
-        self._callers = http
+        self._caller_http = http
         self._proxy = proxy_for(base_url)
         self._http: aiohttp.ClientSession | None = None
         self._connector: Connector | None = None
@@ -69,39 +66,38 @@ class Transport:
 
     @property
     def blocked(self) -> float:
-        """Seconds for which other code blocked the event loop, while an attempt or `watch_blocking` was under way."""
+        """Seconds for which other code blocked the event loop during an attempt or `watch_blocking`."""
         return 0.0 if self._timeouts is None else self._timeouts.blocked
 
     def watch_blocking(self) -> AbstractContextManager[None]:
-        """Measure `blocked` in this context even where no attempt is under way, such as during a backoff."""
-        return self._clock().watch()
+        """Measure `blocked` in this context even if no attempt is under way, such as during a backoff."""
+        return self._shared_timeout().watch()
 
     async def get(self, url: URL, on_sent: Callable[[], None] = lambda: None) -> RawResponse:
         """Send one request, and read the whole response.
 
         Args:
-            url: its address.
-            on_sent: called once, when it is sent: later than this call where it waits for a connection of a caller's
-                pool, and never where that wait is cut short.
+            url: the address.
+            on_sent: called once, when the request is sent. Over a caller's session, this may be later than the call:
+                the request first waits for a connection of the caller's pool. It is never called if that wait fails.
 
         Raises:
-            TransportError: no whole response came within the time-out, or its body is over the cap.
-            SessionClosedError: the caller closed the aiohttp session that was given as ``http``.
+            TransportError: no complete response came within the timeout, or its body exceeds the cap.
+            SessionClosedError: the caller closed the aiohttp session given as ``http``.
         """
-        http = self._http or self._session()
+        http = self._http or self._make_session()
         self._check_open(http)
-        if self._callers is None:
+        if self._caller_http is None:
             on_sent()
         try:
-            with self._clock().attempt() as attempt:
-                if self._callers is None:
+            with self._shared_timeout().attempt() as timeout:
+                if self._caller_http is None:
                     return await self._exchange(http, url)
-                with PoolWait(attempt, on_sent):
+                with PoolWait(timeout, on_sent):
                     return await self._exchange(http, url)
         except TimeoutError as fault:
-            raise TransportError(
-                f"no whole response within {self._timeout:g} s", transient=True
-            ) from self._without_secrets(fault)
+            cause = self._without_secrets(fault)
+            raise TransportError(f"timed out after {self._timeout:g} s", transient=True) from cause
         except (aiohttp.ClientError, HttpProcessingError, OSError) as fault:
             self._check_open(http)
             cause = self._without_secrets(fault)
@@ -109,52 +105,52 @@ class Transport:
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is not None and not task.cancelling():
-                self._check_open(http)  # a connector that is closed cancels what waits for its connections
+                self._check_open(http)  # a connector that closes cancels the requests that wait for a connection
             raise
 
     async def _exchange(self, http: aiohttp.ClientSession, url: URL) -> RawResponse:
-        # A session's own headers go to a proxy too: where there is one, ours go with each request instead.
+        # aiohttp sends a session's default headers to the proxy too, so the key must be a header of the request there.
         headers = None if self._proxy is None else self._headers
         response = await http.get(url, headers=headers, allow_redirects=False, proxy=self._proxy)
         try:
-            body = await _body(response)
-        except BaseException as fault:  # noqa: BLE001 - it is raised again
+            body = await _read_body(response)
+        except BaseException as fault:  # noqa: BLE001 - raised again below
             response.close()
-            del response  # a traceback that shows local variables need not show what came so far
-            raise fault.with_traceback(None)  # noqa: B904 - it is the same
+            del response  # error trackers show local variables: keep the partial response out of them
+            raise fault.with_traceback(None)  # noqa: B904 - the same exception
         if not response.closed:
-            response.close()  # 101: the connection would no longer speak HTTP
+            response.close()  # status 101: the connection no longer speaks HTTP
         return RawResponse(response.status, response.headers, body)
 
     def _check_open(self, http: aiohttp.ClientSession) -> None:
-        if self._callers is not None and http.closed:
+        if self._caller_http is not None and http.closed:
             raise SessionClosedError("the aiohttp session given as http is closed")
 
-    def _clock(self) -> SharedTimeout:
+    def _shared_timeout(self) -> SharedTimeout:
         if self._timeouts is None:
             self._timeouts = SharedTimeout(self._timeout)
         return self._timeouts
 
-    def open_connections(self, count: int) -> None:
-        """Open `count` connections beside that of the next request, so that those to come find them open.
+    def preconnect(self, count: int) -> None:
+        """Open `count` connections beside that of the next request, so that later requests find them open.
 
-        Nothing is opened over a caller's connector, whose limits are the caller's, nor through a proxy.
+        None are opened over a caller's connector, whose limits are up to the caller, nor through a proxy.
         """
         if self._proxy is None and count > 0:
             if self._http is None:
-                self._session()
+                self._make_session()
             if self._connector is not None:
-                self._connector.ahead = count
+                self._connector.preconnect = count
 
-    def stop_opening(self) -> tuple[asyncio.Task[None], ...]:
-        """Give up the connections that are being opened ahead; returns the tasks that end with it."""
-        return self._connector.stop_opening() if self._connector is not None else ()
+    def stop_preconnects(self) -> tuple[asyncio.Task[None], ...]:
+        """Cancel the connections being opened in advance; return their tasks, to be awaited."""
+        return self._connector.stop_preconnects() if self._connector is not None else ()
 
     async def aclose(self) -> None:
-        """Close what this transport opened. Closing twice is closing once."""
+        """Close everything that this transport opened. Closing twice is closing once."""
         try:
-            if opening := self.stop_opening():
-                await asyncio.wait(opening)
+            if tasks := self.stop_preconnects():
+                await asyncio.wait(tasks)
         finally:
             if self._timeouts is not None:
                 self._timeouts.close()
@@ -163,31 +159,31 @@ class Transport:
             if self._connector is not None:
                 await self._connector.abort_tls()
 
-    def _session(self) -> aiohttp.ClientSession:
-        # glibc maps memory for a block as large as a read, and unmaps it again, until a larger one was freed: 18 of 23
-        # microseconds a read.
+    def _make_session(self) -> aiohttp.ClientSession:
+        # glibc maps and unmaps memory for the buffer of each read (18 of the 23 microseconds that a read takes), until
+        # the process has freed a larger block once.
         bytes(_TWICE_A_READ)
-        callers = self._callers
+        given = self._caller_http
         connector: aiohttp.BaseConnector
-        if callers is None:
-            connector = self._connector = Connector(limit=0)  # the gate counts, not the pool
-        elif callers.connector is None:
+        if given is None:
+            connector = self._connector = Connector(limit=0)  # the throttle limits the requests in flight
+        elif given.connector is None:
             raise SessionClosedError("the aiohttp session given as http is closed")
         else:
-            connector = cast("aiohttp.BaseConnector", SharedConnector(callers.connector))
+            connector = cast("aiohttp.BaseConnector", SharedConnector(given.connector))
         self._http = aiohttp.ClientSession(
             connector=connector,
-            connector_owner=callers is None,
+            connector_owner=given is None,
             cookie_jar=aiohttp.DummyCookieJar(),
-            trace_configs=callers.trace_configs if callers is not None else None,
+            trace_configs=given.trace_configs if given is not None else None,
             timeout=_NO_TIMEOUT,
             headers=self._headers if self._proxy is None else None,
-            auto_decompress=False,  # _wire does it, with a bound
+            auto_decompress=False,  # `decompress` does it, with a bound on the size
         )
         return self._http
 
     def _merge_headers(self) -> CIMultiDict[str]:
-        headers = CIMultiDict(self._callers.headers) if self._callers is not None else CIMultiDict[str]()
+        headers = CIMultiDict(self._caller_http.headers) if self._caller_http is not None else CIMultiDict[str]()
         headers.setdefault("User-Agent", f"jogg-async/{__version__}")
         headers["Accept"] = "application/json"
         headers["Accept-Encoding"] = ACCEPT_ENCODING
@@ -195,12 +191,11 @@ class Transport:
         return headers
 
     def _without_secrets(self, fault: BaseException) -> BaseException:
-        """`fault` and what led to it, without what holds the request's headers, and without the key.
+        """Remove the key and the request's headers from an aiohttp error and its causes; return the error.
 
-        That is the frames of their tracebacks, and what a response error says of its request, a proxy's password
-        among it.
+        Tracebacks and `aiohttp.ClientResponseError` hold those headers, a proxy's password among them.
         """
-        for each in _chain(fault):
+        for each in _error_chain(fault):
             each.__traceback__ = None
             if isinstance(each, aiohttp.ClientResponseError):
                 known = each.request_info
@@ -212,9 +207,9 @@ class Transport:
 
 
 def proxy_for(url: URL) -> URL | None:
-    """The proxy that the environment names for an address; never one for a loopback host.
+    """Return the proxy that the environment names for an address; `None` for none, and for a loopback host.
 
-    Looked up once: aiohttp's own ``trust_env`` does it for every request, in a thread.
+    aiohttp's own ``trust_env`` looks it up for every request, in a thread.
     """
     host = url.host or ""
     if is_loopback(host) or urllib.request.proxy_bypass(host):
@@ -224,9 +219,9 @@ def proxy_for(url: URL) -> URL | None:
     return URL(proxy) if proxy else None
 
 
-async def _body(response: aiohttp.ClientResponse) -> bytes:
+async def _read_body(response: aiohttp.ClientResponse) -> bytes:
     content = response.content
-    if content.is_eof():  # it came whole with the headers
+    if content.is_eof():  # the whole body came with the headers
         return content.read_nowait()
     chunks: list[bytes] = []
     size = 0
@@ -248,11 +243,11 @@ def _describe(fault: Exception) -> str:
 
 def _is_transient(fault: Exception) -> bool:
     if isinstance(fault, aiohttp.ClientHttpProxyError):
-        return fault.status >= 500  # the proxy refuses: asking again changes nothing
-    return not any(isinstance(each, _UNTRUSTED) for each in _chain(fault))
+        return fault.status >= 500  # else the proxy refuses, and a retry changes nothing
+    return not any(isinstance(each, _CERTIFICATE_ERRORS) for each in _error_chain(fault))
 
 
-def _chain(fault: BaseException) -> Iterator[BaseException]:
+def _error_chain(fault: BaseException) -> Iterator[BaseException]:
     known: set[int] = set()
     pending: list[BaseException | None] = [fault]
     while pending:

@@ -1,4 +1,4 @@
-"""The consumer's position in a crawl, and its form as a dict that JSON can hold."""
+"""Position of the consumer in a crawl, and the dict in which it is saved."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from jogg_async._api.limits import MIN_INT
 
 @attrs.frozen
 class Checkpoint:
-    """Position of the next track, and what the crawl asks for.
+    """Position of the next track, with the page size, the filters and the bounds of the crawl.
 
     Attributes:
         page: page of the next track, from 1.
-        place: place of the next track among that page's records, from 0.
+        place: index of the next track among that page's records, from 0.
         page_size: tracks per page, 1 to 100.
         filters: query parameters besides page and page size.
-        start_page: first page of the whole crawl, from 1: where a further pass over the catalogue begins.
-        end_page: last page wanted; `None` for no bound.
-        limit: tracks still wanted, 0 or more; `None` for no bound.
-        total_items: tracks in all, as the first response of this pass named them; `None` where none did.
-        total_pages: pages in all, likewise.
+        start_page: first page of the whole crawl, from 1. A recrawl begins there.
+        end_page: last page to fetch; `None` for no bound.
+        limit: number of tracks still to yield, 0 or more; `None` for no bound.
+        total_items: total of the first response of this pass; `None` if it named none.
+        total_pages: number of pages, likewise.
     """
 
     page: int
@@ -42,10 +42,10 @@ class Checkpoint:
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> Checkpoint:
-        """Return the checkpoint that `as_dict` gave.
+        """Return the checkpoint that `as_dict` saved.
 
         Raises:
-            ValueError: `given` is no such dict.
+            ValueError: `given` is not such a dict.
         """
         try:
             page, place, page_size, filters = (given[name] for name in ("page", "place", "page_size", "filters"))
@@ -81,11 +81,11 @@ def _is_text(filters: Any) -> TypeGuard[Mapping[str, str]]:
 
 
 class Cursor:
-    """Position of the consumer within the page that it reads.
+    """Position of the consumer within its current page.
 
     Args:
         page: first page of the crawl.
-        place: place at which that page is entered.
+        place: index of the first record to yield on that page.
     """
 
     def __init__(self, page: int, place: int) -> None:
@@ -95,21 +95,21 @@ class Cursor:
         self._after: int | None = None
 
     def enter(self, page: int, places: Sequence[int], after: int | None) -> None:
-        """Begin to read a page.
+        """Make a page the current one.
 
         Args:
-            page: its number.
-            places: places of its tracks among its records.
-            after: place to stand at once all of them are read; `None` for the start of the next page.
+            page: page number.
+            places: indexes of its tracks among its records.
+            after: index of the next record once all tracks are yielded; `None` for the start of the next page.
         """
         self._page, self._places, self._after = page, places, after
 
     def position(self, lowest: int, unread: int) -> tuple[int, int]:
-        """Return the page and the place of the next track.
+        """Return the page and the index of the next track.
 
         Args:
-            lowest: lowest page not entered yet.
-            unread: tracks of the current page that are not yielded yet.
+            lowest: lowest page that was not the current one yet.
+            unread: number of tracks of the current page that are not yielded yet.
         """
         place = self._places[-unread] if unread else self._after
         if place is not None and self._page < lowest:

@@ -1,6 +1,6 @@
-"""One crawl: pages to tracks, each id once, up to the end, a limit or a close. Stands behind a `TrackPager`.
+"""Crawl behind a `TrackPager`: yield the tracks of the pages, each id once, up to the end, the limit or a close.
 
-The crawl holds no reference to its pager, and its tasks hold only the crawl: dropping the pager ends the crawl.
+Neither the crawl nor its tasks refer to the pager, so that dropping the pager ends the crawl.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import attrs
 
 from jogg_async._api.decoding import Decoded
 from jogg_async._requests.page_fetcher import PageFetcher, RequestStats
-from jogg_async._requests.throttle import Lane
+from jogg_async._requests.throttle import RequestQueue
 from jogg_async.errors import CatalogueChangedWarning, JoggError
 from jogg_async.models import InvalidRecord, Page, Track
 from jogg_async.tracklist import TrackList
@@ -29,8 +29,8 @@ from .passes import Passes
 from .window import Window
 
 _AHEAD: Final = 16
-"""Pages ahead of the consumer for each request in flight: fewer, and one slow page stalls the rest (scenario `tail` of
-``nox -s bench``); more gains nothing."""
+"""Pages ahead of the consumer for each request in flight. With fewer, a slow page stalls the others (scenario `tail` of
+``nox -s bench``); more gain nothing."""
 
 _MAX_INVALID_KEPT: Final = 1000
 _MAX_TOTALS_KEPT: Final = 1000
@@ -38,26 +38,26 @@ _MAX_TOTALS_KEPT: Final = 1000
 _T = TypeVar("_T")
 
 ShowProgress = Callable[[int, int | None], None]
-"""Shows the progress of `Crawl.collect`: tracks so far, and tracks expected in all, where known."""
+"""Callback that shows the progress of `Crawl.collect`: tracks so far, and tracks expected in all if known."""
 
 
 class State(enum.Enum):
-    """State of a crawl, from its first step on."""
+    """State of a crawl."""
 
     RUNNING = enum.auto()
     ABANDONED = enum.auto()
-    """Its pager is gone; it closes when the step under way is over."""
+    """The pager was dropped. The crawl closes after the current step."""
     CLOSED = enum.auto()
-    """Closed before its end: each step raises."""
+    """Closed before its end. Each step raises."""
     ENDED = enum.auto()
 
 
 class Crawl:
-    """State of one crawl.
+    """Crawl of a range of pages.
 
     Args:
-        options: what to crawl.
-        connect: returns the session's page fetcher; called in the event loop of the first step.
+        options: options of the crawl.
+        connect: returns the session's page fetcher. Called in the event loop of the first step.
     """
 
     def __init__(self, options: CrawlOptions, connect: Callable[[], PageFetcher]) -> None:
@@ -78,7 +78,7 @@ class Crawl:
         self.invalid = 0
         self.pages_done = 0
         self.accepted = 0
-        """Tracks yielded, or in `ready`."""
+        """Number of tracks that were yielded or are in `ready`."""
         self._connect = connect
         self._fetcher: PageFetcher | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -105,10 +105,10 @@ class Crawl:
     @property
     def paused(self) -> float:
         """Seconds of a rate-limit pause still to wait."""
-        return self._fetcher.gate.paused if self._fetcher is not None else 0.0
+        return self._fetcher.throttle.paused if self._fetcher is not None else 0.0
 
     def load_ready(self) -> bool:
-        """Accept the next page if that takes no waiting; return whether tracks are ready then."""
+        """Make the next page the current one if it is buffered; return whether tracks are ready."""
         window = self._window
         if window is None or self._state is not State.RUNNING or self._lock.locked():
             return False
@@ -117,22 +117,22 @@ class Crawl:
         return bool(self.ready)
 
     def next_track(self) -> Coroutine[Any, Any, Track]:
-        """Return the next track. Cancelling a step loses nothing.
+        """Return the next track. Cancelling a step loses no track.
 
         Raises:
             StopAsyncIteration: every track was yielded.
             JoggError: the next page failed, or the crawl was closed before its end.
         """
-        self._steps += 1  # now: the pager may be dropped before the coroutine starts
+        self._steps += 1  # not in the coroutine: the pager may be dropped before it starts
         return self._step(self._next_track)
 
     def next_page(self) -> Coroutine[Any, Any, Page]:
-        """Return the next page, or the rest of the current one; otherwise as `next_track`."""
+        """Return the next page, or the rest of the current one. Otherwise like `next_track`."""
         self._steps += 1
         return self._step(self._next_page)
 
     def collect(self, show: ShowProgress | None = None) -> Coroutine[Any, Any, TrackList]:
-        """Return all remaining tracks; on an error, those before it are its ``tracks``.
+        """Return all remaining tracks. An error has those before it as ``tracks``.
 
         Args:
             show: called after each page.
@@ -193,7 +193,7 @@ class Crawl:
         )
 
     def close(self, error: type[JoggError]) -> None:
-        """End the crawl now. Before its end, each step raises `error` from now on, one that waits too."""
+        """Close the crawl now. Unless it is complete, each step raises `error` from now on, also a waiting one."""
         if self._state in (State.RUNNING, State.ABANDONED):
             self._close_error, self._position_at_close = error, self.position()
             self._state = State.ENDED if self._is_complete() else State.CLOSED
@@ -202,15 +202,15 @@ class Crawl:
         if self._window is not None:
             self._window.close()
         if self._fetcher is not None:
-            self._fetcher.transport.stop_opening()
+            self._fetcher.transport.stop_preconnects()
 
     async def aclose(self, error: type[JoggError]) -> None:
-        """`close`, and wait until no task of the crawl is left."""
+        """Close the crawl, and wait until none of its tasks is left."""
         self.close(error)
         await self._stop_tasks()
 
     def abandon(self) -> None:
-        """Close after the step under way. Called by a finalizer: in any thread, perhaps after the loop is closed."""
+        """Close after the current step. A finalizer calls this in any thread, perhaps after the loop is closed."""
         if self._state is State.RUNNING:
             self._state = State.ABANDONED
         if self._loop is None or self._loop.is_closed():
@@ -231,11 +231,11 @@ class Crawl:
     async def _stop_tasks(self) -> None:
         if self._window is not None:
             await self._window.aclose()
-        if self._fetcher is not None and (opening := self._fetcher.transport.stop_opening()):
-            await asyncio.wait(opening)
+        if self._fetcher is not None and (preconnects := self._fetcher.transport.stop_preconnects()):
+            await asyncio.wait(preconnects)
 
     async def _load(self) -> Page:
-        """Wait for the next page, and accept it; begin another pass, or end, where there is none."""
+        """Wait for the next page and make it the current one. After the last one, recrawl or end the crawl."""
         while True:
             self._check_open()
             window = self._window or self._begin()
@@ -251,7 +251,8 @@ class Crawl:
                     continue
             await self._stop_tasks()
             if not self._is_closed:
-                self._state = State.ENDED  # only now: a step cancelled while it waits here must report the drift later
+                # Not before the wait above: if this step is cancelled there, the next step must report the drift.
+                self._state = State.ENDED
                 self.passes.report_drift()
 
     @property
@@ -259,14 +260,14 @@ class Crawl:
         return self._state is State.CLOSED
 
     def _check_open(self) -> None:
-        """Raise once the crawl is over. One that was cut short must not look complete."""
+        """Raise if the crawl is closed or ended. A crawl closed before its end must not look complete."""
         if self._is_closed:
             raise self._close_error("the crawl was closed before its end, by closing its pager or its session")
         if self._state is State.ENDED:
             raise StopAsyncIteration
 
     def _is_complete(self) -> bool:
-        """Return whether every track was yielded, although no step has met the end yet."""
+        """Return whether every track was yielded, even if no step has reached the end yet."""
         if self.ready or self._window is None:
             return False
         return self._wanted() <= 0 or (self._window.is_drained and not self.passes.changed)
@@ -275,27 +276,27 @@ class Crawl:
         options = self.options
         fetcher = self._fetcher = self._connect()
         self._loop = asyncio.get_running_loop()
-        lane = Lane(options.concurrency)
+        queue = RequestQueue(options.concurrency)
         skip_invalid = options.on_invalid == "skip"
         self._window = window = Window(
             lambda number: fetcher.page(
-                options.url, number, lane, self.stats, skip_invalid=skip_invalid, policy=options.retry
+                options.url, number, queue, self.stats, skip_invalid=skip_invalid, policy=options.retry
             ),
-            self._received,
+            self._record_response,
             width=options.concurrency,
-            in_backoff=lambda: lane.parked,
+            in_backoff=lambda: queue.in_backoff,
             ahead=_AHEAD * options.concurrency + _AHEAD,
             ordered=options.ordered,
         )
-        lane.on_parked = window.on_backoff
+        queue.on_backoff = window.on_backoff
         self.pages.expected_pages = fetcher.page_totals.get(options.url)
         window.start(options.start.page, self.pages.last)
         self._update_bounds(window)
-        fetcher.transport.open_connections(int(min(options.concurrency, options.max_pages())) - 1)
+        fetcher.transport.preconnect(int(min(options.concurrency, options.max_pages())) - 1)
         return window
 
-    def _received(self, number: int, decoded: Decoded) -> None:
-        """Update the range of pages by a response, before the consumer sees it."""
+    def _record_response(self, number: int, decoded: Decoded) -> None:
+        """Update the range of pages from a response when it arrives."""
         known = self.pages.total_pages
         self.pages.record_response(number, decoded.page.pagination, decoded.records)
         if self.pages.total_pages != known:
@@ -304,7 +305,7 @@ class Crawl:
             self._update_bounds(self._window)
 
     def _remember_total(self) -> None:
-        """Let the session's next crawl of the same pages start all of them at once."""
+        """Save the number of pages, so that the session's next crawl of this URL starts all of them at once."""
         if self._fetcher is not None and self.pages.total_pages is not None:
             totals = self._fetcher.page_totals
             if len(totals) >= _MAX_TOTALS_KEPT:
@@ -316,7 +317,7 @@ class Crawl:
         window.set_last(self.pages.last, discard=self.pages.ended)
 
     def _max_outstanding(self, lowest: int) -> float:
-        """Return how many pages may be outstanding: as many as the limit needs, and few where the end is unknown."""
+        """Return the bound on outstanding pages: as many as the limit needs, and few while the end is unknown."""
         start = self.options.start
         most = math.inf if self.pages.has_total else self.options.concurrency
         if self.options.limit == math.inf:
@@ -325,26 +326,27 @@ class Crawl:
         return min(most, max(1, math.ceil((self._wanted() + skipped) / self.pages.named_page_size)))
 
     def _wanted(self) -> float:
-        """Return how many more tracks the limit leaves."""
+        """Return the number of tracks that the limit still allows."""
         return self.options.limit - self.accepted
 
     def _accept(self, window: Window[Decoded], number: int, decoded: Decoded) -> Page:
-        """Make a page the current one, without tracks that were yielded before or that the limit cuts off."""
+        """Make a page the current one, without the tracks that were yielded before or are beyond the limit."""
         page, start = decoded.page, self.options.start
         places: Sequence[int] = decoded.places or range(len(page.tracks))
-        new = self.passes.new_places(number, [track.id for track in page.tracks], decoded.records)
+        new = self.passes.new_indexes(number, [track.id for track in page.tracks], decoded.records)
+        kept: Sequence[int] = range(len(places)) if new is None else new
         if number == start.page and start.place and not self.passes.recrawls:
             self.passes.skipped = [
                 track.id for track, place in zip(page.tracks, places, strict=True) if place < start.place
             ]
-            new = [index for index in (range(len(places)) if new is None else new) if places[index] >= start.place]
-        if new is not None:
-            page = attrs.evolve(page, tracks=tuple(page.tracks[index] for index in new))
-            places = [places[index] for index in new]
+            kept = [index for index in kept if places[index] >= start.place]
         after = None
-        if len(page.tracks) > self._wanted():
-            cut = int(self._wanted())
-            page, after, places = attrs.evolve(page, tracks=page.tracks[:cut]), places[cut], places[:cut]
+        if len(kept) > self._wanted():
+            limit = int(self._wanted())
+            after, kept = places[kept[limit]], kept[:limit]
+        if len(kept) < len(page.tracks):
+            page = attrs.evolve(page, tracks=tuple(page.tracks[index] for index in kept))
+            places = [places[index] for index in kept]
         self._cursor.enter(number, places, after)
         self._count(page, decoded)
         self._continue(window)
@@ -360,7 +362,7 @@ class Crawl:
             self.invalid_records += decoded.invalid[: _MAX_INVALID_KEPT - len(self.invalid_records)]
 
     def _continue(self, window: Window[Decoded]) -> None:
-        """Fill or close the window, where the page just accepted decides on that; else the next step fills it."""
+        """Close or fill the window if the current page decides on that; else the next step fills it."""
         if self._wanted() <= 0:
             window.close()
         elif not self.pages.has_total or self.pages.ended or self.options.limit < math.inf:

@@ -19,7 +19,7 @@ from .checkpoint import Checkpoint
 
 
 class Default(int):
-    """Default value that can be told from the same number given by the user: a checkpoint overrides it."""
+    """Default of an argument, distinct from the same number given by the user: a checkpoint overrides it."""
 
 
 PAGE_SIZE: Final = Default(100)
@@ -28,14 +28,14 @@ START_PAGE: Final = Default(1)
 
 @attrs.frozen
 class CrawlOptions:
-    """What to crawl, and how.
+    """Options of a crawl.
 
     Attributes:
-        url: address of each page.
+        url: URL of the pages.
         start: position to start from, with the page size, the filters and the bounds.
         concurrency: requests in flight at once, 1 or more.
         ordered: yield tracks in catalogue order; else as pages arrive.
-        on_invalid: policy for records that are no valid tracks.
+        on_invalid: policy for records that are not valid tracks.
         on_drift: policy for changes of the catalogue during the crawl.
         retry: retry policy of this crawl; `None` for the session's.
     """
@@ -50,16 +50,16 @@ class CrawlOptions:
 
     @property
     def limit(self) -> float:
-        """Most tracks wanted; infinity for no bound."""
+        """Most tracks to yield; infinity for no bound."""
         return math.inf if self.start.limit is None else self.start.limit
 
     @property
     def end_page(self) -> float:
-        """Last page wanted; infinity for no bound."""
+        """Last page to fetch; infinity for no bound."""
         return math.inf if self.start.end_page is None else self.start.end_page
 
     def max_pages(self) -> float:
-        """Return how many pages the bounds leave at most, were all of them full."""
+        """Return the number of pages within the bounds, if all pages are full."""
         by_limit = (self.limit + self.start.place) / self.start.page_size
         return min(self.end_page - self.start.page + 1, math.ceil(by_limit) if by_limit < math.inf else math.inf)
 
@@ -106,7 +106,7 @@ def _checked_end(end_page: int, start: Checkpoint, *, resumed: bool) -> int:
     checked_int("end_page", end_page, 1)
     if not resumed and end_page < start.page:
         raise argument_error("end_page", f"must not be before the first page ({start.page}), not {end_page}.")
-    # A crawl that is done with its end_page stands at the start of the page after it.
+    # The checkpoint of a crawl that finished its end_page is at the start of the page after it.
     if end_page < start.page - (start.place == 0):
         raise ValueError(f"end_page ({end_page}) contradicts resume, which is at page {start.page} already.")
     return int(end_page)
@@ -118,14 +118,14 @@ def _start(start_page: int, page_size: int, filters: dict[str, str], resume: Map
     if resume is None:
         return Checkpoint(int(start_page), 0, int(page_size), filters, start_page=int(start_page))
     start = Checkpoint.from_dict(resume)
-    _check_agrees("start_page", start_page, START_PAGE, start.page)
-    _check_agrees("page_size", page_size, PAGE_SIZE, start.page_size)
+    _check_resumed("start_page", start_page, START_PAGE, start.page)
+    _check_resumed("page_size", page_size, PAGE_SIZE, start.page_size)
     for name, value in filters.items():
         if start.filters.get(name) != value:
             raise ValueError(f"{name}={value!r} contradicts resume, which has {start.filters.get(name)!r}.")
     return start
 
 
-def _check_agrees(name: str, given: int, default: int, kept: int) -> None:
-    if given is not default and given != kept:
-        raise ValueError(f"{name}={given} contradicts resume, which has {kept}.")
+def _check_resumed(name: str, given: int, default: int, saved: int) -> None:
+    if given is not default and given != saved:
+        raise ValueError(f"{name}={given} contradicts resume, which has {saved}.")

@@ -1,4 +1,4 @@
-"""Track the last page of the catalogue, and whether its responses contradict each other. No I/O."""
+"""Track the last page and inconsistent totals. No I/O."""
 
 from __future__ import annotations
 
@@ -8,22 +8,23 @@ from typing import Final
 from jogg_async.models import Pagination
 
 _MAX_EMPTY_PAGES: Final = 3
-"""Empty pages in a row, by number, that end a pass inside its total: one may be a hiccup, a total may be absurd."""
+"""Number of consecutive empty pages that end a pass before its last page. A single one may be a fault of the service,
+but an absurd total must not keep the crawl going."""
 
 _MAX_REPEATED_PAGES: Final = 100
-"""Pages in a row without an id new in this pass that end it, in case the service repeats one response under an absurd
-total: far more than rows that moved could fill."""
+"""Number of consecutive pages without a new id that end a pass, in case the service repeats one response and names an
+absurd total. Records that moved during the crawl cannot fill so many pages."""
 
 
 class PageRange:
-    """The pages of one crawl. The newest response wins.
+    """Range of pages of a crawl. The newest total wins.
 
     Args:
-        page_size: tracks per page, as asked.
+        page_size: requested number of tracks per page.
         first_page: page at which the first pass begins, from 1.
-        end_page: last page wanted; infinity for no bound.
-        total_items: total that a checkpoint saw, to compare with; `None` for none.
-        total_pages: pages that a checkpoint saw, to compare with; `None` for none.
+        end_page: last page to fetch; infinity for no bound.
+        total_items: total in the checkpoint that the crawl resumes from, to compare with; `None` for none.
+        total_pages: number of pages in that checkpoint, likewise.
     """
 
     def __init__(
@@ -40,22 +41,22 @@ class PageRange:
         self.first_total_items: int | None
         self.first_total_pages: int | None
         self.page_size = page_size
-        """Tracks on a full page, as responses show it."""
+        """Number of tracks on a full page, as observed."""
         self.named_page_size = page_size
-        """Tracks on a full page, as the newest response named it, else as asked: never less than `page_size`."""
-        self._asked_size = page_size
+        """Page size that the newest response named, else the requested one. Never less than `page_size`."""
+        self._requested_size = page_size
         self._end_page = end_page
         self.begin_pass(first_page)
         self.first_total_items, self.first_total_pages = total_items, total_pages
 
     def begin_pass(self, first_page: int) -> None:
-        """Forget what belongs to the pass before; the totals stay, as a guess for the next one."""
+        """Reset the state of the previous pass, except for the totals, which the new pass starts from."""
         self.first_total_items = self.first_total_pages = None
         self.first_page = first_page
         self.drifted = False
         self.ended = False
         self.expected_pages = self.total_pages
-        """Pages to ask for before the first response of this pass; `None` to ask for the first page only."""
+        """Number of pages to assume before the first response of this pass; `None` to fetch the first page only."""
         self._stop: float = math.inf
         self._has_response = False
         self._empty: set[int] = set()
@@ -65,23 +66,23 @@ class PageRange:
 
     @property
     def last(self) -> float:
-        """Last page worth asking for; infinity where no response named a total."""
+        """Last page to fetch; infinity if no response named a total."""
         pages = self.total_pages if self._has_response else self.expected_pages or self.first_page
         last = min(self._end_page, self._stop, math.inf if pages is None else pages)
         return last if self._has_response else max(last, self.first_page)
 
     @property
     def has_total(self) -> bool:
-        """Whether the number of pages is known, or at least expected."""
+        """Whether the number of pages is known or expected."""
         return self.total_pages is not None or self.expected_pages is not None
 
     def record_response(self, number: int, pagination: Pagination, records: int) -> None:
-        """Update the range by a response.
+        """Update the range from a response.
 
         Args:
-            number: page that was asked for.
-            pagination: the response's pagination.
-            records: tracks in it, invalid ones included.
+            number: requested page.
+            pagination: pagination of the response.
+            records: number of records in the response, invalid ones included.
         """
         self._has_response = True
         self._compare(number, pagination)
@@ -89,13 +90,13 @@ class PageRange:
         if records == 0:
             self._record_empty(number)
 
-    def record_taken(self, number: int, records: int, *, repeated: bool) -> None:
+    def record_page(self, number: int, records: int, *, repeated: bool) -> None:
         """Count a page that the consumer reached.
 
         Args:
-            number: the page.
-            records: tracks in it, invalid ones included.
-            repeated: whether it held records, and none with an id new in this pass.
+            number: page number.
+            records: number of its records, invalid ones included.
+            repeated: whether the page has records, but no id that is new in this pass.
         """
         self._records += records
         self._repeated = self._repeated + 1 if repeated else 0
@@ -105,7 +106,7 @@ class PageRange:
             self._empty = {each for each in self._empty if each > number - _MAX_EMPTY_PAGES}
 
     def finish_pass(self) -> None:
-        """Compare the records of a pass over all pages with the total: fewer count as drift."""
+        """Record drift if a pass over all pages met fewer records than the total."""
         if self.first_page == 1 and self._end_page == math.inf and self._records < (self.total_items or 0):
             self.drifted = True
 
@@ -115,7 +116,7 @@ class PageRange:
         self.ended = True
 
     def tracks_between(self, first_page: int, place: int) -> int | None:
-        """Return how many tracks lie from a place of a page to the end of the range; `None` while no total is known."""
+        """Return the number of tracks from a record of a page to the end of the range; `None` without a total."""
         if self.total_items is None:
             return None
         end = min(self.total_items, self._end_page * self.page_size)
@@ -134,7 +135,7 @@ class PageRange:
 
     def _update(self, number: int, pagination: Pagination, records: int) -> None:
         size, items, pages = pagination.page_size, pagination.total_items, pagination.total_pages
-        full = self.named_page_size = size if size is not None and size > 0 else self._asked_size
+        full = self.named_page_size = size if size is not None and size > 0 else self._requested_size
         if items is not None and items >= 0:
             self.total_items = items
         if pages is not None and pages < 0:
@@ -150,7 +151,7 @@ class PageRange:
             self.total_pages = -(-items // self.page_size)
 
     def _real_size(self, full: int, number: int, last: float, records: int) -> int:
-        """Return the page size in use: some services cap it without saying so, and then full pages are shorter."""
+        """Return the page size in use. A service may cap it without naming the cap: full pages are shorter then."""
         if number < last < math.inf:
             self._largest_page = max(self._largest_page, records)
         return self._largest_page if 0 < self._largest_page < full else full

@@ -1,4 +1,4 @@
-"""Passes over the catalogue: leave out duplicates, notice changes, decide whether to crawl again. No I/O."""
+"""Passes over the catalogue: skip duplicates, detect drift, decide whether to crawl again. No I/O."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from .page_range import PageRange
 from .seen_ids import SeenIds
 
 _MAX_RECRAWLS: Final = 5
-"""Further passes under ``on_drift="recrawl"``."""
+"""Most further passes under ``on_drift="recrawl"``."""
 
 _CHANGED: Final = "the catalogue changed during the crawl (its totals, a repeated id, a page's number or its length)"
 
 
 class Passes:
-    """State of the current pass, and of those before it.
+    """State of the current pass and of those before it.
 
     Args:
         pages: range of pages of the crawl.
@@ -32,36 +32,36 @@ class Passes:
         self.recrawls = 0
         self.duplicates = 0
         self.skipped: list[int] = []
-        """Ids on the first page before the place where the crawl began: duplicates in the first pass, new in others."""
+        """Ids on the first page before the track that a resumed crawl starts at. Only a recrawl yields them."""
         self._seen = self._seen_in_pass = SeenIds()
         self._repeated_id = False
         self._drifted_before = False
 
     @property
     def drifted(self) -> bool:
-        """Whether a change of the catalogue was noticed in any pass."""
+        """Whether any pass noticed a change of the catalogue."""
         return self._drifted_before or self.changed
 
     @property
     def changed(self) -> bool:
-        """Whether a change was noticed in this pass."""
+        """Whether this pass noticed a change of the catalogue."""
         return self._repeated_id or self._pages.drifted
 
     @property
     def wants_recrawl(self) -> bool:
-        """Whether the pages are to be fetched once more after this pass."""
+        """Whether another pass is to follow this one."""
         return self.changed and self._on_drift == "recrawl" and self.recrawls < _MAX_RECRAWLS
 
-    def new_places(self, number: int, ids: list[int], records: int) -> list[int] | None:
-        """Record a page, and return the indexes of its ids that no pass has seen; `None` for all of them.
+    def new_indexes(self, number: int, ids: list[int], records: int) -> list[int] | None:
+        """Record a page; return the indexes of the ids that no pass has seen before, or `None` for all of them.
 
         Args:
-            number: the page.
+            number: page number.
             ids: ids of its valid tracks.
-            records: tracks in it, invalid ones included.
+            records: number of its records, invalid ones included.
         """
         new = self._seen_in_pass.add_all(ids)
-        self._pages.record_taken(number, records, repeated=records > 0 and new == [])
+        self._pages.record_page(number, records, repeated=records > 0 and new == [])
         if new is not None:
             self.duplicates += len(ids) - len(new)
             self._repeated_id = True
@@ -78,7 +78,7 @@ class Passes:
         self._pages.begin_pass(first_page)
 
     def report_drift(self) -> None:
-        """Warn or raise at the end of the crawl, as ``on_drift`` says."""
+        """Warn or raise at the end of the crawl, according to ``on_drift``."""
         if self._on_drift == "ignore" or not self.changed:
             return
         if self._on_drift == "raise":

@@ -1,20 +1,20 @@
-"""Sliding window of page requests, sent ahead of the consumer. Knows no HTTP and no tracks.
+"""Sliding window of page requests, sent before the consumer needs them. Independent of HTTP and of tracks.
 
-A page number goes from *not started* to *running* (a task) to *held* (a result) or *failed* (an error) to *taken*.
+A page number goes from *not started* to *running* (a task) to *buffered* (a result) or *failed* (an error) to *taken*.
 
 Invariants:
 
 - Every number below `lowest` is taken, and `lowest` is not.
 - Only numbers from `lowest` to ``min(last, lowest + ahead - 1)`` start. Each runs once, unless it failed or `set_last`
   cancelled it.
-- At most ``width`` tasks run, and one more for each request in backoff, as long as requests succeed: after ``width``
-  failures in a row (at least two) no request in backoff is replaced until one succeeds, so that an outage does not
-  spread.
-- At most `max_outstanding` numbers run or are held. `lowest` may always start, or the window could stand still.
-- Nothing starts while a number has failed, until the consumer has met the error and steps again.
+- At most ``width`` tasks run, and one more for each request in backoff. After ``width`` failures in a row (at least
+  two), a request in backoff is not replaced until another one succeeds, so that an outage does not spread.
+- At most `max_outstanding` numbers are running or buffered. `lowest` may always start, to avoid a deadlock.
+- Nothing starts while a number has failed, until `get` has raised the error and is called again.
 
-The window fills when a result arrives, not when it is taken, so that a slow page stalls neither the others nor the
-consumer of the pages before it. Tasks and callbacks hold the window, never its consumer, whose finalizer closes it.
+The window is filled when a result arrives, not when it is taken, so that a slow page stalls neither the others nor the
+consumer of the pages before it. Tasks and callbacks refer to the window, never to its consumer, whose finalizer closes
+the window.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ class Window(Generic[T]):
     """Sliding window, in the event loop that runs when it is made.
 
     Args:
-        fetch: makes the coroutine that fetches a page number.
-        on_result: called with each result when it arrives; may set `max_outstanding` and call `set_last`. An exception
-            that it raises becomes the page's error.
-        width: tasks to run at once, 1 or more.
-        in_backoff: returns how many of the running requests wait to be sent again.
-        ahead: numbers from `lowest` on that may be running or held, 1 or more.
+        fetch: returns the coroutine that fetches a page number.
+        on_result: called with each result when it arrives. It may set `max_outstanding` and call `set_last`. Its
+            exception becomes the error of the page.
+        width: number of tasks to run at once, 1 or more.
+        in_backoff: returns the number of running requests that are in backoff.
+        ahead: number of pages from `lowest` on that may be running or buffered, 1 or more.
         ordered: `get` returns results by number; else as they arrive.
     """
 
@@ -62,7 +62,7 @@ class Window(Generic[T]):
         self._ordered = ordered
         self._tasks: set[asyncio.Task[T]] = set()
         self._running: dict[int, asyncio.Task[T]] = {}
-        self._held: dict[int, T] = {}
+        self._buffered: dict[int, T] = {}
         self._failed: dict[int, BaseException] = {}
         self._raised: int | None = None
         self._taken: set[int] = set()
@@ -74,14 +74,14 @@ class Window(Generic[T]):
         self.start(1, 0)
 
     def start(self, first: int, last: float) -> None:
-        """Begin a pass over the numbers from `first` to `last`, once every result of the pass before is taken."""
+        """Begin a pass over the numbers from `first` to `last`. Every result of the previous pass must be taken."""
         self.lowest = self._next = first
         self.last = last
         self._taken.clear()
 
     def fill(self) -> None:
         """Start as many tasks as the bounds allow."""
-        if self._filling:  # an eager task that fails at once calls `on_backoff` from within this loop
+        if self._filling:  # an eager task that fails at once calls `on_backoff` within the loop below
             return
         self._filling = True
         try:
@@ -92,18 +92,18 @@ class Window(Generic[T]):
             self._filling = False
 
     def on_backoff(self) -> None:
-        """Start another request in place of one that failed and waits to be sent again."""
+        """Start another request in place of one that failed and is in backoff."""
         self._failures_in_a_row += 1
         self.fill()
 
     def set_last(self, last: float, *, discard: bool = False) -> None:
-        """Set the last number wanted. Tasks beyond it are cancelled; results beyond it stay, unless `discard`."""
+        """Set the last number. Cancel the tasks beyond it; keep the results beyond it unless `discard`."""
         if last == self.last and not discard:
             return
         self.last = last
         for number in [number for number in self._running if number > last]:
             self._running.pop(number).cancel()
-        for beyond in (self._failed, self._held) if discard else (self._failed,):
+        for beyond in (self._failed, self._buffered) if discard else (self._failed,):
             for number in [number for number in beyond if number > last]:
                 del beyond[number]
         if last < self._next:
@@ -111,39 +111,39 @@ class Window(Generic[T]):
         self._wake()
 
     async def get(self) -> tuple[int, T] | None:
-        """Return the next number and its result, or `None` at the end. Cancelling a call loses nothing.
+        """Return the next number and its result, or `None` at the end. Cancelling the call loses no result.
 
-        The window is not filled again before the next call, or `fill`: the bounds may depend on this result.
+        The window is filled again only by the next call or by `fill`, because the bounds may depend on this result.
 
         Raises:
-            Exception: what fetching the number raised, once every result before it is taken. The next call fetches
-                it again.
+            Exception: the error of the next number, once every result before it is taken. The next call fetches
+                that number again.
         """
         while True:
             if (result := self.get_nowait()) is not None:
                 return result
-            if self._failed and (self.lowest in self._failed or not (self._running or self._held)):
+            if self._failed and (self.lowest in self._failed or not (self._running or self._buffered)):
                 self._raised = min(self._failed)
                 raise self._failed.pop(self._raised)
-            if not (self._running or self._held):
+            if not (self._running or self._buffered):
                 return None
             self._wakeup = self._loop.create_future()
             await self._wakeup
 
     def get_nowait(self) -> tuple[int, T] | None:
-        """Return what `get` would return without waiting, else `None`."""
+        """Return the next number and its result if one is buffered, else `None`."""
         self._retry_raised()
         self.fill()
-        number = self._takable()
+        number = self._next_to_take()
         return None if number is None else (number, self._take(number))
 
     def close(self) -> None:
         """Cancel every task, drop every result, and wake the waiting consumer."""
         self._closed = True
-        for task in tuple(self._running.values()):  # once each: a second cancel would hit the user's limiter
+        for task in tuple(self._running.values()):  # once each: a second cancel may hit the user's limiter
             task.cancel()
         self._running.clear()
-        self._held.clear()
+        self._buffered.clear()
         self._failed.clear()
         self._wake()
 
@@ -155,20 +155,20 @@ class Window(Generic[T]):
 
     @property
     def is_drained(self) -> bool:
-        """Whether every number up to `last` is taken, and nothing is running or held."""
-        return self.lowest > self.last and not (self._running or self._held or self._failed)
+        """Whether every number up to `last` is taken, and none is running, buffered or failed."""
+        return self.lowest > self.last and not (self._running or self._buffered or self._failed)
 
     def _startable(self) -> int | None:
-        """Return the next number that the bounds allow to start."""
+        """Return the next number that the bounds allow to start; `None` for none."""
         running = len(self._running)
         if running >= self._max_running():
             return None
         number = max(self._next, self.lowest)
-        while number in self._running or number in self._held or number in self._taken:
+        while number in self._running or number in self._buffered or number in self._taken:
             number += 1
         if number > min(self.lowest + self._ahead - 1, self.last):
             return None
-        return number if number == self.lowest or running + len(self._held) < self.max_outstanding else None
+        return number if number == self.lowest or running + len(self._buffered) < self.max_outstanding else None
 
     def _max_running(self) -> int:
         healthy = self._failures_in_a_row < max(self._width, 2)
@@ -179,15 +179,15 @@ class Window(Generic[T]):
         self._running[number] = task
         self._tasks.add(task)
         task.add_done_callback(functools.partial(self._finished, number))
-        if self._closed:  # by the consumer's finalizer, which may run wherever memory is allocated
+        if self._closed:  # by the consumer's finalizer, which may have run within `create_task`
             task.cancel()
 
     def _finished(self, number: int, task: asyncio.Task[T]) -> None:
-        # A callback, because a task that is cancelled before its first step runs none of its code.
+        # This is a done callback because a task that is cancelled before its first step never runs its `finally`.
         self._tasks.discard(task)
         error = _error_of(number, task)
         if self._running.get(number) is not task:
-            return  # cancelled by the window itself
+            return  # the window cancelled the task
         del self._running[number]
         if error is None:
             error = self._receive(number, task.result())
@@ -198,25 +198,25 @@ class Window(Generic[T]):
 
     def _receive(self, number: int, result: T) -> Exception | None:
         self._failures_in_a_row = 0
-        self._held[number] = result
+        self._buffered[number] = result
         try:
             self._on_result(number, result)
         except Exception as error:  # noqa: BLE001 - raised by `get`; an exception in a callback would only be logged
-            self._held.pop(number, None)
+            self._buffered.pop(number, None)
             return error
         return None
 
-    def _takable(self) -> int | None:
-        if not self._held:
+    def _next_to_take(self) -> int | None:
+        if not self._buffered:
             return None
         if not self._ordered:
-            return next(iter(self._held))
-        if self.lowest in self._held:
+            return next(iter(self._buffered))
+        if self.lowest in self._buffered:
             return self.lowest
-        return min(self._held) if self.lowest > self.last else None
+        return min(self._buffered) if self.lowest > self.last else None
 
     def _take(self, number: int) -> T:
-        result = self._held.pop(number)
+        result = self._buffered.pop(number)
         self._taken.add(number)
         while self.lowest in self._taken:
             self._taken.remove(self.lowest)
@@ -239,7 +239,7 @@ def _error_of(number: int, task: asyncio.Task[Any]) -> BaseException | None:
     try:
         return task.exception()
     except asyncio.CancelledError as cancelled:
-        # The cause tells about the request, where it had begun.
+        # If the request was sent, its fetcher has set a cause that describes it.
         error = cancelled.__cause__ or JoggError("the request was cancelled from outside")
         if isinstance(error, JoggError):
             error.page = number

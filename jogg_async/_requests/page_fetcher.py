@@ -1,4 +1,4 @@
-"""One request of the service, sent until it succeeds or fails for good."""
+"""Requests for one page, sent until they succeed or fail for good."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from jogg_async._api.redaction import Secret, redact, redact_error
 from jogg_async._api.schemas import Success
 from jogg_async._http.transport import Transport
 from jogg_async._requests.stamina_hooks import retry_hooks
-from jogg_async._requests.throttle import Gate, Lane
+from jogg_async._requests.throttle import RequestQueue, Throttle
 from jogg_async.errors import APIError, JoggError, RateLimitError, ServerError
 from jogg_async.retry import RetryPolicy, backoff, next_wait
 
@@ -29,11 +29,11 @@ logger = logging.getLogger("jogg_async")
 
 @attrs.define
 class RequestStats:
-    """What has been sent for one customer.
+    """Number of requests sent for one pager or one call.
 
     Attributes:
-        requests: attempts sent, repetitions included.
-        retries: the repetitions.
+        requests: attempts sent, retries included.
+        retries: retries among them.
     """
 
     requests: int = 0
@@ -42,47 +42,47 @@ class RequestStats:
 
 @attrs.frozen(eq=False)
 class PageFetcher:
-    """Sends requests in turn, with the session's key, policy and limiter."""
+    """Sender of page requests with the session's key, throttle, retry policy and limiter."""
 
     api_key: Secret
     transport: Transport
-    gate: Gate
+    throttle: Throttle
     policy: RetryPolicy
     limiter: AbstractAsyncContextManager[Any] | None
     page_totals: dict[PageUrl, int] = attrs.field(factory=dict[PageUrl, int])
-    """Total pages by address, as crawls of this session learnt them."""
+    """Total pages by URL, as crawls of this session learnt them."""
 
     async def page(
         self,
         url: PageUrl,
         number: int,
-        lane: Lane,
+        queue: RequestQueue,
         stats: RequestStats,
         *,
         skip_invalid: bool,
         policy: RetryPolicy | None = None,
     ) -> Decoded:
-        """Fetch and decode one page of a url.
+        """Fetch and decode one page.
 
         Args:
-            url: what is listed.
-            number: the page, from 1.
-            lane: the queue to wait in.
-            stats: counts the attempts.
-            skip_invalid: leave out records that are no tracks.
-            policy: used in place of the session's.
+            url: URL of the pages.
+            number: page number, from 1.
+            queue: queue in which the request waits for a slot.
+            stats: counter of the attempts.
+            skip_invalid: skip records that are no valid tracks; else they are an error.
+            policy: retry policy; `None` for the session's.
 
         Raises:
-            JoggError: the request failed for good; `page`, `attempts` and `asked` are set.
+            JoggError: the request failed for good. Its `page`, `attempts` and `request_line` are set.
         """
-        request = PageRequest(self, url.for_page(number), number, lane, stats, policy or self.policy)
+        request = PageRequest(self, url.for_page(number), number, queue, stats, policy or self.policy)
         try:
             decoded = decode_page(await request.run(), number, skip_invalid=skip_invalid, key=self.api_key)
         except JoggError as error:
             request.add_request_to(error)
             raise
         except asyncio.CancelledError as cancelled:
-            # A pager raises this error where others cancelled the task of a page: nothing else tells of the request.
+            # If other code cancels the task of a page, the window raises this cause: it tells about the request.
             cancelled.__cause__ = request.add_request_to(JoggError("the request was cancelled from outside"))
             raise
         for record in decoded.invalid:
@@ -92,12 +92,12 @@ class PageFetcher:
 
 @attrs.define(eq=False)
 class PageRequest:
-    """One request: its attempts, and the waits between them."""
+    """One request with its attempts and the waits between them."""
 
     _fetcher: PageFetcher
     _url: URL
     _number: int
-    _lane: Lane
+    _queue: RequestQueue
     _stats: RequestStats
     _policy: RetryPolicy
     _attempts: int = 0
@@ -105,7 +105,7 @@ class PageRequest:
     _waited: float = 0.0
 
     async def run(self) -> Success:
-        """Send the request until it succeeds, or fails for good."""
+        """Send the request until it succeeds or fails for good."""
         while True:
             try:
                 return await self._attempt()
@@ -117,10 +117,10 @@ class PageRequest:
             await self._wait(failure, wait)
 
     def add_request_to(self, error: JoggError) -> JoggError:
-        """Set what is known of the request on its error, without the API key and without the frames below."""
+        """Set the facts about the request on its error; remove the API key and the traceback."""
         error.page, error.attempts, error.request_line = self._number, self._attempts, f"GET {self._url}"
         redact_error(error, self._fetcher.api_key)
-        error.__traceback__ = error.__context__ = None  # those frames hold the whole response
+        error.__traceback__ = error.__context__ = None  # its frames hold the whole response
         return error
 
     def _attempt(self) -> Coroutine[Any, Any, Success]:
@@ -135,28 +135,28 @@ class PageRequest:
             except BaseException as error:
                 failure = error
                 raise
-        raise cast("BaseException", failure)  # the limiter suppressed it
+        raise cast("BaseException", failure)  # the limiter suppressed the exception
 
     async def _send(self) -> Success:
-        gate, transport = self._fetcher.gate, self._fetcher.transport
-        turn = gate.turn_at_once(self._lane) or await gate.turn(self._lane)
+        throttle, transport = self._fetcher.throttle, self._fetcher.transport
+        slot = throttle.try_acquire(self._queue) or await throttle.acquire(self._queue)
         try:
-            envelope = self._read(await transport.get(self._url, self._count))
+            envelope = self._read(await transport.get(self._url, self._count_attempt))
         except APIError as error:
             if is_rate_limit(error):
-                gate.refused(turn, self._pause(error))
+                throttle.on_rate_limited(slot, self._session_pause(error))
             else:
-                gate.accepted()
+                throttle.on_success()
             raise
         finally:
-            gate.done(turn)
-        gate.accepted()
+            throttle.release(slot)
+        throttle.on_success()
         return envelope
 
-    def _count(self) -> None:
-        """Count an attempt that is sent: later than its turn where it waits in the pool of a caller's session."""
+    def _count_attempt(self) -> None:
+        """Count an attempt that is sent now."""
         if self._attempts == 0:
-            self._sent_at = self._clock()
+            self._sent_at = self._running_time()
         else:
             self._stats.retries += 1
         self._attempts += 1
@@ -164,11 +164,11 @@ class PageRequest:
 
     def _read(self, response: RawResponse) -> Success:
         if logger.isEnabledFor(logging.DEBUG):
-            logger.debug("%s: HTTP %d, %d bytes", self._shown(), response.status, len(response.body))
+            logger.debug("%s: HTTP %d, %d bytes", self._redacted(), response.status, len(response.body))
         return read_envelope(response, time.time(), self._fetcher.api_key)
 
-    def _pause(self, error: APIError) -> float:
-        """Return the seconds for which a rate limit pauses the whole session: the session's policy applies."""
+    def _session_pause(self, error: APIError) -> float:
+        """Return the seconds for which a rate limit pauses the whole session, by the session's own policy."""
         policy, named = self._fetcher.policy, named_wait(error)
         if named is None:
             return backoff(policy, self._attempts)
@@ -178,41 +178,41 @@ class PageRequest:
         if not is_retryable(error):
             return None
         named = named_wait(error)
-        # The requests that a pause holds back are spread by the learnt rate.
-        spread = named is not None and is_rate_limit(error)
-        jitter = 0.0 if spread else random.uniform(0, self._policy.wait_jitter)  # noqa: S311 (no secret)
-        elapsed, paused = self._clock() - self._sent_at, self._fetcher.gate.paused
+        # No jitter after a pause of the session: the learnt rate spreads the requests that waited for its end.
+        session_paused = named is not None and is_rate_limit(error)
+        jitter = 0.0 if session_paused else random.uniform(0, self._policy.wait_jitter)  # noqa: S311 (no secret)
+        elapsed, paused = self._running_time() - self._sent_at, self._fetcher.throttle.paused
         return next_wait(self._policy, self._attempts, elapsed, named=named, jitter=jitter, paused=paused)
 
     async def _wait(self, failure: JoggError, wait: float) -> None:
-        """Report the retry, and wait, while other requests may go in the place of this one."""
-        self.add_request_to(failure)  # now: hooks may log it
-        request, kind = self._shown(), type(failure).__name__
+        """Report the retry and wait, while other requests may use the slot."""
+        self.add_request_to(failure)  # before the hooks, which may log the error
+        request, kind = self._redacted(), type(failure).__name__
         logger.info("%s: attempt %d failed with %s; retrying in %.2f s", request, self._attempts, kind, wait)
         hooks = retry_hooks(request, self._attempts, wait, self._waited, failure)
         with hooks, self._fetcher.transport.watch_blocking():
-            self._lane.park()
+            self._queue.enter_backoff()
             try:
                 await asyncio.sleep(wait)
             finally:
-                self._lane.unpark()
+                self._queue.leave_backoff()
         self._waited += wait
 
-    def _clock(self) -> float:
+    def _running_time(self) -> float:
         """Return the loop's time without the time for which the loop was blocked."""
         return asyncio.get_running_loop().time() - self._fetcher.transport.blocked
 
-    def _shown(self) -> str:
+    def _redacted(self) -> str:
         return f"GET {redact(str(self._url), self._fetcher.api_key)}"
 
 
 def named_wait(error: JoggError) -> float | None:
-    """Return the wait in seconds that the service asked for with an error; `None` for none."""
+    """Return the wait in seconds that an error response named; `None` for none."""
     return error.retry_after if isinstance(error, RateLimitError | ServerError) else None
 
 
 def is_rate_limit(error: JoggError) -> bool:
-    """Return whether an error is a rate limit: 429, or a 503 that names a wait, as nginx's ``limit_req`` responses."""
+    """Return whether an error is a rate limit: 429, or a 503 that names a wait, as nginx's ``limit_req`` sends."""
     if isinstance(error, ServerError):
         return error.http_status == 503 and error.retry_after is not None
     return isinstance(error, RateLimitError)

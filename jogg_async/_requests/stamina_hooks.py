@@ -1,7 +1,7 @@
-"""The retry hooks of stamina, called for retries of this package in applications that use stamina.
+"""Calls of stamina's retry hooks for the retries of this package, in applications that use stamina.
 
-stamina is no dependency: an application that has not imported it has set no hooks. Its default hook warns of each
-retry, which in a script without logging would print a line on standard error.
+stamina is not imported here, because an application that has not imported it has set no hooks. Besides, its default
+hook logs a warning at each retry, which a script without logging would see on standard error.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import cast
 
 @contextmanager
 def retry_hooks(request: str, attempts: int, wait: float, waited: float, failure: Exception) -> Generator[None]:
-    """Call stamina's hooks, and hold what they return open during the wait, as stamina does.
+    """Call stamina's hooks. Context managers that they return stay open during the wait, as in stamina.
 
     Args:
         request: the request, as ``GET <address>``.
-        attempts: attempts made so far.
-        wait: seconds until the next one.
-        waited: seconds of the waits before this one.
-        failure: what the last attempt raised.
+        attempts: number of attempts so far.
+        wait: seconds until the next attempt.
+        waited: seconds waited before, in total.
+        failure: error of the last attempt.
     """
     stamina = sys.modules.get("stamina.instrumentation")
     with ExitStack() as stack:

@@ -1,6 +1,6 @@
-"""Whose turn it is: requests in flight over the whole session, fair between lanes, and the pause after a rate limit.
+"""Throttle of a session: slots for the requests in flight, fair between queues, and the pause after a rate limit.
 
-A lane is one customer of the gate: a pager, or a single page. Lanes take turns, one request each.
+Each pager, and each single page, has a queue of its own. The queues are served in rotation, one request each.
 """
 
 from __future__ import annotations
@@ -8,211 +8,210 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Final
 
-from jogg_async._requests.adaptive_rate import Pace
-
-_REGAIN: Final = 0.25
-"""What an accepted request adds to the number in flight, after a refusal halved it."""
+from jogg_async._requests.adaptive_rate import AdaptiveRate
 
 
 def _nothing() -> None:
     return
 
 
-class Lane:
-    """One customer of the gate, with its queue there.
+class RequestQueue:
+    """Requests of one pager, or of a single page, that wait for a slot.
 
     Args:
-        limit: requests of this lane in flight at once, 1 or more.
+        limit: requests of this queue in flight at once, 1 or more.
     """
 
-    __slots__ = ("_waiting", "in_flight", "limit", "on_parked", "parked", "queued")
+    __slots__ = ("_waiting", "in_backoff", "in_flight", "is_listed", "limit", "on_backoff")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.in_flight = 0
-        self.parked = 0
-        """Requests that wait to be sent again: they need no turn meanwhile, and others may go in their place."""
-        self.on_parked: Callable[[], None] = _nothing
-        """Called when a request parks."""
-        self.queued = False
+        self.in_backoff = 0
+        """Requests that wait to be sent again. They hold no slot, so others may be sent in their place."""
+        self.on_backoff: Callable[[], None] = _nothing
+        """Called when a request enters backoff."""
+        self.is_listed = False
+        """Whether the throttle has this queue in its rotation."""
         self._waiting: deque[asyncio.Future[None]] = deque()
 
-    @property
-    def width(self) -> int:
-        """How many requests of this lane are worth having under way, those that wait to be sent again included."""
-        return self.limit + self.parked
+    def enter_backoff(self) -> None:
+        """Count a request that waits to be sent again."""
+        self.in_backoff += 1
+        self.on_backoff()
 
-    def park(self) -> None:
-        """A request waits to be sent again."""
-        self.parked += 1
-        self.on_parked()
-
-    def unpark(self) -> None:
-        """It waits no longer."""
-        self.parked -= 1
+    def leave_backoff(self) -> None:
+        """Count a request that waits no longer."""
+        self.in_backoff -= 1
 
     def push(self, waiter: asyncio.Future[None]) -> None:
-        """Queue up."""
+        """Append a waiting request."""
         self._waiting.append(waiter)
 
     def pop(self) -> asyncio.Future[None]:
-        """The first in the queue; `ready` says that there is one."""
+        """Remove and return the first waiting request. There must be one."""
         return self._waiting.popleft()
 
-    def ready(self) -> bool:
-        """Whether a request waits here and may go as far as this lane is concerned."""
-        waiting = self._waiting
-        while waiting and waiting[0].done():  # cancelled while it waited
-            waiting.popleft()
-        return bool(waiting) and self.in_flight < self.limit
+    def discard_cancelled(self) -> None:
+        """Remove the requests at the front that were cancelled while they waited."""
+        while self._waiting and self._waiting[0].done():
+            self._waiting.popleft()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a request waits and the queue's own limit lets it be sent."""
+        return bool(self._waiting) and self.in_flight < self.limit
 
 
-class Turn:
-    """The right to have one request in flight; `Gate.done` ends it."""
+class Slot:
+    """Permission to have one request in flight, until `Throttle.release`.
 
-    __slots__ = ("lane", "sent_at")
+    Attributes:
+        queue: queue of the request.
+        sent_at: the loop's time when the slot was acquired.
+    """
 
-    def __init__(self, lane: Lane, sent_at: float) -> None:
-        self.lane = lane
+    __slots__ = ("queue", "sent_at")
+
+    def __init__(self, queue: RequestQueue, sent_at: float) -> None:
+        self.queue = queue
         self.sent_at = sent_at
 
 
-class Gate:
-    """Lets requests through.
+class Throttle:
+    """Slots for the requests of one session, in the event loop that runs when it is made.
 
     Args:
         concurrency: requests in flight at once, 1 or more.
     """
 
     def __init__(self, concurrency: int) -> None:
-        self._concurrency = concurrency
-        self._allowed = float(concurrency)
         self._loop = asyncio.get_running_loop()
         self._now: Callable[[], float] = self._loop.time
-        self._pace = Pace(self._now())
-        self._refused_at = float("-inf")
+        self._rate = AdaptiveRate(self._now(), concurrency)
+        self._rate_limited_at = float("-inf")
         self._in_flight = 0
-        self._lanes: deque[Lane] = deque()
+        self._rotation: deque[RequestQueue] = deque()
         self._dispatching: asyncio.Handle | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._timer_due = 0.0
+        """Time at which the timer fires. uvloop's handle does not tell it where the delay rounds to zero."""
 
     @property
     def paused(self) -> float:
         """Seconds of a rate-limit pause still to wait."""
-        return self._pace.paused(self._now())
+        return self._rate.paused(self._now())
 
-    def turn_at_once(self, lane: Lane) -> Turn | None:
-        """A turn, where one is free and nobody waits for it."""
-        if self._lanes or not self._free(lane) or self._pace.delay(now := self._now()) > 0:
+    def try_acquire(self, queue: RequestQueue) -> Slot | None:
+        """Return a slot, or `None` if none is free or other requests wait for one."""
+        if self._rotation or self._rate.delay(now := self._now()) > 0 or not self._has_slot(queue):
             return None
-        self._take(lane, now)
-        return Turn(lane, now)
+        self._occupy(queue, now)
+        return Slot(queue, now)
 
-    async def turn(self, lane: Lane) -> Turn:
-        """Wait for a turn. Cancelling gives it up."""
-        if turn := self.turn_at_once(lane):
-            return turn
+    async def acquire(self, queue: RequestQueue) -> Slot:
+        """Wait for a slot. Cancelling gives it up."""
+        if slot := self.try_acquire(queue):
+            return slot
         while True:
-            await self._queue(lane)
-            if not self._pace.paused(now := self._now()):
-                return Turn(lane, now)
-            self._leave(lane)  # a pause began between the grant and now
+            await self._wait(queue)
+            if not self._rate.paused(now := self._now()):
+                return Slot(queue, now)
+            self._vacate(queue)  # a pause began after the slot was granted
 
-    async def _queue(self, lane: Lane) -> None:
+    def release(self, slot: Slot) -> None:
+        """Give a slot back once its request is over."""
+        self._vacate(slot.queue)
+
+    def on_success(self) -> None:
+        """Count a response that is no rate limit."""
+        self._rate.accepted(self._now())
+
+    def on_rate_limited(self, slot: Slot, wait: float) -> None:
+        """Pause every request for `wait` seconds, and learn from the refusal of this one."""
+        now = self._now()
+        first = slot.sent_at > self._rate_limited_at
+        if first:
+            self._rate_limited_at = now
+        self._rate.refused(now, wait, first=first)
+
+    def close(self) -> None:
+        """Cancel the timers. No request waits any more."""
+        for handle in (self._dispatching, self._timer):
+            if handle is not None:
+                handle.cancel()
+        self._rotation.clear()
+
+    async def _wait(self, queue: RequestQueue) -> None:
         waiter: asyncio.Future[None] = self._loop.create_future()
-        lane.push(waiter)
-        self._enlist(lane)
+        queue.push(waiter)
+        self._list(queue)
         if self._dispatching is None:
             self._dispatch()
         try:
             await waiter
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled():
-                self._leave(lane)
+                self._vacate(queue)
             raise
 
-    def done(self, turn: Turn) -> None:
-        """The request of this turn is over, however it ended."""
-        self._leave(turn.lane)
+    def _has_slot(self, queue: RequestQueue) -> bool:
+        return queue.in_flight < queue.limit and self._in_flight < int(self._rate.in_flight)
 
-    def accepted(self) -> None:
-        """The service took a request: raise what a refusal lowered."""
-        if self._allowed < self._concurrency:
-            self._allowed = min(self._concurrency, self._allowed + _REGAIN)
-        self._pace.accepted(self._now())
-
-    def refused(self, turn: Turn, wait: float) -> None:
-        """The service refused a request of this session: pause all of them for `wait` seconds, and go on slower."""
-        now = self._now()
-        first = turn.sent_at > self._refused_at
-        if first:
-            self._allowed = max(1.0, self._allowed / 2)
-            self._refused_at = now
-        self._pace.refused(now, wait, first=first)
-
-    def close(self) -> None:
-        """Stop the clockwork; nobody waits here any more."""
-        for handle in (self._dispatching, self._timer):
-            if handle is not None:
-                handle.cancel()
-        self._lanes.clear()
-
-    def _free(self, lane: Lane) -> bool:
-        return lane.in_flight < lane.limit and self._in_flight < int(self._allowed)
-
-    def _take(self, lane: Lane, now: float) -> None:
-        self._pace.sent(now)
-        lane.in_flight += 1
+    def _occupy(self, queue: RequestQueue, now: float) -> None:
+        self._rate.sent(now)
+        queue.in_flight += 1
         self._in_flight += 1
 
-    def _leave(self, lane: Lane) -> None:
-        lane.in_flight -= 1
+    def _vacate(self, queue: RequestQueue) -> None:
+        queue.in_flight -= 1
         self._in_flight -= 1
-        self._enlist(lane)
+        self._list(queue)
         self._dispatch_soon()
 
-    def _enlist(self, lane: Lane) -> None:
-        if not lane.queued and lane.ready():
-            lane.queued = True
-            self._lanes.append(lane)
+    def _list(self, queue: RequestQueue) -> None:
+        """Append a queue to the rotation if one of its requests may be sent."""
+        queue.discard_cancelled()
+        if queue.is_ready and not queue.is_listed:
+            queue.is_listed = True
+            self._rotation.append(queue)
 
     def _dispatch_soon(self) -> None:
-        # Not at once: responses that came together are then all seen before the next request goes out, so that a
-        # refusal among them still holds it back.
-        if self._dispatching is None and self._lanes:
+        # In the loop's next round: of responses that arrive together, all are seen before another request is sent, so
+        # that a rate limit among them holds it back.
+        if self._dispatching is None and self._rotation:
             self._dispatching = self._loop.call_soon(self._dispatch)
 
     def _dispatch(self) -> None:
+        """Grant slots, as many as there are."""
         self._dispatching = None
-        while self._lanes and self._in_flight < int(self._allowed):
-            lane = self._lanes[0]
-            if not lane.ready():
-                self._lanes.popleft()
-                lane.queued = False
+        while self._rotation and self._in_flight < int(self._rate.in_flight):
+            queue = self._rotation[0]
+            queue.discard_cancelled()
+            if not queue.is_ready:
+                self._rotation.popleft().is_listed = False
                 continue
             now = self._now()
-            delay = self._pace.delay(now)
+            delay = self._rate.delay(now)
             if delay > 0:
                 self._wake_at(now + delay)
                 return
-            self._grant(lane, now)
+            self._grant(queue, now)
 
-    def _grant(self, lane: Lane, now: float) -> None:
-        self._lanes.popleft()
-        lane.queued = False
-        self._take(lane, now)
-        lane.pop().set_result(None)
-        self._enlist(lane)  # behind the other lanes
+    def _grant(self, queue: RequestQueue, now: float) -> None:
+        self._rotation.popleft().is_listed = False
+        self._occupy(queue, now)
+        queue.pop().set_result(None)
+        self._list(queue)  # behind the other queues
 
     def _wake_at(self, when: float) -> None:
         if self._timer is not None:
-            if self._timer.when() <= when:
+            if self._timer_due <= when:
                 return
             self._timer.cancel()
-        self._timer = self._loop.call_at(when, self._tick)
+        self._timer, self._timer_due = self._loop.call_at(when, self._on_timer), when
 
-    def _tick(self) -> None:
-        self._timer = None  # first: it may fire early, by what the clock is coarse
+    def _on_timer(self) -> None:
+        self._timer = None  # first: a coarse clock may fire it early, and `_dispatch` then sets it again
         self._dispatch()

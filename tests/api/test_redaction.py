@@ -13,7 +13,13 @@ from jogg_async import APIError, RateLimitError
 from jogg_async._api.redaction import Secret, as_secret, redact, redact_error, short_repr
 
 KEY: Final = "canary-2b8e64d07c1f93a5-key"
-ODD_KEYS: Final = ["canary\\2b8e64d0", "canary'2b8e\"64d0", "canary/2b8e64d0+==", "\\\\\\'\\\\'/%2F"]
+ODD_KEYS: Final = [
+    "canary\\2b8e64d0",
+    "canary'2b8e\"64d0",
+    "canary/2b8e64d0+==",
+    "canary\\/'2b8e\"64d0",
+    "\\\\\\'\\\\'/%2F",
+]
 SPELLINGS: Final[dict[str, Callable[[str], str]]] = {
     "plain": str,
     "repr": repr,

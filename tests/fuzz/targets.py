@@ -43,7 +43,7 @@ def pages(data: bytes) -> None:
 
 
 def responses(data: bytes) -> None:
-    """A whole response: a byte for the status, one for the coding; a line each for two headers; the rest is the body."""
+    """Read a response: a byte for the status, one for the coding, a line each for two headers, then the body."""
     if len(data) < 2:
         return
     wait, _, rest = data[2:].partition(b"\n")

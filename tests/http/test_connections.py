@@ -215,7 +215,7 @@ async def test_bytes_before_the_first_request_end_a_connection_opened_ahead(serv
 
     server = await serve(greets)
     async with client_of(server, recorder) as client:
-        client.transport.open_connections(1)
+        client.transport.preconnect(1)
         assert await client.page(1) == 1
         await until(lambda: server.open == 1)
         assert list(await asyncio.gather(client.page(2), client.page(3))) == [2, 3]
@@ -295,7 +295,7 @@ async def test_connections_being_opened_count_towards_the_four(serve: Serve) -> 
     async with client_of(server, Recorder()) as client:
         requests: list[asyncio.Future[int]] = []
         for number in range(2):
-            client.transport.open_connections(7)
+            client.transport.preconnect(7)
             requests.append(asyncio.ensure_future(client.page(number)))
             await asyncio.sleep(0)
         await until(lambda: len(server.heads) == 2)
@@ -315,28 +315,28 @@ async def test_connections_opened_ahead_are_used(serve: Serve) -> None:
 
     server = await serve(after_four)
     async with client_of(server, recorder) as client:
-        client.transport.open_connections(7)
+        client.transport.preconnect(7)
         assert await client.page(1) == 1
         await asyncio.sleep(0.02)
         assert sorted(await asyncio.gather(*map(client.page, range(2, 6)))) == [2, 3, 4, 5]
         assert server.accepted == 4
-        assert client.transport.stop_opening() == ()
+        assert client.transport.stop_preconnects() == ()
 
 
 async def test_opening_ahead_is_given_up(serve: Serve) -> None:
     server = await serve(stalls)
     async with client_of(server, Recorder()) as client:
-        client.transport.open_connections(7)
-        assert client.transport.stop_opening() == ()
+        client.transport.preconnect(7)
+        assert client.transport.stop_preconnects() == ()
         request = asyncio.ensure_future(client.page(1))
         await until(lambda: len(server.heads) == 1)
         await asyncio.sleep(0.02)
         assert server.accepted == 1
-        client.transport.open_connections(7)
+        client.transport.preconnect(7)
         another = asyncio.ensure_future(client.page(2))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
-        opening = client.transport.stop_opening()
+        opening = client.transport.stop_preconnects()
         assert len(opening) == 3
         await asyncio.wait(opening)
         await until(lambda: len(server.heads) == 2)
@@ -345,11 +345,24 @@ async def test_opening_ahead_is_given_up(serve: Serve) -> None:
         await give_up(request, another)
 
 
+async def test_connection_that_is_being_opened_is_given_up(serve: Serve) -> None:
+    server = await serve(Visit.silence)  # no handshake comes to its end
+    transport = Transport(Secret(KEY), URL(f"https://127.0.0.1:{server.port}"), 5.0, None)
+    transport.preconnect(7)
+    request = asyncio.ensure_future(transport.get(URL(f"https://127.0.0.1:{server.port}")))
+    await until(lambda: server.open == 4)
+    done, _ = await asyncio.wait(transport.stop_preconnects(), timeout=4)
+    assert len(done) == 3
+    request.cancel()
+    await asyncio.wait([request])
+    await transport.aclose()
+
+
 async def test_closing_leaves_no_task_and_no_timer(serve: Serve) -> None:
     server = await serve(stalls)
     async with client_of(server, Recorder()) as client:
         before = asyncio.all_tasks()
-        client.transport.open_connections(7)
+        client.transport.preconnect(7)
         request = asyncio.ensure_future(client.page(1))
         await asyncio.sleep(0)
         await asyncio.sleep(0)

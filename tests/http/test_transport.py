@@ -149,7 +149,7 @@ async def test_a_callers_headers_go_along_but_not_instead_of_ours(serve: Serve) 
 async def test_a_callers_settings_do_not_apply(make_fake: MakeFake, serve: Serve) -> None:
     async def compressed(visit: Visit) -> None:
         await visit.request()
-        await visit.response(gzip.compress(PAGE), "Content-Encoding: gzip")
+        await visit.response(gzip.compress(PAGE, mtime=0), "Content-Encoding: gzip")
 
     fake, server = await make_fake(5), await serve(compressed)
     fake.fail(Fault.slow(0.1) + Fault.business(10104, http_status=404))

@@ -1,4 +1,4 @@
-"""Runs inside mitmproxy: sends what is asked of any host to the fake, and changes the response as the request wishes."""
+"""Addon of mitmproxy: send each request to the fake, and change the response as the request says."""
 
 from __future__ import annotations
 

@@ -154,7 +154,7 @@ async def test_what_a_proxy_may_change(fake: FakeJogg, jogg: JoggSession, wish: 
         ("noise", DecodeError, 1, "is not JSON"),
         ("page", ServerError, 3, "HTTP 503"),
         ("killed", TransportError, 3, "Server disconnected"),
-        ("longer", TransportError, 3, "no whole response within 1 s"),
+        ("longer", TransportError, 3, "timed out after 1 s"),
     ],
 )
 async def test_what_it_may_not(

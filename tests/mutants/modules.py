@@ -63,6 +63,7 @@ MODULES: Final[dict[str, tuple[str, ...]]] = {
     ),
     "_requests/stamina_hooks.py": ("requests/test_stamina_hooks.py", "test_retry.py"),
     "_requests/throttle.py": _SENDING,
+    "_requests/refusal.py": ("requests/test_refusal.py", "requests/test_rate_limits.py"),
     "_requests/adaptive_rate.py": ("requests/test_adaptive_rate.py", *_SENDING),
     "_http/timeouts.py": ("http/test_timeouts.py", "http/test_transport.py", "test_cancellation.py"),
     "_http/connector.py": (

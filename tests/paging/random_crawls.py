@@ -113,7 +113,7 @@ class StandIn:
 
     def __init__(self, scenario: Scenario) -> None:
         self.scenario = scenario
-        self.gate = self.transport = self
+        self.throttle = self.transport = self
         self.page_totals: dict[Any, int] = {}
         self.fetched: set[int] = set()
         self.received: set[int] = set()
@@ -123,13 +123,13 @@ class StandIn:
         self._failures = dict(scenario.failures)
         self._rng = random.Random(scenario.seed)
 
-    def open_connections(self, count: int) -> None:
+    def preconnect(self, count: int) -> None:
         """Open nothing."""
 
-    def stop_opening(self) -> tuple[()]:
+    def stop_preconnects(self) -> tuple[()]:
         return ()
 
-    async def page(self, _url: Any, number: int, _lane: Any, stats: Any, **_options: Any) -> Decoded:
+    async def page(self, _url: Any, number: int, _queue: Any, stats: Any, **_options: Any) -> Decoded:
         assert number not in self.running, f"page {number} is fetched twice at once"
         assert len(self.running) < self.scenario.concurrency
         assert number not in self.arrived, f"page {number} is fetched again"
@@ -191,7 +191,7 @@ async def run(scenario: Scenario) -> str | None:
 
 def _watch(crawl: Crawl, fetcher: StandIn) -> None:
     """Note the tracks that reach the crawl, and whether a run of empty or repeated pages ended a pass."""
-    receive, stop_at = crawl._received, crawl.pages.stop_at
+    receive, stop_at = crawl._record_response, crawl.pages.stop_at
 
     def received(number: int, decoded: Decoded) -> None:
         fetcher.received.update(track.id for track in decoded.page.tracks)
@@ -204,7 +204,7 @@ def _watch(crawl: Crawl, fetcher: StandIn) -> None:
         fetcher.arrived.clear()
         stop_at(number)
 
-    crawl._received, crawl.pages.stop_at = received, stopped  # type: ignore[method-assign]
+    crawl._record_response, crawl.pages.stop_at = received, stopped  # type: ignore[method-assign]
 
 
 async def _consume(crawl: Crawl, scenario: Scenario, ids: list[int]) -> None:

@@ -176,6 +176,8 @@ class Sessions(RuleBasedStateMachine):
         pager = jogg.tracks(resume=saved, on_drift="ignore", on_invalid="skip")
         resumed = Consumer(name, self.tried, pager, jogg, self.concurrency[jogg], saved["page_size"])
         resumed.start_page, resumed.place = saved["page"], saved["place"]
+        resumed.limit = saved["limit"]
+        resumed.ended = resumed.limit == 0
         self.add(resumed)
         if len(consumer.wanted) == 1:
             assert {*consumer.found, *resumed.wanted[0]} >= set(consumer.wanted[0])
@@ -303,7 +305,7 @@ class Sessions(RuleBasedStateMachine):
     @invariant()
     def no_more_in_flight_than_promised(self) -> None:
         for jogg, concurrency in self.concurrency.items():
-            assert jogg._fetcher is None or jogg._fetcher.gate._in_flight <= concurrency
+            assert jogg._fetcher is None or jogg._fetcher.throttle._in_flight <= concurrency
         if not self.gave_up:  # the fake may hear late of a client that gave up
             assert self.fake.max_in_flight <= sum(self.concurrency.values())
 

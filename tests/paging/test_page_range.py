@@ -20,7 +20,7 @@ def total(pages: int | None = None, items: int | None = None, **more: Any) -> Pa
     return Pagination(total_pages=pages, total_items=items, **more)
 
 
-def noted(known: PageRange, responses: Iterable[tuple[int, Pagination]], *, empty: bool = False) -> PageRange:
+def with_responses(known: PageRange, responses: Iterable[tuple[int, Pagination]], *, empty: bool = False) -> PageRange:
     for number, pagination in responses:
         known.record_response(number, pagination, records=0 if empty else 100)
     return known
@@ -60,7 +60,7 @@ def test_before_any_response_only_the_first_page_is_in_range(first: int) -> None
 def test_one_response_sets_the_range(
     page_size: int, pagination: Pagination, items: int | None, pages: int | None, last: float
 ) -> None:
-    known = noted(page_range(page_size), [(1, pagination)])
+    known = with_responses(page_range(page_size), [(1, pagination)])
     assert (known.total_items, known.total_pages, known.last) == (items, pages, last)
     assert known.has_total is (pages is not None)
     assert not known.drifted
@@ -83,24 +83,24 @@ def test_one_response_sets_the_range(
     ],
 )
 def test_the_newest_total_wins(responses: list[Pagination], pages: int, drifted: bool) -> None:
-    known = noted(page_range(), enumerate(responses, 1))
+    known = with_responses(page_range(), enumerate(responses, 1))
     assert known.total_pages == known.last == pages
     assert known.drifted is drifted
 
 
 @pytest.mark.parametrize(("end_page", "last"), [(1, 1), (2, 2), (3, 3), (4, 3), (math.inf, 3)])
 def test_the_end_page_bounds_the_total(end_page: float, last: float) -> None:
-    assert noted(page_range(end_page=end_page), [(1, total(3, 250))]).last == last
-    assert noted(page_range(end_page=end_page), [(1, total())]).last == end_page
+    assert with_responses(page_range(end_page=end_page), [(1, total(3, 250))]).last == last
+    assert with_responses(page_range(end_page=end_page), [(1, total())]).last == end_page
 
 
 @pytest.mark.parametrize(("named", "drifted"), [(None, False), (2, False), (1, True), (3, True), (0, True)])
 def test_a_response_that_names_another_page_is_drift(named: int | None, drifted: bool) -> None:
-    assert noted(page_range(), [(2, Pagination(page=named))]).drifted is drifted
+    assert with_responses(page_range(), [(2, Pagination(page=named))]).drifted is drifted
 
 
 def test_without_totals_the_first_empty_page_is_the_end() -> None:
-    known = noted(page_range(), [(1, total()), (2, total()), (3, total())])
+    known = with_responses(page_range(), [(1, total()), (2, total()), (3, total())])
     assert known.last == math.inf
     known.record_response(5, total(), records=0 if True else 100)
     assert (known.last, known.ended, known.drifted) == (5, True, False)
@@ -130,7 +130,7 @@ def test_three_empty_pages_in_a_row_end_the_pass(empty: list[int], last: int, dr
         known = page_range()
         for number in (number for number in range(1, 21) if number not in empty):
             known.record_response(number, total(20), records=0 if False else 100)
-        noted(known, ((number, total(20)) for number in arrived), empty=True)
+        with_responses(known, ((number, total(20)) for number in arrived), empty=True)
         assert (known.last, known.drifted, known.ended) == (last, drifted, drifted)
 
 
@@ -160,13 +160,13 @@ def test_forgetting_empty_pages_behind_the_consumer_changes_no_end(empty: set[in
         for pages in (forgets, keeps):
             pages.record_response(number, total(40), records=0 if number in empty else 100)
         if number > ahead:
-            forgets.record_taken(number - ahead, 100, repeated=False)
+            forgets.record_page(number - ahead, 100, repeated=False)
         assert (keeps.last, keeps.ended, keeps.drifted) == (forgets.last, forgets.ended, forgets.drifted)
         assert len(forgets._empty) <= ahead + 4
 
 
 def test_empty_pages_end_a_crawl_with_an_absurd_total() -> None:
-    known = noted(page_range(), [(1, total(10**12, 10**14))])
+    known = with_responses(page_range(), [(1, total(10**12, 10**14))])
     number = 1
     while number < known.last:
         number += 1
@@ -175,28 +175,28 @@ def test_empty_pages_end_a_crawl_with_an_absurd_total() -> None:
 
 
 def test_stop_at_ends_the_pass_and_begin_pass_starts_anew() -> None:
-    pages = noted(page_range(first_page=2), [(2, total(9, 900, page=1))])
+    pages = with_responses(page_range(first_page=2), [(2, total(9, 900, page=1))])
     pages.stop_at(5)
     pages.stop_at(7)
     assert (pages.last, pages.ended, pages.drifted) == (5, True, True)
     pages.begin_pass(2)
     assert (pages.last, pages.ended, pages.drifted) == (9, False, False)  # the total of the pass before is a guess
     assert (pages.total_pages, pages.total_items, pages.has_total) == (9, 900, True)
-    noted(pages, [(2, total(8, 800))])  # differs from the pass before, not within this one
+    with_responses(pages, [(2, total(8, 800))])  # differs from the pass before, not within this one
     assert (pages.last, pages.drifted) == (8, False)
 
 
 def test_a_pass_counts_its_own_empty_pages_alone() -> None:
-    pages = noted(page_range(), [(1, total(9)), (2, total(9))], empty=True)
+    pages = with_responses(page_range(), [(1, total(9)), (2, total(9))], empty=True)
     pages.begin_pass(1)
-    noted(pages, [(1, total(9))])
-    noted(pages, [(3, total(9))], empty=True)
+    with_responses(pages, [(1, total(9))])
+    with_responses(pages, [(3, total(9))], empty=True)
     assert (pages.last, pages.drifted) == (9, False)
 
 
 def test_the_newest_empty_pages_are_not_forgotten() -> None:
-    pages = noted(page_range(), [(number, total(20)) for number in (1, 3, 5, 6)], empty=True)
-    pages.record_taken(7, 0, repeated=False)
+    pages = with_responses(page_range(), [(number, total(20)) for number in (1, 3, 5, 6)], empty=True)
+    pages.record_page(7, 0, repeated=False)
     pages.record_response(7, total(20), records=0)
     assert (pages.last, pages.drifted) == (7, True)
 
@@ -238,35 +238,35 @@ def test_a_short_page_before_the_last_shows_the_real_page_size(
 def test_fewer_records_than_the_total_over_all_pages_are_drift(
     first_page: int, end_page: float, taken: int, drifted: bool
 ) -> None:
-    pages = noted(page_range(first_page=first_page, end_page=end_page), [(first_page, total(3, 250))])
-    pages.record_taken(first_page, taken, repeated=False)
+    pages = with_responses(page_range(first_page=first_page, end_page=end_page), [(first_page, total(3, 250))])
+    pages.record_page(first_page, taken, repeated=False)
     pages.finish_pass()
     assert pages.drifted is drifted
 
 
 def test_without_a_total_no_number_of_records_is_drift() -> None:
-    pages = noted(page_range(), [(1, total(3))])
-    pages.record_taken(1, 5, repeated=False)
+    pages = with_responses(page_range(), [(1, total(3))])
+    pages.record_page(1, 5, repeated=False)
     pages.finish_pass()
     assert not pages.drifted
 
 
 @pytest.mark.parametrize(("run", "has_total", "ended"), [(1, False, True), (99, True, False), (100, True, True)])
 def test_repeated_pages_in_a_row_end_the_pass(run: int, has_total: bool, ended: bool) -> None:
-    pages = noted(page_range(), [(1, total(10**6) if has_total else total())])
+    pages = with_responses(page_range(), [(1, total(10**6) if has_total else total())])
     for number in range(1, run + 1):
-        pages.record_taken(number, 100, repeated=True)
+        pages.record_page(number, 100, repeated=True)
     assert (pages.ended, pages.last == run) == (ended, ended)
 
 
 def test_a_page_with_a_new_id_resets_the_run_of_repeated_pages() -> None:
-    pages = noted(page_range(), [(1, total(10**6))])
+    pages = with_responses(page_range(), [(1, total(10**6))])
     for number in range(1, 301):
-        pages.record_taken(number, 100, repeated=number % 100 != 0)
+        pages.record_page(number, 100, repeated=number % 100 != 0)
     assert not pages.ended
     pages.begin_pass(1)
     for number in range(1, 100):
-        pages.record_taken(number, 100, repeated=True)
+        pages.record_page(number, 100, repeated=True)
     assert not pages.ended
 
 
@@ -277,7 +277,7 @@ def test_a_page_with_a_new_id_resets_the_run_of_repeated_pages() -> None:
 def test_totals_are_compared_with_those_of_the_checkpoint(items: int | None, pages: int | None, drifted: bool) -> None:
     resumed = PageRange(100, 2, math.inf, total_items=items, total_pages=pages)
     assert (resumed.total_items, resumed.total_pages) == (None, None)
-    assert noted(resumed, [(2, total(3, 250))]).drifted is drifted
+    assert with_responses(resumed, [(2, total(3, 250))]).drifted is drifted
 
 
 @pytest.mark.parametrize(
@@ -289,7 +289,7 @@ def test_expected_pages_bound_the_range_until_the_first_response(
     pages = page_range(first_page=2, end_page=end_page)
     pages.expected_pages = expected
     assert pages.last == last
-    assert noted(pages, [(2, total(3, 250))]).last == 3
+    assert with_responses(pages, [(2, total(3, 250))]).last == 3
 
 
 @pytest.mark.parametrize(
@@ -301,4 +301,4 @@ def test_tracks_between_a_place_and_the_end(
 ) -> None:
     pages = page_range(end_page=end_page)
     assert pages.tracks_between(page, place) is None
-    assert noted(pages, [(1, total(3, items))]).tracks_between(page, place) == left
+    assert with_responses(pages, [(1, total(3, items))]).tracks_between(page, place) == left

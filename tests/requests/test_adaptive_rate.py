@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jogg_async._requests.adaptive_rate import Pace
+from jogg_async._requests.adaptive_rate import AdaptiveRate
 
 
 class Server(Protocol):
@@ -74,22 +74,22 @@ class Crawled:
 
 
 def crawl(
-    pace: Pace, server: Server, requests: int, *, concurrency: int = 8, start: float = 0.0, seed: int = 0
+    adaptive: AdaptiveRate, server: Server, requests: int, *, concurrency: int = 8, start: float = 0.0, seed: int = 0
 ) -> Crawled:
-    """Send so many requests until the server took each, as fast as the pace allows, on a clock of its own."""
+    """Send so many requests until the server took each, as fast as the adaptive allows, on a clock of its own."""
     chance = random.Random(seed)
     done = Crawled(start)
     order = itertools.count()
     events: list[tuple[float, int, float, float | None, bool]] = []
     now, refused_at, in_flight = start, -math.inf, 0
     while requests or events:
-        due = now + pace.delay(now) if requests and in_flight < concurrency else math.inf
+        due = now + adaptive.delay(now) if requests and in_flight < concurrency else math.inf
         if not events or due < events[0][0]:
             now = due
-            assert pace.paused(now) < 1e-6
-            pace.sent(now)
+            assert adaptive.paused(now) < 1e-6
+            adaptive.sent(now)
             done.sent += 1
-            done.rates.append(pace.rate(now))
+            done.rates.append(adaptive.rate(now))
             requests, in_flight = requests - 1, in_flight + 1
             heapq.heappush(events, (now + chance.uniform(0.0025, 0.025), next(order), now, None, False))
             continue
@@ -99,38 +99,43 @@ def crawl(
             continue
         in_flight -= 1
         if wait is None:
-            pace.accepted(now)
+            adaptive.accepted(now)
             continue
         requests, done.refused = requests + 1, done.refused + 1
         first = sent_at > refused_at
         refused_at = now if first else refused_at
-        pace.refused(now, wait, first=first)
+        adaptive.refused(now, wait, first=first)
     done.ended_at = now
     return done
 
 
-def limited(accepted: int = 100, every: float = 0.02) -> tuple[Pace, float]:
-    """A pace that met one refusal, with a wait of a second, after so many requests; and the clock."""
-    pace = Pace(0.0)
+def limited(accepted: int = 100, every: float = 0.02) -> tuple[AdaptiveRate, float]:
+    """A adaptive that met one refusal, with a wait of a second, after so many requests; and the clock."""
+    adaptive = AdaptiveRate(0.0)
     now = 0.0
     for _ in range(accepted):
-        pace.sent(now)
-        pace.accepted(now)
+        adaptive.sent(now)
+        adaptive.accepted(now)
         now += every
-    pace.refused(now, 1.0, first=True)
-    return pace, now
+    adaptive.refused(now, 1.0, first=True)
+    return adaptive, now
 
 
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 100), st.booleans()), max_size=50), st.floats(-1e6, 1e6))
 def test_before_the_first_refusal_there_is_no_rate(steps: list[tuple[float, bool]], now: float) -> None:
-    pace = Pace(now)
+    adaptive = AdaptiveRate(now)
     for passed, accepts in steps:
         now += passed
-        assert (pace.rate(now), pace.delay(now), pace.paused(now), pace.limited) == (None, 0.0, 0.0, False)
-        pace.sent(now)
+        assert (adaptive.rate(now), adaptive.delay(now), adaptive.paused(now), adaptive.limited) == (
+            None,
+            0.0,
+            0.0,
+            False,
+        )
+        adaptive.sent(now)
         if accepts:
-            pace.accepted(now)
+            adaptive.accepted(now)
 
 
 STEPS = st.tuples(
@@ -141,88 +146,294 @@ STEPS = st.tuples(
 @settings(deadline=None)
 @given(st.lists(STEPS, max_size=60))
 def test_no_refusal_leads_to_a_senseless_rate(steps: list[tuple[str, float, float, bool]]) -> None:
-    pace, now, resume = Pace(0.0), 0.0, 0.0
+    adaptive, now, resume = AdaptiveRate(0.0), 0.0, 0.0
     for step, passed, wait, waits in steps:
         now += passed
         if step == "send":
             if waits:
-                now += pace.delay(now)
-            pace.sent(now)
+                now += adaptive.delay(now)
+            adaptive.sent(now)
         elif step == "accept":
-            pace.accepted(now)
+            adaptive.accepted(now)
         else:
-            pace.refused(now, wait, first=step == "refuse")
+            adaptive.refused(now, wait, first=step == "refuse")
             resume = max(resume, now + wait)
-        assert pace.paused(now) == pytest.approx(max(0.0, resume - now))
-        assert pace.paused(now) <= pace.delay(now) < math.inf
-        rate = pace.rate(now)
+        assert adaptive.paused(now) == pytest.approx(max(0.0, resume - now))
+        assert adaptive.paused(now) <= adaptive.delay(now) < math.inf
+        rate = adaptive.rate(now)
         assert rate is None or 0 < rate < math.inf
 
 
 @pytest.mark.parametrize("idle", [10.0, 1e3, 1e6, 1e9, 1e12])
 @pytest.mark.parametrize("refusals", [1, 2])
 def test_a_long_rest_overflows_nothing(idle: float, refusals: int) -> None:
-    pace, now = limited()
+    adaptive, now = limited()
     if refusals == 2:
-        pace.accepted(now + 2)
-        pace.refused(now + 2, 1.0, first=True)
-    before = pace.rate(now + 3)
-    rate = pace.rate(now + idle)
+        adaptive.accepted(now + 2)
+        adaptive.refused(now + 2, 1.0, first=True)
+    before = adaptive.rate(now + 3)
+    rate = adaptive.rate(now + idle)
     assert before is not None
     assert rate is not None
     assert before < rate < math.inf
-    assert pace.delay(now + idle) == 0
-    pace.sent(now + idle)
-    assert pace.delay(now + idle) < 1
+    assert adaptive.delay(now + idle) == 0
+    adaptive.sent(now + idle)
+    assert adaptive.delay(now + idle) < 1
 
 
 def test_a_pause_holds_for_its_wait_and_is_never_shortened() -> None:
-    pace, now = limited()
-    assert (pace.paused(now), pace.delay(now)) == (1.0, 1.0)
-    assert pace.paused(now + 0.75) == pytest.approx(0.25)
-    pace.refused(now + 0.1, 0.2, first=False)
-    assert pace.paused(now + 0.5) == pytest.approx(0.5)
-    pace.refused(now + 0.2, 3.0, first=False)
-    assert pace.paused(now + 0.5) == pytest.approx(2.7)
-    assert pace.paused(now + 9) == 0
+    adaptive, now = limited()
+    assert (adaptive.paused(now), adaptive.delay(now)) == (1.0, 1.0)
+    assert adaptive.paused(now + 0.75) == pytest.approx(0.25)
+    adaptive.refused(now + 0.1, 0.2, first=False)
+    assert adaptive.paused(now + 0.5) == pytest.approx(0.5)
+    adaptive.refused(now + 0.2, 3.0, first=False)
+    assert adaptive.paused(now + 0.5) == pytest.approx(2.7)
+    assert adaptive.paused(now + 9) == 0
 
 
 def test_the_rest_of_a_volley_says_nothing_new() -> None:
-    pace, now = limited()
-    before = pace.rate(now + 1)
+    adaptive, now = limited()
+    before = adaptive.rate(now + 1)
     for _ in range(7):
-        pace.refused(now, 1.0, first=False)
-    assert pace.rate(now + 1) == before
+        adaptive.refused(now, 1.0, first=False)
+    assert adaptive.rate(now + 1) == before
 
 
-def test_the_first_rate_is_what_the_service_took_and_doubles_soon() -> None:
-    pace, now = limited(accepted=100, every=0.02)  # 100 in 2 s, and a wait of 1 s
-    assert pace.rate(now + 1) == pytest.approx(100 / 3)
-    assert pace.rate(now + 1.5) == pytest.approx(200 / 3)
+def test_a_search_starts_from_what_was_accepted_and_doubles_soon() -> None:
+    adaptive, now = limited(accepted=60, every=0.02)  # 60 in 1.2 s, and a wait of 1 s
+    assert adaptive.rate(now + 1) == pytest.approx(1.5 * 60 / 2.2)
+    assert adaptive.rate(now + 1.5) == pytest.approx(2 * 1.5 * 60 / 2.2)
 
 
-def test_later_rates_are_a_little_below_what_the_service_took() -> None:
-    pace, now = limited()
-    for _ in range(6):
+def held_back(adaptive: AdaptiveRate, now: float, requests: int) -> float:
+    """Send so many requests, each as soon as the rate allows and accepted at once; return the time after them."""
+    for _ in range(requests):
+        now += adaptive.delay(now)
+        adaptive.sent(now)
+        adaptive.accepted(now)
+    return now
+
+
+def test_a_refusal_while_held_back_sets_a_ceiling_to_climb_back_to() -> None:
+    adaptive, now = limited()
+    now = held_back(adaptive, now, 100)
+    before = adaptive.rate(now)
+    adaptive.refused(now, 1.0, first=True)
+    start, later, end = (adaptive.rate(now + 1 + seconds) for seconds in (0, 15, 30))
+    assert before is not None
+    assert start is not None
+    assert later is not None
+    assert end is not None
+    assert 0.45 * before <= end <= before
+    assert start == pytest.approx(0.9 * end)
+    assert start < later < end
+
+
+def test_the_climb_takes_a_minute_at_most() -> None:
+    adaptive, now = limited()
+    now = held_back(adaptive, now, 100)
+    adaptive.refused(now, 300.0, first=True)
+    start = adaptive.rate(now + 300)
+    assert start is not None
+    assert adaptive.rate(now + 300 + 60) == pytest.approx(start / 0.9)
+    assert (adaptive.rate(now + 300 + 59) or 0) < start / 0.9
+
+
+def test_a_rate_that_was_not_used_up_is_not_lowered() -> None:
+    """Requests that the crawl itself sent more slowly say nothing of the service."""
+    adaptive, now = limited()
+    now += 30  # the rate has doubled out of sight
+    for _ in range(100):
+        adaptive.sent(now)
+        adaptive.accepted(now)
+        now += 0.02
+    adaptive.refused(now, 1.0, first=True)
+    assert adaptive.rate(now + 1) == pytest.approx(50, rel=0.05)
+    assert (adaptive.rate(now + 2) or 0) > 150
+
+
+def test_chance_refusals_set_no_rate() -> None:
+    adaptive, now = AdaptiveRate(0.0, 8), 0.0
+    for _ in range(20):
+        adaptive.sent(now)
+        adaptive.accepted(now)
+        now += 0.005
+    adaptive.refused(now, 1.0, first=True)
+    for _ in range(7):
+        adaptive.accepted(now + 0.01)
+    assert adaptive.rate(now + 1) is None
+    assert adaptive.in_flight == 8
+
+
+def test_a_refusal_of_all_in_flight_sets_a_rate_and_halves_the_number_in_flight() -> None:
+    adaptive, now = AdaptiveRate(0.0, 8), 0.0
+    for _ in range(20):
+        adaptive.sent(now)
+        adaptive.accepted(now)
+        now += 0.005
+    for place in range(8):
+        adaptive.refused(now, 1.0, first=not place)
+    assert adaptive.rate(now + 1) == pytest.approx(1.5 * 20 / 1.1)
+    assert adaptive.in_flight == 4
+    assert adaptive._burst == 20
+
+
+def refused_early(adaptive: AdaptiveRate, now: float) -> list[float]:
+    """Have every thirtieth request refused, until there is no rate any more; return the rates met."""
+    rates: list[float] = []
+    while (rate := adaptive.rate(now + 1)) is not None and len(rates) < 20:
+        rates.append(rate)
+        now = held_back(adaptive, now + 1, 30)
+        adaptive.refused(now, 1.0, first=True)
+    return rates
+
+
+def test_a_ceiling_that_was_too_high_and_never_confirmed_is_given_up() -> None:
+    assert len(refused_early(*limited())) == 2
+
+
+def test_a_confirmed_limit_is_given_up_below_a_rate_that_the_service_sustained() -> None:
+    adaptive, now = limited()
+    for _ in range(7):
+        adaptive.refused(now, 1.0, first=False)
+    rates = refused_early(adaptive, now)
+    assert 3 <= len(rates) <= 12
+    assert rates[-1] < rates[1]
+
+
+def test_after_refusals_by_chance_the_next_ones_are_excused() -> None:
+    adaptive, now = AdaptiveRate(0.0, 8), 0.0
+    for others_accepted in (7, 0, 0):  # the second and the third show no cause
+        now = held_back(adaptive, now, 20) + 0.1
+        adaptive.refused(now, 1.0, first=True)
+        for _ in range(others_accepted):
+            adaptive.accepted(now + 0.01)
         now += 1
-        for _ in range(100):
-            pace.sent(now)
-            pace.accepted(now)
-            now += 0.02
-        before = pace.rate(now)
-        pace.refused(now, 1.0, first=True)
-        rate = pace.rate(now + 1)
-        assert before is not None
-        assert rate is not None
-        assert 0.4 * before < rate < before
-    assert 35 < (pace.rate(now + 1) or 0) < 50
+        assert adaptive.rate(now) is None
+    now = held_back(adaptive, now, 20) + 0.1
+    adaptive.refused(now, 1.0, first=True)
+    assert adaptive.rate(now + 1) is not None
+
+
+def test_requests_that_the_number_in_flight_holds_back_say_nothing_of_the_rate() -> None:
+    adaptive, now = limited(accepted=10)
+    now += 1 + 5  # the search is at a thousand and more a second
+    for _ in range(20):
+        for _ in range(8):  # eight at once, as fast as the responses to the last eight came
+            adaptive.sent(now)
+            adaptive.accepted(now)
+        now += 0.03
+    adaptive.refused(now, 1.0, first=True)
+    assert adaptive.rate(now + 1) is not None
+    assert adaptive._ceiling is None
+
+
+def with_ceiling(ceiling: float, climb: float, *, burst: int = 0) -> AdaptiveRate:
+    adaptive = AdaptiveRate(0.0, 8)
+    adaptive._ceiling, adaptive._climb, adaptive._burst, adaptive._confirmed = ceiling, climb, burst, True
+    return adaptive
+
+
+def test_a_ceiling_is_not_below_a_rate_that_the_service_sustained() -> None:
+    adaptive = with_ceiling(50, 30)
+    adaptive._sustained = 44.0
+    now = held_back(adaptive, 0.0, 20)
+    adaptive.refused(now, 1.0, first=True)
+    assert adaptive.rate(now + 1) == pytest.approx(0.9 * 44)
+
+
+def test_a_search_starts_no_lower_than_a_rate_that_the_service_sustained() -> None:
+    adaptive, now = AdaptiveRate(0.0, 8), 0.0
+    adaptive._sustained = 44.0
+    for _ in range(3):
+        adaptive.sent(now)
+        adaptive.accepted(now)
+        now += 0.1
+    adaptive.refused(now, 1.0, first=True)
+    assert adaptive.rate(now + 1) == pytest.approx(44)
+
+
+def test_at_most_sixteen_refusals_are_excused_at_a_time() -> None:
+    adaptive = AdaptiveRate(0.0)
+    excused: list[int] = []
+    for _ in range(6):
+        adaptive._excuse()
+        excused.append(adaptive._excused)
+    assert excused == [2, 4, 8, 16, 16, 16]
+
+
+def test_a_failed_probe_does_not_take_the_burst_for_the_rate() -> None:
+    """Ten requests beyond the rate were accepted, since the bucket was full."""
+    adaptive = with_ceiling(50, 3, burst=10)
+    now = held_back(adaptive, 0.0, 50 * 6)
+    recent = len(adaptive._recent)
+    assert recent > 65
+    adaptive.refused(now, 1.0, first=True)
+    assert adaptive.rate(now + 1) == pytest.approx(0.9 * (recent - 10))
+
+
+@pytest.mark.parametrize(
+    ("wait", "burst", "climbs"),
+    [(1.0, 0, [30.0]), (1.0, 25, [15.0]), (1.0, 100, [6.0, 8.0, 8.0]), (5.0, 0, [60.0])],
+)
+def test_probes_are_as_rare_as_a_failed_one_is_dear(wait: float, burst: int, climbs: list[float]) -> None:
+    adaptive, now = with_ceiling(50, 3, burst=burst), 0.0
+    for climb in climbs:
+        while adaptive.rate(now) is not None and now - adaptive._resume < 1.5 * adaptive._climb:
+            now = held_back(adaptive, now, 1)
+        adaptive.refused(now, wait, first=True)
+        now += wait
+        assert adaptive.rate(now) is not None
+        assert adaptive._climb == pytest.approx(climb, rel=0.05)
+
+
+def test_a_slow_rate_is_measured_over_its_long_gaps() -> None:
+    adaptive = with_ceiling(0.5, 1e3)
+    held_back(adaptive, 0.0, 10)
+    assert adaptive._accepted == 10
+
+
+def test_an_outage_teaches_no_rate() -> None:
+    adaptive = AdaptiveRate(0.0, 8)
+    for second in range(5):
+        adaptive.sent(float(second))
+        adaptive.refused(float(second), 1.0, first=True)
+    assert adaptive.rate(6.0) is None
+    assert adaptive.in_flight == 8
+
+
+@pytest.mark.parametrize("late", [0.01, 0.04])
+def test_timers_that_fire_late_do_not_lower_the_rate(late: float) -> None:
+    adaptive, now = limited()
+    adaptive._search, adaptive._ceiling, adaptive._refusal = None, 100.0, None
+    adaptive._resume = adaptive._next = now
+    adaptive._climb = 1e9  # constant
+    started = now
+    for _ in range(400):
+        if delay := adaptive.delay(now):
+            now += delay + late
+        adaptive.sent(now)
+    assert 400 / (now - started) == pytest.approx(90, rel=0.05)
+
+
+def test_a_long_delay_is_not_made_up_for_by_a_burst() -> None:
+    adaptive, now = limited()
+    adaptive._search, adaptive._ceiling, adaptive._refusal, adaptive._climb = None, 100.0, None, 1e9
+    adaptive._resume = adaptive._next = now
+    now += 10
+    at_once = 0
+    while not adaptive.delay(now):
+        adaptive.sent(now)
+        at_once += 1
+    assert at_once in {5, 6}  # what 0.05 s are worth, at 90 a second, and one
 
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("concurrency", [8, 16])
 @pytest.mark.parametrize(("requests", "share"), [(300, 2.0), (1500, 1.25)])
 def test_a_token_bucket_is_used_well(requests: int, share: float, concurrency: int, seed: int) -> None:
-    done = crawl(Pace(0.0), Bucket(50), requests, concurrency=concurrency, seed=seed)
+    done = crawl(AdaptiveRate(0.0), Bucket(50), requests, concurrency=concurrency, seed=seed)
     assert done.ended_at <= share * (requests - 10) / 50
     assert done.refused <= (0.05 if concurrency == 8 else 0.1) * done.sent
 
@@ -232,7 +443,7 @@ def test_a_token_bucket_is_used_well(requests: int, share: float, concurrency: i
     [(5, 10, 1, 1.1), (50, 50, 1, 1.2), (50, 10, 0.1, 1.2), (10, 10, 10, 1.7), (50, 10, 5, 1.6), (200, 10, 1, 2.0)],
 )
 def test_other_buckets_are_used_too(rate: float, burst: int, retry_after: float, share: float) -> None:
-    done = crawl(Pace(0.0), Bucket(rate, burst, retry_after), 1500)
+    done = crawl(AdaptiveRate(0.0), Bucket(rate, burst, retry_after), 1500)
     assert done.ended_at <= share * (1500 - burst) / rate
     assert done.refused <= 0.05 * done.sent
 
@@ -242,15 +453,15 @@ def test_other_buckets_are_used_too(rate: float, burst: int, retry_after: float,
 )
 def test_fixed_windows_are_used_well(requests: int, seconds: float, share: float) -> None:
     wanted = max(300, 6 * requests)
-    done = crawl(Pace(0.0), Window(requests, seconds), wanted)
+    done = crawl(AdaptiveRate(0.0), Window(requests, seconds), wanted)
     assert done.ended_at <= share * wanted / requests * seconds
     assert done.refused <= 0.1 * done.sent
 
 
 def test_the_rate_rises_when_the_limit_is_lifted() -> None:
-    pace = Pace(0.0)
-    before = crawl(pace, Bucket(50), 500)
-    after = crawl(pace, Bucket(1e9, 10**9), 3000, start=before.ended_at)
+    adaptive = AdaptiveRate(0.0)
+    before = crawl(adaptive, Bucket(50), 500)
+    after = crawl(adaptive, Bucket(1e9, 10**9), 3000, start=before.ended_at)
     assert after.refused == 0
     assert after.ended_at - before.ended_at < 0.75 * 3000 / 50
     rates = [rate for rate in after.rates if rate is not None]
@@ -267,23 +478,23 @@ def test_the_rate_rises_when_the_limit_is_lifted() -> None:
     ],
 )
 def test_an_outage_is_soon_forgotten(before: int, outage: float) -> None:
-    pace = Pace(0.0)
-    start = crawl(pace, Bucket(50), before).ended_at
-    ended_at = crawl(pace, Outage(start + outage), 300, start=start).ended_at
+    adaptive = AdaptiveRate(0.0)
+    start = crawl(adaptive, Bucket(50), before).ended_at
+    ended_at = crawl(adaptive, Outage(start + outage), 300, start=start).ended_at
     assert ended_at - (start + outage) < 20
 
 
 @pytest.mark.parametrize("idle", [60.0, *[pytest.param(idle) for idle in (3600.0, 86400.0)]])
 def test_a_rest_before_the_first_refusal_does_not_count(idle: float) -> None:
-    pace = Pace(0.0)
-    crawl(pace, Bucket(50), 8)
-    assert crawl(pace, Bucket(50), 300, start=idle).ended_at - idle < 2 * 300 / 50
+    adaptive = AdaptiveRate(0.0)
+    crawl(adaptive, Bucket(50), 8)
+    assert crawl(adaptive, Bucket(50), 300, start=idle).ended_at - idle < 2 * 300 / 50
 
 
 def test_refusals_without_end_leave_a_rate() -> None:
-    pace, now = limited()
+    adaptive, now = limited()
     for _ in range(2000):
-        now += pace.delay(now)
-        pace.sent(now)
-        pace.refused(now, 1.0, first=True)
-    assert pace.delay(now) <= 1.0
+        now += adaptive.delay(now)
+        adaptive.sent(now)
+        adaptive.refused(now, 1.0, first=True)
+    assert adaptive.delay(now) <= 1.0

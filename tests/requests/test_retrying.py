@@ -26,7 +26,7 @@ from jogg_async import (
     ServerError,
     TransportError,
 )
-from jogg_async._requests.throttle import Gate, Lane
+from jogg_async._requests.throttle import RequestQueue, Throttle
 from jogg_async.testing import FakeJogg, Fault, RecordedRequest
 from tests.http.raw import PAGE
 from tests.simulation import Simulation, simulate
@@ -350,8 +350,8 @@ def test_pause_without_a_named_wait_is_the_backoff() -> None:
 
 def test_every_response_but_a_rate_limit_raises_the_throttle_again(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
-    for name in ("accepted", "refused"):
-        monkeypatch.setattr(Gate, name, lambda *_, name=name: calls.append(name))
+    for name in ("on_success", "on_rate_limited"):
+        monkeypatch.setattr(Throttle, name, lambda *_, name=name: calls.append(name))
 
     async def scenario(simulation: Simulation) -> None:
         faults = [Fault.business(429), Fault.html(500), Fault.business(10104), Fault.truncate(), Fault.html(200)]
@@ -362,7 +362,7 @@ def test_every_response_but_a_rate_limit_raises_the_throttle_again(monkeypatch: 
         await simulation.jogg.page()
 
     simulate(scenario, retry=RetryPolicy(attempts=1))
-    assert calls == ["refused", "accepted", "accepted", "accepted"]
+    assert calls == ["on_rate_limited", "on_success", "on_success", "on_success"]
 
 
 class Suppressing:
@@ -464,8 +464,8 @@ def test_progress_counts_an_attempt_when_it_is_sent() -> None:
 @pytest.mark.parametrize("ends", ["success", "failure", "cancellation"])
 def test_lane_counts_a_request_as_parked_only_while_it_waits(ends: str, monkeypatch: pytest.MonkeyPatch) -> None:
     changes: list[int] = []
-    monkeypatch.setattr(Lane, "park", lambda _: changes.append(1))
-    monkeypatch.setattr(Lane, "unpark", lambda _: changes.append(-1))
+    monkeypatch.setattr(RequestQueue, "enter_backoff", lambda _: changes.append(1))
+    monkeypatch.setattr(RequestQueue, "leave_backoff", lambda _: changes.append(-1))
 
     async def scenario(simulation: Simulation) -> None:
         simulation.fake.fail(Fault.html(500), times=2 if ends == "failure" else 1)

@@ -2,52 +2,18 @@ from __future__ import annotations
 
 import asyncio
 import random
-import selectors
-from collections.abc import Coroutine
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jogg_async._requests.throttle import Gate, Lane
+from jogg_async._requests.throttle import RequestQueue, Throttle
 
-T = TypeVar("T")
+from .rate_simulation import VirtualLoop, run
+
 ANY = 10**6
-
-
-class Skipper(selectors.SelectSelector):
-    """Instead of waiting it moves the clock on."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = 0.0
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        if timeout is None:
-            raise RuntimeError("everything waits, and no timer is left that would go on")
-        self.now += timeout
-        return super().select(0)
-
-
-class VirtualLoop(asyncio.SelectorEventLoop):
-    """A loop on a clock of its own, which ticks as coarsely as told."""
-
-    def __init__(self, tick: float = 0.0) -> None:
-        self._skipper = Skipper()
-        self._tick = tick
-        super().__init__(self._skipper)
-        self._clock_resolution = tick or 1e-9
-
-    def time(self) -> float:
-        now = self._skipper.now
-        return now // self._tick * self._tick if self._tick else now
-
-
-def run(main: Coroutine[Any, Any, T], tick: float = 0.0) -> T:
-    with asyncio.Runner(loop_factory=lambda: VirtualLoop(tick)) as runner:
-        return runner.run(main)
 
 
 def now() -> float:
@@ -58,33 +24,33 @@ class Sender:
     """Takes turns, and notes them."""
 
     def __init__(self, concurrency: int) -> None:
-        self.gate = Gate(concurrency)
+        self.throttle = Throttle(concurrency)
         self.in_flight = self.most = 0
         self.sent: list[tuple[Any, float]] = []
         self.tasks: list[asyncio.Task[None]] = []
 
-    def send(self, lane: Lane, name: Any = None, *, seconds: float = 1.0, wait: float | None = None) -> None:
+    def send(self, queue: RequestQueue, name: Any = None, *, seconds: float = 1.0, wait: float | None = None) -> None:
         """Send a request that takes so long, and is refused where there is a wait."""
-        self.tasks.append(asyncio.get_running_loop().create_task(self._send(lane, name, seconds, wait)))
+        self.tasks.append(asyncio.get_running_loop().create_task(self._send(queue, name, seconds, wait)))
 
-    async def _send(self, lane: Lane, name: Any, seconds: float, wait: float | None) -> None:
-        turn = await self.gate.turn(lane)
+    async def _send(self, queue: RequestQueue, name: Any, seconds: float, wait: float | None) -> None:
+        slot = await self.throttle.acquire(queue)
         self.sent.append((name, now()))
-        assert turn.lane is lane
-        assert turn.sent_at == now()
-        assert not self.gate.paused
+        assert slot.queue is queue
+        assert slot.sent_at == now()
+        assert not self.throttle.paused
         self.in_flight += 1
         self.most = max(self.most, self.in_flight)
-        assert lane.in_flight <= lane.limit
+        assert queue.in_flight <= queue.limit
         try:
             await asyncio.sleep(seconds)
             if wait is None:
-                self.gate.accepted()
+                self.throttle.on_success()
             else:
-                self.gate.refused(turn, wait)
+                self.throttle.on_rate_limited(slot, wait)
         finally:
             self.in_flight -= 1
-            self.gate.done(turn)
+            self.throttle.release(slot)
 
     async def all(self) -> None:
         await asyncio.gather(*self.tasks)
@@ -105,14 +71,14 @@ def test_never_more_are_in_flight_than_allowed(
 ) -> None:
     async def main() -> None:
         sender = Sender(concurrency)
-        lanes = [Lane(limit) for limit in limits]
-        for lane, before, seconds in requests:
+        queues = [RequestQueue(limit) for limit in limits]
+        for queue, before, seconds in requests:
             await asyncio.sleep(before)
-            sender.send(lanes[lane], seconds=seconds)
+            sender.send(queues[queue], seconds=seconds)
         await sender.all()
         assert sender.most <= concurrency
         assert len(sender.sent) == len(requests)
-        assert sender.gate._in_flight == sum(lane.in_flight for lane in lanes) == 0
+        assert sender.throttle._in_flight == sum(queue.in_flight for queue in queues) == 0
 
     run(main())
 
@@ -122,9 +88,9 @@ def test_never_more_are_in_flight_than_allowed(
 )
 def test_no_slot_stays_unused(concurrency: int, limit: int, seconds: float) -> None:
     async def main() -> None:
-        sender, lane = Sender(concurrency), Lane(limit)
+        sender, queue = Sender(concurrency), RequestQueue(limit)
         for number in range(12):
-            sender.send(lane, number)
+            sender.send(queue, number)
         await sender.all()
         assert sender.most == min(concurrency, limit)
         assert now() == pytest.approx(seconds)
@@ -135,12 +101,12 @@ def test_no_slot_stays_unused(concurrency: int, limit: int, seconds: float) -> N
 @pytest.mark.parametrize("concurrency", [1, 4])
 def test_a_single_request_beside_a_crawl_has_its_turn_at_once(concurrency: int) -> None:
     async def main() -> None:
-        sender, crawl = Sender(concurrency), Lane(ANY)
+        sender, crawl = Sender(concurrency), RequestQueue(ANY)
         for _ in range(100):
             sender.send(crawl, "crawl")
         await asyncio.sleep(3.5)
         before = len(sender.sent)
-        sender.send(Lane(1), "single")
+        sender.send(RequestQueue(1), "single")
         await sender.all()
         assert sender.names.index("single") - before < 2
         assert len(sender.sent) == 101
@@ -150,10 +116,10 @@ def test_a_single_request_beside_a_crawl_has_its_turn_at_once(concurrency: int) 
 
 def test_lanes_take_turns() -> None:
     async def main() -> None:
-        sender, lanes = Sender(1), {name: Lane(ANY) for name in "abc"}
-        for name, lane in lanes.items():
+        sender, queues = Sender(1), {name: RequestQueue(ANY) for name in "abc"}
+        for name, queue in queues.items():
             for _ in range(20):
-                sender.send(lane, name)
+                sender.send(queue, name)
         await sender.all()
         for place in range(4, 59):
             assert set(sender.names[place - 3 : place]) == set("abc")
@@ -163,13 +129,13 @@ def test_lanes_take_turns() -> None:
 
 def test_within_a_lane_the_first_to_come_goes_first() -> None:
     async def main() -> None:
-        sender, lane = Sender(2), Lane(ANY)
+        sender, queue = Sender(2), RequestQueue(ANY)
         for number in range(9):
-            sender.send(lane, number)
+            sender.send(queue, number)
         await asyncio.sleep(0.5)
         for number in (3, 6):
             sender.tasks[number].cancel()
-        sender.send(lane, 9)
+        sender.send(queue, 9)
         await asyncio.gather(*sender.tasks, return_exceptions=True)
         assert sender.names == [0, 1, 2, 4, 5, 7, 8, 9]
 
@@ -179,20 +145,20 @@ def test_within_a_lane_the_first_to_come_goes_first() -> None:
 def test_who_asks_again_does_not_overtake_who_waits() -> None:
     order: list[str] = []
 
-    async def wait(gate: Gate, lane: Lane) -> None:
-        turn = await gate.turn(lane)
+    async def wait(throttle: Throttle, queue: RequestQueue) -> None:
+        slot = await throttle.acquire(queue)
         order.append("waited")
-        gate.done(turn)
+        throttle.release(slot)
 
     async def main() -> None:
-        gate, lane = Gate(1), Lane(ANY)
-        turn = await gate.turn(lane)
-        waiting = asyncio.create_task(wait(gate, lane))
+        throttle, queue = Throttle(1), RequestQueue(ANY)
+        slot = await throttle.acquire(queue)
+        waiting = asyncio.create_task(wait(throttle, queue))
         await asyncio.sleep(0)
-        gate.done(turn)
-        again = await gate.turn(lane)
+        throttle.release(slot)
+        again = await throttle.acquire(queue)
         order.append("asked again")
-        gate.done(again)
+        throttle.release(again)
         await waiting
 
     run(main())
@@ -201,14 +167,14 @@ def test_who_asks_again_does_not_overtake_who_waits() -> None:
 
 def test_what_waits_to_be_sent_again_makes_room_for_others() -> None:
     told: list[int] = []
-    lane = Lane(3)
-    lane.on_parked = lambda: told.append(lane.width)
-    assert lane.width == 3
-    lane.park()
-    lane.park()
+    queue = RequestQueue(3)
+    queue.on_backoff = lambda: told.append(queue.limit + queue.in_backoff)
+    assert (queue.limit + queue.in_backoff) == 3
+    queue.enter_backoff()
+    queue.enter_backoff()
     assert told == [4, 5]
-    lane.unpark()
-    assert (lane.width, lane.limit, told) == (4, 3, [4, 5])
+    queue.leave_backoff()
+    assert ((queue.limit + queue.in_backoff), queue.limit, told) == (4, 3, [4, 5])
 
 
 CANCELS = st.lists(st.tuples(st.integers(0, 30), SECONDS), max_size=30)
@@ -220,16 +186,16 @@ def test_cancelled_requests_leak_nothing(
     concurrency: int, requests: list[tuple[int, float, float]], cancels: list[tuple[int, float]], refused: set[int]
 ) -> None:
     async def main() -> None:
-        sender, lanes = Sender(concurrency), [Lane(limit) for limit in (1, 2, 3, ANY)]
-        for place, (lane, _, seconds) in enumerate(requests):
-            sender.send(lanes[lane], seconds=seconds, wait=0.5 if place in refused else None)
+        sender, queues = Sender(concurrency), [RequestQueue(limit) for limit in (1, 2, 3, ANY)]
+        for place, (queue, _, seconds) in enumerate(requests):
+            sender.send(queues[queue], seconds=seconds, wait=0.5 if place in refused else None)
         for place, seconds in cancels:
             await asyncio.sleep(seconds / 4)
             sender.tasks[place % len(requests)].cancel()
         await asyncio.gather(*sender.tasks, return_exceptions=True)
         assert not [task for task in sender.tasks if not task.cancelled() and task.exception()]
-        assert sender.gate._in_flight == sum(lane.in_flight for lane in lanes) == 0
-        sender.tasks, sender.most, again = [], 0, Lane(ANY)
+        assert sender.throttle._in_flight == sum(queue.in_flight for queue in queues) == 0
+        sender.tasks, sender.most, again = [], 0, RequestQueue(ANY)
         for number in range(2 * concurrency):
             sender.send(again, number)
         async with asyncio.timeout(600):
@@ -241,68 +207,68 @@ def test_cancelled_requests_leak_nothing(
 
 def test_a_turn_that_is_cancelled_as_it_comes_is_given_back() -> None:
     async def main() -> None:
-        gate, lane = Gate(1), Lane(ANY)
-        first = await gate.turn(lane)
-        waiting = [asyncio.create_task(gate.turn(lane)) for _ in range(2)]
+        throttle, queue = Throttle(1), RequestQueue(ANY)
+        first = await throttle.acquire(queue)
+        waiting = [asyncio.create_task(throttle.acquire(queue)) for _ in range(2)]
         await asyncio.sleep(0)
-        gate.done(first)
+        throttle.release(first)
         asyncio.get_running_loop().call_soon(waiting[0].cancel)  # granted by then, and not awake yet
-        turn = await waiting[1]
+        slot = await waiting[1]
         assert waiting[0].cancelled()
-        assert (gate._in_flight, lane.in_flight) == (1, 1)
-        gate.done(turn)
+        assert (throttle._in_flight, queue.in_flight) == (1, 1)
+        throttle.release(slot)
 
     run(main())
 
 
 def test_a_refusal_pauses_everything_for_its_wait() -> None:
     async def main() -> None:
-        sender, lane = Sender(4), Lane(ANY)
-        sender.send(lane, 0, seconds=1.0, wait=5.0)
+        sender, queue = Sender(4), RequestQueue(ANY)
+        sender.send(queue, 0, seconds=1.0, wait=5.0)
         await asyncio.sleep(0.5)
         for number in range(1, 9):
-            sender.send(lane, number, seconds=1.0)  # three of them at once
+            sender.send(queue, number, seconds=1.0)  # three of them at once
         await asyncio.sleep(1.0)
-        assert sender.gate.paused == pytest.approx(4.5)
-        sender.send(Lane(1), 1)
+        assert sender.throttle.paused == pytest.approx(4.5)
+        sender.send(RequestQueue(1), 1)
         await sender.all()
         held = [at for _, at in sender.sent[4:]]
         assert [at for _, at in sender.sent[:4]] == [0, 0.5, 0.5, 0.5]
         assert held[0] == pytest.approx(6.0)
         assert len(held) == 6
-        assert sender.gate.paused == 0
+        assert sender.throttle.paused == 0
 
     run(main())
 
 
 def test_a_pause_that_begins_as_a_turn_comes_holds_it_back() -> None:
     async def main() -> None:
-        gate, lane = Gate(2), Lane(ANY)
-        done, refused = await gate.turn(lane), await gate.turn(lane)
+        throttle, queue = Throttle(2), RequestQueue(ANY)
+        done, refused = await throttle.acquire(queue), await throttle.acquire(queue)
         await asyncio.sleep(1)
-        waiting = asyncio.create_task(gate.turn(lane))
+        waiting = asyncio.create_task(throttle.acquire(queue))
         await asyncio.sleep(0)
-        gate.done(done)
-        for call in (partial(gate.refused, refused, 3.0), partial(gate.done, refused)):
+        throttle.release(done)
+        for call in (partial(throttle.on_rate_limited, refused, 3.0), partial(throttle.release, refused)):
             asyncio.get_running_loop().call_soon(call)  # after the grant, and before the task wakes up
-        turn = await waiting
-        assert turn.sent_at == now() == pytest.approx(4.0)
-        gate.done(turn)
-        assert gate._in_flight == 0
+        slot = await waiting
+        assert slot.sent_at == now() == pytest.approx(4.0)
+        throttle.release(slot)
+        assert throttle._in_flight == 0
 
     run(main())
 
 
 def test_answers_that_come_together_are_seen_before_the_next_request_goes() -> None:
     async def main() -> None:
-        gate, lane = Gate(2), Lane(ANY)
-        done, refused = await gate.turn(lane), await gate.turn(lane)
+        throttle, queue = Throttle(2), RequestQueue(ANY)
+        done, refused = await throttle.acquire(queue), await throttle.acquire(queue)
         await asyncio.sleep(1)
-        waiting = asyncio.create_task(gate.turn(lane))
+        waiting = asyncio.create_task(throttle.acquire(queue))
         await asyncio.sleep(0)
-        gate.done(done)
-        gate.refused(refused, 3.0)
-        gate.done(refused)
+        throttle.release(done)
+        throttle.on_rate_limited(refused, 3.0)
+        throttle.release(refused)
         assert (await waiting).sent_at == pytest.approx(4.0)
 
     run(main())
@@ -310,12 +276,12 @@ def test_answers_that_come_together_are_seen_before_the_next_request_goes() -> N
 
 def test_a_refusal_halves_the_number_in_flight_and_success_raises_it_again() -> None:
     async def main() -> None:
-        sender, lane = Sender(8), Lane(ANY)
+        sender, queue = Sender(8), RequestQueue(ANY)
 
         async def most(requests: int, seconds: float, wait: float | None = None) -> int:
             sender.most, sender.tasks = 0, []
             for _ in range(requests):
-                sender.send(lane, seconds=seconds, wait=wait)
+                sender.send(queue, seconds=seconds, wait=wait)
             await sender.all()
             return sender.most
 
@@ -330,12 +296,12 @@ def test_a_refusal_halves_the_number_in_flight_and_success_raises_it_again() -> 
 
 def test_one_is_in_flight_however_many_refusals_came() -> None:
     async def main() -> None:
-        sender, lane = Sender(4), Lane(ANY)
+        sender, queue = Sender(4), RequestQueue(ANY)
         for number in range(8):
-            sender.send(lane, number, wait=0.1)
+            sender.send(queue, number, wait=0.1)
             await sender.all()
         sender.most = 0
-        sender.send(lane, 9)
+        sender.send(queue, 9)
         await sender.all()
         assert sender.most == 1
 
@@ -344,9 +310,9 @@ def test_one_is_in_flight_however_many_refusals_came() -> None:
 
 def test_without_a_refusal_nothing_is_slowed_down() -> None:
     async def main() -> None:
-        sender, lane = Sender(4), Lane(ANY)
+        sender, queue = Sender(4), RequestQueue(ANY)
         for number in range(1000):
-            sender.send(lane, number, seconds=0.25)
+            sender.send(queue, number, seconds=0.25)
         await sender.all()
         assert now() == pytest.approx(1000 / 4 * 0.25)
 
@@ -359,36 +325,118 @@ def test_a_clock_that_ticks_coarsely_stops_nothing(tick: float, wait: float) -> 
     """A loop runs a timer up to one tick of its clock early: 1/64 s on Windows."""
 
     async def main() -> None:
-        sender, lane = Sender(2), Lane(ANY)
-        sender.send(lane, 0, seconds=0.05, wait=wait)
+        sender, queue = Sender(2), RequestQueue(ANY)
+        sender.send(queue, 0, seconds=0.05, wait=wait)
         await sender.all()
         for number in range(1, 20):
-            sender.send(lane, number, seconds=0.05)
+            sender.send(queue, number, seconds=0.05)
         async with asyncio.timeout(120):
             await sender.all()
 
     run(main(), tick)
 
 
+class CoarseHandles(VirtualLoop):
+    """Loop whose timers have a plain handle where the delay is short, like uvloop's."""
+
+    def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> Any:  # type: ignore[override]
+        if when - self.time() < 0.0005:
+            self._skip.now += 0.00025
+            return self.call_soon(callback, *args, context=context)
+        return super().call_at(when, callback, *args, context=context)
+
+
+def test_timer_handles_need_not_know_their_time() -> None:
+    async def main() -> None:
+        throttle, queue = Throttle(9), RequestQueue(ANY)
+        throttle.on_rate_limited(await throttle.acquire(queue), 0.0004)
+        turns = await asyncio.gather(
+            throttle.acquire(queue), throttle.acquire(queue)
+        )  # both ask while the short timer is set
+        assert throttle._in_flight == 1 + len(turns)
+
+    with asyncio.Runner(loop_factory=CoarseHandles) as runner:
+        runner.run(main())
+
+
+def timers() -> list[float]:
+    """Return the times of the loop's timers that are not cancelled."""
+    scheduled: list[asyncio.TimerHandle] = asyncio.get_running_loop()._scheduled  # type: ignore[attr-defined]
+    return sorted(timer.when() for timer in scheduled if not timer.cancelled())
+
+
+async def wait_for_a_slot(throttle: Throttle, queue: RequestQueue) -> asyncio.Task[Any]:
+    waiting = asyncio.create_task(throttle.acquire(queue))
+    await asyncio.sleep(0)
+    return waiting
+
+
+async def cancel(*tasks: asyncio.Task[Any]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+
+
 def test_a_closed_gate_leaves_no_timer() -> None:
     async def main() -> None:
-        gate, lane = Gate(1), Lane(ANY)
-        turn = await gate.turn(lane)
-        await asyncio.sleep(1)
-        gate.refused(turn, 60.0)
-        waiting = asyncio.create_task(gate.turn(lane))
-        await asyncio.sleep(1)
-        gate.done(turn)
-        gate.close()
-        waiting.cancel()
-        await asyncio.wait([waiting])
-        started = now()
-        with pytest.raises(RuntimeError, match="everything waits"):
-            await asyncio.get_running_loop().create_future()
-        assert now() == started
+        throttle, queue = Throttle(9), RequestQueue(ANY)
+        slot = await throttle.acquire(queue)
+        throttle.on_rate_limited(slot, 60.0)
+        waiting = await wait_for_a_slot(throttle, queue)
+        assert timers() == [60.0]
+        throttle.close()
+        assert timers() == []
+        await cancel(waiting)
 
-    with pytest.raises(RuntimeError, match="everything waits"):
-        run(main())
+    run(main())
+
+
+def test_a_closed_gate_dispatches_no_more() -> None:
+    async def main() -> None:
+        throttle, queue = Throttle(1), RequestQueue(ANY)
+        slot = await throttle.acquire(queue)
+        waiting = await wait_for_a_slot(throttle, queue)
+        throttle.release(slot)  # schedules the next grant
+        throttle.close()
+        assert throttle._dispatching is not None
+        assert throttle._dispatching.cancelled()
+        await asyncio.sleep(1)
+        assert not waiting.done()
+        await cancel(waiting)
+
+    run(main())
+
+
+def test_many_waiting_requests_share_one_timer() -> None:
+    async def main() -> None:
+        throttle, queue = Throttle(9), RequestQueue(ANY)
+        slot = await throttle.acquire(queue)
+        throttle.on_rate_limited(slot, 10.0)
+        waiting = [await wait_for_a_slot(throttle, queue) for _ in range(5)]
+        assert timers() == [10.0]
+        throttle.on_rate_limited(slot, 20.0)
+        waiting.append(await wait_for_a_slot(throttle, queue))
+        assert timers() == [10.0]  # it fires early once, and is set again
+        await asyncio.sleep(15)
+        assert timers() == [20.0]
+        await cancel(*waiting)
+
+    run(main())
+
+
+def test_an_earlier_time_takes_the_place_of_a_later_timer() -> None:
+    async def main() -> None:
+        throttle, queue = Throttle(9), RequestQueue(ANY)
+        throttle._rate._search = 0.01  # a request every hundred seconds
+        slot = await throttle.acquire(queue)
+        waiting = [await wait_for_a_slot(throttle, queue)]
+        assert timers()[0] > 90
+        throttle.on_rate_limited(slot, 5.0)
+        waiting.append(await wait_for_a_slot(throttle, queue))
+        assert timers() == [5.0]
+        await cancel(*waiting)
+
+    run(main())
 
 
 @pytest.mark.parametrize(("requests", "concurrency", "share"), [(300, 8, 2.0), (300, 16, 2.0), (1500, 8, 1.25)])
@@ -396,13 +444,13 @@ def test_a_crawl_through_a_token_bucket_takes_little_longer_than_it_must(
     requests: int, concurrency: int, share: float
 ) -> None:
     async def main() -> None:
-        gate, lane, chance = Gate(concurrency), Lane(ANY), random.Random(concurrency)
+        throttle, queue, chance = Throttle(concurrency), RequestQueue(ANY), random.Random(concurrency)
         tokens, filled_at, refusals, sent = 10.0, 0.0, 0, 0
 
         async def send(number: int) -> None:
             nonlocal tokens, filled_at, refusals, sent
             while True:
-                turn = await gate.turn(lane)
+                slot = await throttle.acquire(queue)
                 sent += 1
                 await asyncio.sleep(chance.uniform(0.0025, 0.025))
                 tokens, filled_at = min(10.0, tokens + 50 * (now() - filled_at)), now()
@@ -410,12 +458,12 @@ def test_a_crawl_through_a_token_bucket_takes_little_longer_than_it_must(
                 tokens -= taken
                 await asyncio.sleep(chance.uniform(0.0025, 0.025))
                 if taken:
-                    gate.accepted()
-                    gate.done(turn)
+                    throttle.on_success()
+                    throttle.release(slot)
                     return
                 refusals += 1
-                gate.refused(turn, 1.0)
-                gate.done(turn)
+                throttle.on_rate_limited(slot, 1.0)
+                throttle.release(slot)
                 await asyncio.sleep(1.0)
 
         await asyncio.gather(*map(send, range(requests)))

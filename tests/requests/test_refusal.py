@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import pytest
+
+from jogg_async._requests.refusal import Cause, Refusal, accepted_rate
+
+
+def refusal(
+    *, span: float = 0.1, wait: float = 1.0, accepted: int = 20, recent: float = 200.0, others: tuple[int, int] = (0, 0)
+) -> Refusal:
+    return Refusal(None, span, wait, accepted, recent, *others)
+
+
+@pytest.mark.parametrize(
+    ("refused", "accepted", "cause"),
+    [
+        (0, 0, Cause.UNKNOWN),
+        (1, 0, Cause.UNKNOWN),
+        (0, 1, Cause.UNKNOWN),
+        (2, 1, Cause.UNKNOWN),
+        (3, 4, Cause.UNKNOWN),
+        (2, 0, Cause.LIMIT),
+        (3, 1, Cause.LIMIT),
+        (4, 3, Cause.LIMIT),
+        (7, 0, Cause.LIMIT),
+        (0, 2, Cause.CHANCE),
+        (0, 7, Cause.CHANCE),
+        (1, 6, Cause.CHANCE),
+        (3, 28, Cause.CHANCE),
+    ],
+)
+def test_the_requests_in_flight_show_the_cause(refused: int, accepted: int, cause: Cause) -> None:
+    assert refusal(others=(refused, accepted)).cause is cause
+
+
+@pytest.mark.parametrize(
+    ("span", "immediate", "frequent"), [(0.0, True, True), (0.4, True, True), (0.5, False, True), (2.0, False, False)]
+)
+def test_how_soon_after_the_pause_it_came(span: float, immediate: bool, frequent: bool) -> None:
+    assert (refusal(span=span).immediate, refusal(span=span).frequent) == (immediate, frequent)
+
+
+def test_the_sustained_rate_counts_the_pause() -> None:
+    assert refusal(span=3.0, wait=1.0, accepted=100).sustained == 25
+    assert refusal(span=0.0, wait=0.0, accepted=1).sustained == 10  # no measurement is shorter than 0.1 s
+
+
+@pytest.mark.parametrize(
+    ("measured", "start"),
+    [
+        ({"span": 0.2, "wait": 1.0, "accepted": 24, "recent": 120.0}, 30),
+        ({"span": 0.2, "wait": 1.0, "accepted": 2, "recent": 10.0}, 10),  # no faster than it went before
+        ({"span": 0.2, "wait": 1.0, "accepted": 2, "recent": 100.0}, 12.5),  # as if ten had been accepted
+        ({"span": 9.0, "wait": 1.0, "accepted": 500, "recent": 52.0}, 52),
+        ({"span": 9.0, "wait": 1.0, "accepted": 500, "recent": 0.0}, 50),
+    ],
+)
+def test_where_a_search_starts(measured: dict[str, float], start: float) -> None:
+    assert Refusal(None, **measured).search_from == pytest.approx(start)  # type: ignore[arg-type]
+
+
+def test_the_accepted_rate_is_that_of_the_last_second() -> None:
+    assert accepted_rate(30, 5.0, 1.0) == 30
+    assert accepted_rate(30, 0.5, 1.0) == 60
+    assert accepted_rate(3, 0.001, 1.0) == 30
