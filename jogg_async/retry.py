@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 import attrs
 
@@ -16,8 +16,13 @@ _MOST_DOUBLINGS: Final = 1000
 """Doublings of `wait_initial` that a float surely holds."""
 
 
+def is_seconds(value: object) -> TypeGuard[float]:
+    """Return whether `value` is a finite number of seconds, 0 or more."""
+    return not isinstance(value, bool) and isinstance(value, int | float) and 0 <= value <= _LONGEST
+
+
 def _seconds(_: object, attribute: attrs.Attribute[Any], value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LONGEST:
+    if not is_seconds(value):
         raise argument_error(attribute.name, f"must be a number of seconds, 0 or more, not {value!r:.80}.")
 
 

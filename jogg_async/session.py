@@ -11,26 +11,26 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from yarl import URL
 
+from ._api.arguments import (
+    check_policy,
+    checked_int,
+    checked_page_size,
+    checked_retry,
+    checked_timeout,
+    query_filters,
+)
+from ._api.page_url import PageUrl
 from ._api.redaction import as_secret
-from ._api.settings import api_key_from, base_url_from, checked_int, checked_retry, checked_timeout
 from ._http.transport import Transport
 from ._paging.crawl import Crawl
-from ._paging.options import (
-    PAGE_SIZE,
-    START_PAGE,
-    OnDrift,
-    OnInvalid,
-    checked_policy,
-    crawl_options,
-    filters_of,
-    page_url,
-)
-from ._requests.page_fetcher import PageFetcher, PageUrl, RequestStats
+from ._paging.options import PAGE_SIZE, START_PAGE, crawl_options
+from ._requests.page_fetcher import PageFetcher, RequestStats
 from ._requests.throttle import RequestQueue, Throttle
 from .errors import ConfigurationError, DecodeError, SessionClosedError
 from .models import Page
 from .pager import TrackPager
 from .retry import RetryPolicy
+from .settings import OnDrift, OnInvalid, api_key_from, base_url_from
 
 if TYPE_CHECKING:
     from typing import Self
@@ -188,7 +188,7 @@ class JoggSession:
         own = self._concurrency
         options = crawl_options(
             self._base_url,
-            filters_of(genre, mood, params),
+            query_filters(genre, mood, params),
             page_size=page_size,
             concurrency=own if concurrency is None else min(own, checked_int("concurrency", concurrency, 1)),
             limit=limit,
@@ -233,8 +233,8 @@ class JoggSession:
             SessionClosedError: the session is closed, or was closed meanwhile.
         """
         checked_int("number", number, 1)
-        checked_policy("on_invalid", on_invalid, OnInvalid)
-        url = page_url(self._base_url, page_size, filters_of(genre, mood, params))
+        check_policy("on_invalid", on_invalid, OnInvalid)
+        url = PageUrl.build(self._base_url, checked_page_size(page_size), query_filters(genre, mood, params))
         return await self._fetch(url, number, RequestStats(), retry, skip_invalid=on_invalid == "skip")
 
     async def count(
@@ -253,7 +253,7 @@ class JoggSession:
             JoggError: the request failed for good.
             SessionClosedError: the session is closed, or was closed meanwhile.
         """
-        url = page_url(self._base_url, 1, filters_of(genre, mood, None))
+        url = PageUrl.build(self._base_url, 1, query_filters(genre, mood, None))
         stats = RequestStats()
         page = await self._fetch(url, 1, stats, retry, skip_invalid=True)
         total, rid = page.pagination.total_items, page.rid

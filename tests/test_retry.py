@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jogg_async import APIError, JoggError, RateLimitError, RetryPolicy, ServerError, TransportError
-from jogg_async._api.envelope import RawResponse, read_envelope, retry_after
+from jogg_async._api.envelope import RawResponse, read_envelope
+from jogg_async._api.retry_after import retry_after
 from jogg_async._requests.page_fetcher import is_rate_limit
 from jogg_async.retry import backoff, next_wait
 

@@ -15,8 +15,9 @@ import cattrs
 import msgspec
 from cattrs.gen import make_dict_structure_fn, override
 
+from jogg_async._api.limits import MAX_INT, MIN_INT
 from jogg_async._api.redaction import redact, short_repr
-from jogg_async._api.schemas import HIGH, LOW, SCHEMA, DataSchema, Envelope, Success, TrackSchema
+from jogg_async._api.schemas import SCHEMA, DataSchema, Envelope, Success, TrackSchema
 from jogg_async.errors import DecodeError
 from jogg_async.models import DOCUMENTED, NO_FIELDS, Fields, InvalidRecord, Page, Pagination, Track
 
@@ -153,7 +154,7 @@ def _unknown(row: dict[str, Any]) -> dict[str, Any]:
 def _representable(value: Any, depth: int = 0) -> bool:
     """Whether an unknown value holds no integer beyond 64 bits and is not nested too deep."""
     if type(value) is int:
-        return LOW <= value <= HIGH
+        return MIN_INT <= value <= MAX_INT
     if type(value) is not list and type(value) is not dict:
         return True
     inner = cast("list[Any] | dict[str, Any]", value)
@@ -166,7 +167,7 @@ def _strict_int(value: Any, _: type[int]) -> int:
         return int(value)
     if type(value) is not int:
         raise _WrongTypeError(value, "a whole number")
-    if not LOW <= value <= HIGH:
+    if not MIN_INT <= value <= MAX_INT:
         raise _WrongTypeError(value, "a whole number of 64 bits")
     return value
 

@@ -9,16 +9,16 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import Any, Final, cast
 
 import attrs
 import msgspec
 
 from jogg_async._api.compression import decompress
+from jogg_async._api.limits import MAX_INT, MIN_INT
 from jogg_async._api.redaction import short_repr
-from jogg_async._api.schemas import HIGH, LOW, SCHEMA, Envelope, Success
+from jogg_async._api.retry_after import retry_after
+from jogg_async._api.schemas import SCHEMA, Envelope, Success
 from jogg_async.errors import (
     APIError,
     AuthenticationError,
@@ -184,7 +184,7 @@ def _code(envelope: Any) -> int | None:
     code = _field(envelope, "code")
     if type(code) is float and code.is_integer() and abs(code) < 2**53:
         return int(code)
-    return code if type(code) is int and LOW <= code <= HIGH else None
+    return code if type(code) is int and MIN_INT <= code <= MAX_INT else None
 
 
 def _text(envelope: Any, name: str) -> str | None:
@@ -224,49 +224,3 @@ def _phrase(response: RawResponse, key: str) -> str:
         location = response.headers.get("Location", "nowhere")
         return f"the service redirects to {short_repr(location, key)}, which is not followed: the key would go along"
     return "the service answered with an error status and no message"
-
-
-def retry_after(headers: Mapping[str, str], envelope: Any, now: float) -> float | None:
-    """The wait in seconds that a response names: the longest of its header's, its body's and its data's.
-
-    The service's rate-limit page says to wait ``retryAfter`` seconds without saying where it stands, so all three
-    places count. Zero, a past date and what makes no sense count as none.
-    """
-    named = (
-        _header_wait(headers, now),
-        _seconds(_field(envelope, "retryAfter")),
-        _seconds(_field(_field(envelope, "data"), "retryAfter")),
-    )
-    return max((wait for wait in named if wait is not None), default=None)
-
-
-def _header_wait(headers: Mapping[str, str], now: float) -> float | None:
-    value = headers.get("Retry-After")
-    if value is None:
-        return None
-    seconds = _seconds(value)
-    if seconds is not None:
-        return seconds
-    then = _timestamp(value)
-    if then is None:
-        return None
-    # The response's own date spares the wait from a clock that is wrong here.
-    return _seconds(then - (_timestamp(headers.get("Date", "")) or now))
-
-
-def _timestamp(date: str) -> float | None:
-    try:
-        then = parsedate_to_datetime(date)
-        return (then if then.tzinfo else then.replace(tzinfo=UTC)).timestamp()  # HTTP's dates are all in this zone
-    except (ValueError, TypeError, OverflowError):
-        return None
-
-
-def _seconds(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        seconds = float(value)
-    except (ValueError, OverflowError):
-        return None
-    return seconds if 0 < seconds < math.inf else None

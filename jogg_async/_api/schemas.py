@@ -8,13 +8,11 @@ from typing import Annotated, Any, ClassVar, Final, Generic, TypeVar
 
 import msgspec
 
-LOW: Final = -(2**63)
-HIGH: Final = 2**63 - 1
-"""The bounds of every integer, those of 64 bits."""
+from jogg_async._api.limits import MAX_INT, MIN_INT
 
 _MOST_NAMES: Final = 32
 
-_Int64 = Annotated[int, msgspec.Meta(ge=LOW, le=HIGH)]
+_Int64 = Annotated[int, msgspec.Meta(ge=MIN_INT, le=MAX_INT)]
 _Data = TypeVar("_Data")
 
 # A JSON value with 64-bit integers, nested up to four levels: msgspec has no recursive types.

@@ -17,11 +17,11 @@ from yarl import URL
 from jogg_async._api.compression import ACCEPT_ENCODING, MAX_BODY, too_large
 from jogg_async._api.envelope import RawResponse
 from jogg_async._api.redaction import Secret, redact_error
-from jogg_async._api.settings import is_loopback
 from jogg_async._http.connector import Connector, PoolWait, SharedConnector
 from jogg_async._http.timeouts import SharedTimeout
 from jogg_async._version import __version__
 from jogg_async.errors import ConfigurationError, SessionClosedError, TransportError
+from jogg_async.settings import is_loopback
 
 _TWICE_A_READ: Final = 2**19
 """Twice the bytes that asyncio, and TLS in uvloop, allocate for each read."""

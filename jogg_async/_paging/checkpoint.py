@@ -7,10 +7,8 @@ from typing import Any, Final, TypeGuard
 
 import attrs
 
-from jogg_async._api.settings import MAX_INT, checked_int
-
-MAX_PAGE_SIZE: Final = 100
-"""The service's limit (reference of ``GET /v2/musics``)."""
+from jogg_async._api.arguments import checked_int, checked_page_size
+from jogg_async._api.limits import MIN_INT
 
 
 @attrs.frozen
@@ -59,13 +57,13 @@ class Checkpoint:
         return cls(
             checked_int("the page in resume", page, 1),
             checked_int("the place in resume", place, 0),
-            checked_int("the page_size in resume", page_size, 1, MAX_PAGE_SIZE),
+            checked_page_size(page_size, "the page_size in resume"),
             dict(filters),
             checked_int("the start_page in resume", 1 if rest["start_page"] is None else rest["start_page"], 1, page),
             _optional("end_page", rest["end_page"], 1),
             _optional("limit", rest["limit"], 0),
-            _optional("total_items", rest["total_items"], -MAX_INT - 1),
-            _optional("total_pages", rest["total_pages"], -MAX_INT - 1),
+            _optional("total_items", rest["total_items"], MIN_INT),
+            _optional("total_pages", rest["total_pages"], MIN_INT),
         )
 
 

@@ -1,25 +1,21 @@
-"""Options of a crawl, checked before any request: filters, bounds, policies, the checkpoint to resume from."""
+"""Options of a crawl, checked before any request: bounds, policies, a checkpoint to resume from."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final
 
 import attrs
 from yarl import URL
 
-from jogg_async._api.settings import checked_int
-from jogg_async._requests.page_fetcher import PageUrl
+from jogg_async._api.arguments import check_policy, checked_int, checked_page_size
+from jogg_async._api.page_url import PageUrl
 from jogg_async.errors import argument_error
 from jogg_async.retry import RetryPolicy
+from jogg_async.settings import OnDrift, OnInvalid
 
-from .checkpoint import MAX_PAGE_SIZE, Checkpoint
-
-OnInvalid = Literal["raise", "skip"]
-OnDrift = Literal["ignore", "warn", "raise", "recrawl"]
-
-_RESERVED_PARAMETERS: Final = ("page", "page_size", "genre", "mood")
+from .checkpoint import Checkpoint
 
 
 class Default(int):
@@ -68,49 +64,6 @@ class CrawlOptions:
         return min(self.end_page - self.start.page + 1, math.ceil(by_limit) if by_limit < math.inf else math.inf)
 
 
-def filters_of(genre: object, mood: object, params: Mapping[Any, Any] | None) -> dict[str, str]:
-    """Return the query parameters besides page and page size.
-
-    Raises:
-        ValueError: `params` names a parameter that has an argument of its own, or a value is of a wrong type.
-    """
-    filters: dict[str, str] = {}
-    for name, value in (("genre", genre), ("mood", mood)):
-        if value is not None:
-            if not isinstance(value, str):
-                raise ValueError(f"{name} must be a string, not {value!r}.")
-            filters[name] = value
-    for name, value in (params or {}).items():
-        if not isinstance(name, str) or not name:
-            raise ValueError(f"params must have non-empty strings as names, not {name!r}.")
-        if name in _RESERVED_PARAMETERS:
-            raise ValueError(f"params must not name {name!r}: it has an argument of its own.")
-        filters[name] = _parameter(name, value)
-    return filters
-
-
-def _parameter(name: str, value: object) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        return str.__str__(value)  # the value of an enumeration's member
-    if isinstance(value, int | float):
-        return str(value)
-    raise ValueError(f"params[{name!r}] must be a string, a number or a bool, not {value!r}.")
-
-
-def page_url(base_url: URL, page_size: int, filters: Mapping[str, str]) -> PageUrl:
-    """Return the address of each page at this page size, 1 to 100 (the service's limit); else `ValueError`."""
-    return PageUrl.build(base_url, checked_int("page_size", page_size, 1, MAX_PAGE_SIZE), filters)
-
-
-def checked_policy(name: str, value: str, allowed: object) -> None:
-    """Raise `ValueError` where `value` is none of the words of the `Literal` `allowed`."""
-    words = get_args(allowed)
-    if value not in words:
-        raise argument_error(name, f"must be one of {', '.join(map(repr, words))}, not {value!r}.")
-
-
 def crawl_options(
     base_url: URL,
     filters: dict[str, str],
@@ -131,15 +84,15 @@ def crawl_options(
     Raises:
         ValueError: an argument is out of its range, or contradicts the checkpoint `resume`.
     """
-    checked_policy("on_invalid", on_invalid, OnInvalid)
-    checked_policy("on_drift", on_drift, OnDrift)
+    check_policy("on_invalid", on_invalid, OnInvalid)
+    check_policy("on_drift", on_drift, OnDrift)
     start = _start(start_page, page_size, filters, resume)
     if end_page is not None:
         start = attrs.evolve(start, end_page=_checked_end(end_page, start, resumed=resume is not None))
     if limit is not None:
         start = attrs.evolve(start, limit=checked_int("limit", limit, 0))
     return CrawlOptions(
-        url=page_url(base_url, start.page_size, start.filters),
+        url=PageUrl.build(base_url, start.page_size, start.filters),
         start=start,
         concurrency=concurrency,
         ordered=bool(ordered),
@@ -161,7 +114,7 @@ def _checked_end(end_page: int, start: Checkpoint, *, resumed: bool) -> int:
 
 def _start(start_page: int, page_size: int, filters: dict[str, str], resume: Mapping[str, Any] | None) -> Checkpoint:
     checked_int("start_page", start_page, 1)
-    checked_int("page_size", page_size, 1, MAX_PAGE_SIZE)
+    checked_page_size(page_size)
     if resume is None:
         return Checkpoint(int(start_page), 0, int(page_size), filters, start_page=int(start_page))
     start = Checkpoint.from_dict(resume)

@@ -7,8 +7,8 @@ import warnings
 from typing import Final
 
 from jogg_async.errors import CatalogueChangedError, CatalogueChangedWarning
+from jogg_async.settings import OnDrift
 
-from .options import OnDrift
 from .page_range import PageRange
 from .seen_ids import SeenIds
 

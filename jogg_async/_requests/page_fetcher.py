@@ -6,16 +6,16 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine
 from contextlib import AbstractAsyncContextManager
 from typing import Any, cast
-from urllib.parse import quote
 
 import attrs
 from yarl import URL
 
 from jogg_async._api.decoding import Decoded, decode_page
 from jogg_async._api.envelope import RawResponse, is_retryable, read_envelope
+from jogg_async._api.page_url import PageUrl
 from jogg_async._api.redaction import Secret, redact, redact_error
 from jogg_async._api.schemas import Success
 from jogg_async._http.transport import Transport
@@ -25,27 +25,6 @@ from jogg_async.errors import APIError, JoggError, RateLimitError, ServerError
 from jogg_async.retry import RetryPolicy, backoff, next_wait
 
 logger = logging.getLogger("jogg_async")
-
-
-@attrs.frozen
-class PageUrl:
-    """What is listed: the address of each page, built once but for its number."""
-
-    scheme: str
-    authority: str
-    path: str
-    query: str
-
-    @classmethod
-    def build(cls, base_url: URL, page_size: int, filters: Mapping[str, str]) -> PageUrl:
-        query = {"page_size": str(page_size), **filters}
-        pairs = "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in query.items())
-        path = f"{base_url.raw_path.rstrip('/')}/v2/musics"
-        return cls(base_url.scheme, base_url.raw_authority, path, f"{pairs}&page=")
-
-    def for_page(self, page: int) -> URL:
-        query = f"{self.query}{page}"  # built from its parts: to parse a text anew takes twice as long
-        return URL.build(scheme=self.scheme, authority=self.authority, path=self.path, query_string=query, encoded=True)
 
 
 @attrs.define

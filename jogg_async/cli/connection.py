@@ -10,10 +10,11 @@ from typing import Any, Final
 from jogg_async.errors import ArgumentError, ConfigurationError
 from jogg_async.retry import RetryPolicy
 from jogg_async.session import JoggSession
+from jogg_async.settings import API_KEY_VARIABLE
 from jogg_async.testing import FakeJogg
 
 from .failure import UsageError, with_options
-from .options import KEY_VARIABLE, Connection
+from .options import Connection
 
 # Slow enough to show the progress bar, fast enough to print the whole catalogue within a few seconds.
 _DEMO_LATENCY: Final = 0.25
@@ -37,8 +38,9 @@ async def connected(connection: Connection, **settings: Any) -> AsyncGenerator[J
         async with _demo(connection, settings) as jogg:
             yield jogg
         return
-    if KEY_VARIABLE not in os.environ:
-        raise ConfigurationError(f"No API key: set the environment variable {KEY_VARIABLE}, or try --demo.")
+    # An option for the key would show it in the list of processes.
+    if API_KEY_VARIABLE not in os.environ:
+        raise ConfigurationError(f"No API key: set the environment variable {API_KEY_VARIABLE}, or try --demo.")
     async with JoggSession(base_url=connection.base_url, **settings) as jogg:
         yield jogg
 

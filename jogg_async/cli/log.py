@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import os
 
-from .options import KEY_VARIABLE
+from jogg_async.settings import API_KEY_VARIABLE
+
 from .terminal import Screen
 
 
@@ -24,7 +25,7 @@ class _Lines(logging.Handler):
         super().__init__()
         self._screen = screen
         # The library already keeps the key out of its log: this is a second safeguard.
-        self._key = os.environ.get(KEY_VARIABLE)
+        self._key = os.environ.get(API_KEY_VARIABLE)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print the record."""

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from inspect import signature
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any
 
 import attrs
 from cyclopts import Parameter
 
 from jogg_async.retry import RetryPolicy
 from jogg_async.session import JoggSession
-
-KEY_VARIABLE: Final = "JOGG_API_KEY"
-"""The only source of the key: an option would show it in the list of processes."""
-
-OnInvalid = Literal["raise", "skip"]
-OnDrift = Literal["ignore", "warn", "raise", "recrawl"]
+from jogg_async.settings import OnDrift, OnInvalid
 
 
 def _default(function: Any, name: str) -> Any:

@@ -11,8 +11,10 @@ from typing import Any, Final
 
 from jogg_async import APIError, DecodeError, JoggError, TransportError
 from jogg_async._api.decoding import decode_page
-from jogg_async._api.envelope import RawResponse, is_retryable, read_envelope, retry_after
-from jogg_async._paging.checkpoint import MAX_PAGE_SIZE, Checkpoint
+from jogg_async._api.envelope import RawResponse, is_retryable, read_envelope
+from jogg_async._api.limits import MAX_PAGE_SIZE
+from jogg_async._api.retry_after import retry_after
+from jogg_async._paging.checkpoint import Checkpoint
 from jogg_async.errors import RateLimitError, ServerError
 from tests.api.plain_decoder_comparison import claim, claim_decent, compare
 from tests.api.random_bodies import Change, body

@@ -36,7 +36,10 @@ MODULES: Final[dict[str, tuple[str, ...]]] = {
     "errors.py": ("test_errors.py", "api/test_envelope.py", "http/test_secrecy.py"),
     "models.py": ("test_models.py", "api/test_decoding.py", "test_tracklist.py"),
     "tracklist.py": ("test_tracklist.py",),
-    "_api/settings.py": ("api/test_settings.py", "http/test_injection.py"),
+    "settings.py": ("test_settings.py", "http/test_injection.py"),
+    "_api/arguments.py": ("api/test_argument_errors.py", "test_settings.py", *_CRAWL, "http/test_injection.py"),
+    "_api/page_url.py": ("http/test_injection.py", "http/test_transport.py"),
+    "_api/retry_after.py": ("test_retry.py", "requests/test_retrying.py"),
     "_api/compression.py": ("api/test_envelope.py", "http/test_hostile_bodies.py"),
     "_api/schemas.py": ("api/test_envelope.py", "api/test_decoding.py"),
     "_api/envelope.py": ("api/test_envelope.py", "requests/test_retrying.py", "http/test_hostile_bodies.py"),
@@ -44,7 +47,7 @@ MODULES: Final[dict[str, tuple[str, ...]]] = {
     "_paging/seen_ids.py": ("paging/test_seen_ids.py", "paging/test_drift.py"),
     "_paging/page_range.py": ("paging/test_page_range.py", "paging/test_ending.py", "paging/test_drift.py"),
     "_paging/checkpoint.py": ("paging/test_checkpoint.py", "paging/test_resuming.py"),
-    "_paging/options.py": ("api/test_settings.py", "paging/test_checkpoint.py", *_CRAWL, "http/test_injection.py"),
+    "_paging/options.py": ("paging/test_checkpoint.py", *_CRAWL, "http/test_injection.py"),
     # The window and the crawl.
     "_paging/window.py": ("paging/test_window.py", "paging/test_crawl.py", "requests/test_concurrency.py"),
     "_paging/passes.py": _CRAWL,
@@ -71,7 +74,7 @@ MODULES: Final[dict[str, tuple[str, ...]]] = {
         "http/test_transport.py",
         "http/test_faults.py",
     ),
-    "session.py": ("test_session.py", "api/test_settings.py", "requests/test_concurrency.py"),
+    "session.py": ("test_session.py", "test_settings.py", "requests/test_concurrency.py"),
     # The redaction.
     "_api/redaction.py": ("http/test_secrecy.py", "http/test_secrecy_of_objects.py", "api/test_envelope.py"),
     # The command line.

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from jogg_async import ConfigurationError, JoggError, JoggSession
 from jogg_async._api.redaction import Secret, as_secret
-from jogg_async._api.settings import api_key_from, base_url_from, is_loopback
+from jogg_async.settings import api_key_from, base_url_from, is_loopback
 
 BAD_KEYS = [
     pytest.param("", id="empty"),
