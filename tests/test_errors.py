@@ -73,7 +73,7 @@ def test_every_error_is_here_and_public() -> None:
 
 
 @pytest.mark.parametrize("kind", [*API_ERRORS, *OTHERS])
-def test_the_tree(kind: type[JoggError]) -> None:
+def test_each_error_has_its_documented_bases(kind: type[JoggError]) -> None:
     assert issubclass(kind, JoggError)
     assert issubclass(kind, APIError) == (kind in API_ERRORS)
     assert issubclass(kind, ValueError) == (kind is ConfigurationError)

@@ -126,7 +126,7 @@ def test_a_million_ids_are_kept_compactly() -> None:
     assert len(seen._ids.serialize()) < 1_000_000
 
 
-async def test_one_pass(fake: FakeJogg, jogg: JoggSession) -> None:
+async def test_pager_yields_every_track_in_one_pass(fake: FakeJogg, jogg: JoggSession) -> None:
     pager = jogg.tracks()
     assert aiter(pager) is pager
     assert len(await ids_from(pager)) == 250
@@ -159,7 +159,7 @@ async def test_an_id_that_comes_twice_is_left_out(
         assert pager.progress.drifted == (len(wanted) < len(numbers))
 
 
-async def test_pages(fake: FakeJogg, jogg: JoggSession) -> None:
+async def test_pages_yields_pages_without_duplicates(fake: FakeJogg, jogg: JoggSession) -> None:
     pages = [page async for page in jogg.tracks().pages()]
     assert [len(page.tracks) for page in pages] == [100, 100, 50]
     assert [page.pagination.page for page in pages] == [1, 2, 3]
@@ -189,7 +189,7 @@ async def test_pages_without_duplicates(make_fake: MakeFake, make_session: MakeS
     assert pager.progress.duplicates == 3
 
 
-async def test_collect(jogg: JoggSession) -> None:
+async def test_collect_returns_every_remaining_track(jogg: JoggSession) -> None:
     pager = jogg.tracks()
     first = await anext(pager)
     rest = await pager.collect()
@@ -216,7 +216,7 @@ async def test_tracks_collected_before_an_error_are_kept(fake: FakeJogg, jogg: J
     assert ids(await pager.collect()) == list(range(101, 251))
 
 
-async def test_progress(fake: FakeJogg, jogg: JoggSession) -> None:
+async def test_progress_counts_pages_tracks_and_requests(fake: FakeJogg, jogg: JoggSession) -> None:
     fake.fail(PASSING, page=2)
     pager = jogg.tracks()
     for _ in range(150):

@@ -63,7 +63,7 @@ def anything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     yield from prism(tmp_path_factory.mktemp("anything"), "--dynamic")
 
 
-async def test_a_crawl(examples: str) -> None:
+async def test_crawl_of_static_prism_ends(examples: str) -> None:
     async with JoggSession(KEY, base_url=examples) as jogg:
         assert await jogg.count() == 2
         assert [track.name for track in await jogg.tracks(mood="Calm", params={"sort": "name"}).collect()] == [
