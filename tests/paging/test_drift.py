@@ -1,4 +1,4 @@
-"""A catalogue that changes during the crawl, and a service that tells little, or nonsense, of its extent."""
+"""A catalogue that changes during the crawl, and a service that tells little, or nonsense, of its totals."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ POLICIES: tuple[Policy, ...] = ("ignore", "warn", "raise", "recrawl")
 
 
 def told(**pagination: Any) -> Fault:
-    """What the responses say of the extent is replaced; `None` takes it out."""
+    """Return a fault that replaces the pagination of a response; `None` removes it."""
 
     def change(envelope: Any) -> None:
         fields = {**envelope["data"]["pagination"], **pagination}
