@@ -65,19 +65,19 @@ class Crawl:
         self.options = options
         self.ready: deque[Track] = deque()
         """Tracks of the current page that are not yielded yet."""
-        self.pages = PageRange(
+        self.pages: PageRange = PageRange(
             start.page_size,
             start.page,
             options.end_page,
             total_items=start.total_items,
             total_pages=start.total_pages,
         )
-        self.passes = Passes(self.pages, options.on_drift)
+        self.passes: Passes = Passes(self.pages, options.on_drift)
         self.stats: RequestStats = RequestStats()
         self.invalid_records: list[InvalidRecord] = []
-        self.invalid = 0
-        self.pages_done = 0
-        self.accepted = 0
+        self.invalid: int = 0
+        self.pages_done: int = 0
+        self.accepted: int = 0
         """Number of tracks that were yielded or are in `ready`."""
         self._connect = connect
         self._fetcher: PageFetcher | None = None

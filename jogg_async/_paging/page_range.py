@@ -40,9 +40,9 @@ class PageRange:
         self.total_pages: int | None = None
         self.first_total_items: int | None
         self.first_total_pages: int | None
-        self.page_size = page_size
+        self.page_size: int = page_size
         """Number of tracks on a full page, as observed."""
-        self.named_page_size = page_size
+        self.named_page_size: int = page_size
         """Page size that the newest response named, else the requested one. Never less than `page_size`."""
         self._requested_size = page_size
         self._end_page = end_page
@@ -53,9 +53,9 @@ class PageRange:
         """Reset the state of the previous pass, except for the totals, which the new pass starts from."""
         self.first_total_items = self.first_total_pages = None
         self.first_page = first_page
-        self.drifted = False
-        self.ended = False
-        self.expected_pages = self.total_pages
+        self.drifted: bool = False
+        self.ended: bool = False
+        self.expected_pages: int | None = self.total_pages
         """Number of pages to assume before the first response of this pass; `None` to fetch the first page only."""
         self._stop: float = math.inf
         self._has_response = False

@@ -29,8 +29,8 @@ class Passes:
     def __init__(self, pages: PageRange, on_drift: OnDrift) -> None:
         self._pages = pages
         self._on_drift = on_drift
-        self.recrawls = 0
-        self.duplicates = 0
+        self.recrawls: int = 0
+        self.duplicates: int = 0
         self.skipped: list[int] = []
         """Ids on the first page before the track that a resumed crawl starts at. Only a recrawl yields them."""
         self._seen = self._seen_in_pass = SeenIds()
