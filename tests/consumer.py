@@ -35,12 +35,12 @@ class Consumer:
 
     Attributes:
         name: goes along with each of its requests.
-        tally: counts what happens.
+        counts: counters of what happens.
         wanted: what it should yield, for each catalogue that it may have met.
     """
 
     name: str
-    tally: collections.Counter[str]
+    counts: collections.Counter[str]
     pager: TrackPager | None
     jogg: JoggSession
     concurrency: int
@@ -86,14 +86,14 @@ class Consumer:
             return False
         except FAILURES:
             assert not self.ended
-            self.tally["errors"] += 1
+            self.counts["errors"] += 1
             return True
         except JoggError:
             assert self.closed
             assert not self.ended
             return False
         assert {self.ended, self.closed, self.jogg.closed} == {False}
-        self.tally["tracks"] += 1
+        self.counts["tracks"] += 1
         self.found.append(track.id)
         return True
 
@@ -103,7 +103,7 @@ class Consumer:
 
     def end(self) -> None:
         """It said that this was all."""
-        self.tally["ends"] += not self.ended
+        self.counts["ends"] += not self.ended
         self.ended = True
         self.check_end()
 
@@ -132,7 +132,7 @@ class Consumer:
         """What holds where all was yielded."""
         assert self.pager is not None
         progress = self.pager.progress
-        self.tally["drifted"] += progress.drifted
+        self.counts["drifted"] += progress.drifted
         found = self.found if self.ordered else sorted(self.found)
         wanted = self.wanted if self.ordered else [sorted(each) for each in self.wanted]
         if len(wanted) == 1 or not progress.drifted:

@@ -128,7 +128,9 @@ async def trials(prepare: Prepare, cut: Cut) -> int:
 
 @pytest.mark.parametrize("cut", CUTS, ids=lambda cut: cut.__name__)
 @pytest.mark.parametrize("prepare", OPERATIONS, ids=lambda prepare: prepare.__name__)
-def test_cut_off_anywhere(prepare: Prepare, cut: Cut, cheap_collections: None) -> None:
+def test_operation_cancelled_before_any_callback_leaves_nothing_behind(
+    prepare: Prepare, cut: Cut, cheap_collections: None
+) -> None:
     with warnings.catch_warnings(record=True) as warned, asyncio.Runner(loop_factory=SteppingLoop) as runner:
         warnings.simplefilter("always")
         runner.get_loop().set_debug(False)

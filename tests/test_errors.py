@@ -73,7 +73,7 @@ def test_every_error_is_here_and_public() -> None:
 
 
 @pytest.mark.parametrize("kind", [*API_ERRORS, *OTHERS])
-def test_the_tree(kind: type[JoggError]) -> None:
+def test_each_error_has_its_documented_bases(kind: type[JoggError]) -> None:
     assert issubclass(kind, JoggError)
     assert issubclass(kind, APIError) == (kind in API_ERRORS)
     assert issubclass(kind, ValueError) == (kind is ConfigurationError)
@@ -175,7 +175,7 @@ def test_a_rid_given_at_once_is_kept(kind: type[APIError | DecodeError]) -> None
 
 
 @pytest.mark.parametrize("kind", API_ERRORS)
-def test_what_the_service_says_is_cut_short_in_the_text_alone(kind: type[APIError]) -> None:
+def test_long_message_of_the_service_is_shortened_in_the_text_only(kind: type[APIError]) -> None:
     error = kind("m" * 10**6, rid="r" * 10**6)
     assert 2000 < len(str(error)) < 2500
     assert "m… (1000000 characters)" in str(error)

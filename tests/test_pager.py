@@ -40,7 +40,7 @@ async def test_a_track_has_the_fields_of_its_row(fake: FakeJogg, jogg: JoggSessi
     assert first == Track(row["id"], row["name"], row["music_url"], row["duration"])
 
 
-async def test_order_does_not_hang_on_which_answer_is_first(make_fake: MakeFake, make_session: MakeSession) -> None:
+async def test_order_does_not_depend_on_which_response_is_first(make_fake: MakeFake, make_session: MakeSession) -> None:
     fake = await make_fake(50)
     doors = Doors(fake, 2, 3, 4)
     crawling = asyncio.create_task(ids_from(make_session(fake).tracks(page_size=10)))
@@ -126,7 +126,7 @@ def test_a_million_ids_are_kept_compactly() -> None:
     assert len(seen._ids.serialize()) < 1_000_000
 
 
-async def test_one_pass(fake: FakeJogg, jogg: JoggSession) -> None:
+async def test_pager_yields_every_track_in_one_pass(fake: FakeJogg, jogg: JoggSession) -> None:
     pager = jogg.tracks()
     assert aiter(pager) is pager
     assert len(await ids_from(pager)) == 250
@@ -159,7 +159,7 @@ async def test_an_id_that_comes_twice_is_left_out(
         assert pager.progress.drifted == (len(wanted) < len(numbers))
 
 
-async def test_pages(fake: FakeJogg, jogg: JoggSession) -> None:
+async def test_pages_yields_pages_without_duplicates(fake: FakeJogg, jogg: JoggSession) -> None:
     pages = [page async for page in jogg.tracks().pages()]
     assert [len(page.tracks) for page in pages] == [100, 100, 50]
     assert [page.pagination.page for page in pages] == [1, 2, 3]
@@ -189,7 +189,7 @@ async def test_pages_without_duplicates(make_fake: MakeFake, make_session: MakeS
     assert pager.progress.duplicates == 3
 
 
-async def test_collect(jogg: JoggSession) -> None:
+async def test_collect_returns_every_remaining_track(jogg: JoggSession) -> None:
     pager = jogg.tracks()
     first = await anext(pager)
     rest = await pager.collect()
@@ -205,7 +205,7 @@ async def test_collect_shows_progress(jogg: JoggSession, capsys: pytest.CaptureF
     assert "250/250" in err
 
 
-async def test_what_was_collected_before_an_error_is_not_lost(fake: FakeJogg, jogg: JoggSession) -> None:
+async def test_tracks_collected_before_an_error_are_kept(fake: FakeJogg, jogg: JoggSession) -> None:
     fake.fail(REFUSED, page=2)
     pager = jogg.tracks()
     with pytest.raises(ParameterError) as caught:
@@ -216,7 +216,7 @@ async def test_what_was_collected_before_an_error_is_not_lost(fake: FakeJogg, jo
     assert ids(await pager.collect()) == list(range(101, 251))
 
 
-async def test_progress(fake: FakeJogg, jogg: JoggSession) -> None:
+async def test_progress_counts_pages_tracks_and_requests(fake: FakeJogg, jogg: JoggSession) -> None:
     fake.fail(PASSING, page=2)
     pager = jogg.tracks()
     for _ in range(150):

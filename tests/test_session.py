@@ -41,7 +41,7 @@ def patched(**pagination: Any) -> Fault:
     return Fault.patch(change)
 
 
-async def test_one_page(fake: FakeJogg, jogg: JoggSession) -> None:
+async def test_page_returns_the_requested_page(fake: FakeJogg, jogg: JoggSession) -> None:
     page = await jogg.page()
     assert ids(page.tracks) == list(range(1, 11))
     assert page.pagination.total_pages == 25
@@ -95,7 +95,7 @@ async def test_no_count_tells_of_every_attempt(fake: FakeJogg, jogg: JoggSession
     assert caught.value.attempts == len(fake.requests) == 2
 
 
-async def test_no_count_below_0(fake: FakeJogg, jogg: JoggSession) -> None:
+async def test_count_rejects_a_total_below_zero(fake: FakeJogg, jogg: JoggSession) -> None:
     fake.fail(patched(total_items=-7))
     with pytest.raises(DecodeError, match="the response's total is -7") as caught:
         await jogg.count()

@@ -206,7 +206,7 @@ def test_plain_http_goes_to_loopback_addresses_alone(ip: Any) -> None:
         *[("localhost.com", False), ("", False), ("0.0.0.0", False)],
     ],
 )
-def test_what_loopback_is(host: str, loopback: bool) -> None:
+def test_loopback_hosts_are_recognized(host: str, loopback: bool) -> None:
     assert is_loopback(host) is loopback
 
 

@@ -34,7 +34,7 @@ SLICES = st.slices(6)
 
 @settings(deadline=None)
 @given(SOME, SOME, SLICES, st.builds(Track, st.integers(0, 3)), st.integers(-7, 7), st.integers(-7, 7))
-def test_it_behaves_as_a_tuple_does(  # noqa: PLR0917 (what hypothesis draws)
+def test_track_list_behaves_as_a_tuple(  # noqa: PLR0917 (what hypothesis draws)
     tracks: list[Track], others: list[Track], part: slice, track: Track, start: int, stop: int
 ) -> None:
     found, model = TrackList(tracks), tuple(tracks)
@@ -64,7 +64,7 @@ def result(call: Any) -> Any:
         return type(error)
 
 
-def test_it_holds_what_any_iterable_gave_and_never_changes() -> None:
+def test_track_list_holds_the_tracks_of_any_iterable_and_never_changes() -> None:
     def each() -> Iterator[Track]:
         yield from TRACKS
 
@@ -88,13 +88,13 @@ def test_the_tracks_of_a_page_make_a_track_list() -> None:
     assert pa.table(found).column("id").to_pylist() == [track.id for track in page.tracks]
 
 
-def test_it_is_not_registered_as_a_sequence() -> None:
+def test_track_list_is_not_registered_as_a_sequence() -> None:
     assert not isinstance(TrackList(), Sequence)
     assert not issubclass(TrackList, tuple | list)
 
 
 @pytest.mark.parametrize("tracks", [[], TRACKS])
-def test_it_pickles_and_copies(tracks: list[Track]) -> None:
+def test_track_list_pickles_and_copies(tracks: list[Track]) -> None:
     found = TrackList(tracks)
     for protocol in range(2, pickle.HIGHEST_PROTOCOL + 1):
         assert pickle.loads(pickle.dumps(found, protocol)) == found
@@ -134,7 +134,7 @@ URLS = st.one_of(NASTY, NASTY.map("https://".__add__), NASTY.map("javascript:"._
 
 @settings(deadline=None)
 @given(NASTY, URLS)
-def test_whatever_the_catalogue_holds_is_text(name: str, url: str) -> None:
+def test_html_escapes_every_value_of_the_catalogue(name: str, url: str) -> None:
     shown = Shown(html(Track(1, name, url)))
     assert set(shown.tags) <= {"table", "thead", "tbody", "tr", "th", "td", "audio"}
     assert {attribute for attribute, _ in shown.attributes} <= {"src", "controls", "preload"}

@@ -52,7 +52,7 @@ class PageRange:
     def begin_pass(self, first_page: int) -> None:
         """Reset the state of the previous pass, except for the totals, which the new pass starts from."""
         self.first_total_items = self.first_total_pages = None
-        self.first_page = first_page
+        self.first_page: int = first_page
         self.drifted: bool = False
         self.ended: bool = False
         self.expected_pages: int | None = self.total_pages

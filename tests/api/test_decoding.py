@@ -307,7 +307,7 @@ def test_a_part_of_the_wrong_shape_is_named(data: dict[str, Any], path: str) -> 
     "data", [{}, {"music": None}, {"music": []}, {"pagination": None}, {"pagination": {}}, {"music": None, "x": [1]}]
 )
 @pytest.mark.parametrize("rid", [{}, {"rid": None}, {"rid": RID}])
-def test_what_is_missing_or_null_is_none(data: dict[str, Any], rid: dict[str, Any]) -> None:
+def test_missing_or_null_fields_are_none(data: dict[str, Any], rid: dict[str, Any]) -> None:
     decoded = decode({"code": 0, "data": data} | rid)
     assert decoded == Decoded(Page((), Pagination(), rid.get("rid")), None, 0)
 

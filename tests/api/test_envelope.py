@@ -219,7 +219,7 @@ def test_a_malformed_envelope_keeps_its_rid() -> None:
     ],
     ids=lambda body: repr(body)[:40],
 )
-def test_what_is_not_json_is_a_decode_error(body: bytes) -> None:
+def test_body_that_is_not_json_is_a_decode_error(body: bytes) -> None:
     error = error_of(body)
     assert isinstance(error, DecodeError)
     assert not is_retryable(error)
@@ -369,7 +369,7 @@ def stored(body: bytes, first: int, length: int) -> bytes:
         ("deflate", stored(PLAIN, 0x08, 62)),  # deflate's number in the first byte, as in a zlib header
     ],
 )
-def test_what_was_asked_for_is_decompressed(coding: str, body: bytes) -> None:
+def test_requested_content_encodings_are_decompressed(coding: str, body: bytes) -> None:
     envelope = read_envelope(response(body, Content_Encoding=coding), NOW)
     assert envelope.data == DataSchema(music=[TrackSchema(number) for number in range(300)])
 

@@ -130,7 +130,7 @@ async def hung_up(server: RawServer) -> None:
 
 
 @every_stage
-async def test_once(serve: Serve, behaviour: Behaviour) -> None:
+async def test_connection_fault_that_occurs_once_is_retried(serve: Serve, behaviour: Behaviour) -> None:
     server = await serve(first(RESENT, behaviour))
     async with JoggSession("key", base_url=server.url, retry=AT_ONCE, timeout=TIMEOUT, concurrency=1) as jogg:
         pager = jogg.tracks()
@@ -141,7 +141,7 @@ async def test_once(serve: Serve, behaviour: Behaviour) -> None:
 
 
 @every_stage
-async def test_every_time(serve: Serve, behaviour: Behaviour) -> None:
+async def test_connection_fault_that_persists_is_a_transport_error(serve: Serve, behaviour: Behaviour) -> None:
     server = await serve(behaviour)
     async with JoggSession("key", base_url=server.url, retry=AT_ONCE, timeout=TIMEOUT) as jogg:
         began = time.monotonic()

@@ -61,7 +61,9 @@ async def test_a_filter_arrives_as_it_was_given(make_fake: MakeFake, make_sessio
 
 
 @pytest.mark.parametrize("name", [value for value in VALUES if value])
-async def test_so_does_the_name_of_a_param(make_fake: MakeFake, make_session: MakeSession, name: str) -> None:
+async def test_name_of_a_param_arrives_as_given_and_adds_no_header(
+    make_fake: MakeFake, make_session: MakeSession, name: str
+) -> None:
     fake = await make_fake(5)
     await make_session(fake).page(params={name: "1"})
     assert fake.requests[0].query == {name: "1", "page": "1", "page_size": "10"}
@@ -70,7 +72,7 @@ async def test_so_does_the_name_of_a_param(make_fake: MakeFake, make_session: Ma
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(texts=st.lists(st.text(max_size=30), min_size=1, max_size=4))
-async def test_any_text_arrives(fake: FakeJogg, jogg: JoggSession, texts: list[str]) -> None:
+async def test_any_text_arrives_as_given(fake: FakeJogg, jogg: JoggSession, texts: list[str]) -> None:
     fake.clear()
     for text in texts:
         await jogg.page(mood=text, params={"x": text})
@@ -144,7 +146,9 @@ class Loud(str):
         pytest.param(Loud("loud"), "loud"),
     ],
 )
-async def test_what_a_param_may_be(make_fake: MakeFake, make_session: MakeSession, value: object, arrives: str) -> None:
+async def test_param_accepts_strings_numbers_and_bools(
+    make_fake: MakeFake, make_session: MakeSession, value: object, arrives: str
+) -> None:
     fake = await make_fake(5)
     await make_session(fake).page(params={"x": value})
     assert fake.requests[0].query["x"] == arrives
@@ -158,7 +162,7 @@ async def test_a_genre_may_be_an_enum(make_fake: MakeFake, make_session: MakeSes
 
 
 @pytest.mark.parametrize("value", [None, b"x", ["a"], {"a": 1}, object(), 1j])
-async def test_what_a_param_may_not_be(make_fake: MakeFake, make_session: MakeSession, value: object) -> None:
+async def test_param_of_another_type_is_rejected(make_fake: MakeFake, make_session: MakeSession, value: object) -> None:
     fake = await make_fake(5)
     jogg = make_session(fake)
     with pytest.raises(ValueError, match="params"):
@@ -169,7 +173,7 @@ async def test_what_a_param_may_not_be(make_fake: MakeFake, make_session: MakeSe
 
 
 @pytest.mark.parametrize("name", ["", 1, None, b"x", ("a", "b")])
-async def test_what_a_params_name_may_not_be(make_session: MakeSession, fake: FakeJogg, name: Any) -> None:
+async def test_invalid_name_of_a_param_is_rejected(make_session: MakeSession, fake: FakeJogg, name: Any) -> None:
     with pytest.raises(ValueError, match="params"):
         await make_session(fake).page(params={name: "1"})
 

@@ -136,7 +136,7 @@ async def test_an_exception_of_aiohttp(mocked: aioresponses, fault: Exception) -
     assert leaks(error, KEY) == []
 
 
-async def test_one_that_passes(mocked: aioresponses) -> None:
+async def test_transient_connection_errors_are_retried(mocked: aioresponses) -> None:
     response(mocked, ANY, exception=aiohttp.ServerDisconnectedError())
     response(mocked, ANY, timeout=True)
     response(mocked, ANY, payload=envelope(1))
@@ -144,7 +144,7 @@ async def test_one_that_passes(mocked: aioresponses) -> None:
         assert len((await jogg.page()).tracks) == 1
 
 
-async def test_an_answer_that_is_worked_out(mocked: aioresponses) -> None:
+async def test_response_made_by_a_callback(mocked: aioresponses) -> None:
     asked: list[str] = []
 
     def look(url: Any, **settings: Any) -> CallbackResult:

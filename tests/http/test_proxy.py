@@ -73,7 +73,7 @@ async def service(serve: Serve, server_tls: ssl.SSLContext) -> RawServer:
 
 
 @pytest.mark.parametrize("variable", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"])
-async def test_a_tunnel_through_a_proxy(
+async def test_request_goes_through_a_tunnel_of_the_proxy(
     serve: Serve,
     service: RawServer,
     http: aiohttp.ClientSession,
@@ -104,7 +104,7 @@ async def test_a_proxy_never_sees_the_key(
 
 
 @pytest.mark.parametrize("exceptions", ["music.test", ".test", "example.org, music.test", "*"])
-async def test_no_proxy_names_what_goes_past_it(
+async def test_hosts_that_no_proxy_names_bypass_the_proxy(
     serve: Serve,
     service: RawServer,
     http: aiohttp.ClientSession,
@@ -120,7 +120,7 @@ async def test_no_proxy_names_what_goes_past_it(
 
 
 @pytest.mark.parametrize("exceptions", ["example.org", "notmusic.test", "127.0.0.1"])
-async def test_and_nothing_else(
+async def test_hosts_that_no_proxy_does_not_name_go_through_the_proxy(
     serve: Serve,
     service: RawServer,
     http: aiohttp.ClientSession,
@@ -135,7 +135,7 @@ async def test_and_nothing_else(
     assert proxy.accepted == 1
 
 
-async def test_https_on_loopback_passes_it_by(
+async def test_https_on_loopback_bypasses_the_proxy(
     serve: Serve, service: RawServer, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     proxy = await serve()
@@ -157,7 +157,7 @@ def refusing(status: str) -> Behaviour:
     ("status", "attempts"),
     [("407 Proxy Authentication Required", 1), ("403 Forbidden", 1), ("502 Bad Gateway", AT_ONCE.attempts)],
 )
-async def test_a_proxy_that_refuses(
+async def test_proxy_that_refuses_is_a_transport_error(
     serve: Serve, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch, status: str, attempts: int
 ) -> None:
     proxy = await serve(refusing(status))
@@ -174,7 +174,7 @@ async def test_a_proxy_that_refuses(
         assert leaks(error, KEY) == []
 
 
-async def test_nor_does_one_that_refuses(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_proxy_that_refuses_never_sees_the_key(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     proxy = await serve(refusing("403 Forbidden"))
     monkeypatch.setenv("HTTPS_PROXY", proxy.url)
     async with JoggSession(KEY, base_url="https://music.test", retry=AT_ONCE) as jogg:
@@ -183,7 +183,7 @@ async def test_nor_does_one_that_refuses(serve: Serve, monkeypatch: pytest.Monke
     assert not any(KEY.encode() in head for head in proxy.heads)
 
 
-async def test_a_proxy_that_is_not_there(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_unreachable_proxy_is_a_transport_error(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     proxy = await serve()
     await proxy.close()
     monkeypatch.setenv("HTTPS_PROXY", proxy.url)

@@ -66,7 +66,7 @@ ECHOES: Final[dict[str, tuple[Fault, type[Exception]]]] = {
 
 
 @pytest.mark.parametrize(("fault", "kind"), ECHOES.values(), ids=ECHOES)
-async def test_a_key_that_the_service_echoes_is_in_no_error_and_no_log(
+async def test_echoed_key_is_in_no_error_and_no_log(
     make_fake: MakeFake, debug_log: pytest.LogCaptureFixture, fault: Fault, kind: type[Exception]
 ) -> None:
     fake = await make_fake(10, api_key=KEY)
@@ -91,7 +91,7 @@ RETRIED: Final[dict[str, tuple[Fault, type[Exception]]]] = {
     ("fault", "kind"),
     [pytest.param(*case, id=name) for name, case in RETRIED.items()],
 )
-async def test_nor_where_the_request_is_sent_again(
+async def test_echoed_key_is_in_no_error_and_no_log_of_a_retried_request(
     make_fake: MakeFake, debug_log: pytest.LogCaptureFixture, fault: Fault, kind: type[Exception]
 ) -> None:
     fake = await make_fake(10, api_key=KEY)
@@ -189,7 +189,7 @@ async def test_a_broken_connection_shows_no_key(
     assert leaks(error, KEY) + leaks_in_log(debug_log.records, KEY) == []
 
 
-async def test_nor_does_a_refused_one(serve: Serve, debug_log: pytest.LogCaptureFixture) -> None:
+async def test_refused_connection_shows_no_key(serve: Serve, debug_log: pytest.LogCaptureFixture) -> None:
     server = await serve()
     await server.close()
     async with JoggSession(KEY, base_url=server.url, retry=AT_ONCE) as jogg:

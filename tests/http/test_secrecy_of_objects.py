@@ -58,26 +58,26 @@ BAD_SETTINGS: Final[dict[str, Callable[[], JoggSession]]] = {
 
 
 @pytest.mark.parametrize("make", BAD_SETTINGS.values(), ids=BAD_SETTINGS)
-def test_a_setting_that_is_refused_shows_no_key(make: Callable[[], JoggSession]) -> None:
+def test_rejected_setting_shows_no_key(make: Callable[[], JoggSession]) -> None:
     error = caught_at_once(make)
     assert type(error) is ConfigurationError
     assert leaks(error, KEY) == []
 
 
-def test_a_session_that_was_refused_has_a_repr() -> None:
+def test_rejected_session_has_a_repr() -> None:
     error = caught_at_once(lambda: JoggSession(KEY, timeout=0))
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     assert KEY not in repr(frames[-2].f_locals["self"])
 
 
-def test_nor_does_a_malformed_key_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_malformed_key_in_the_environment_is_not_shown_by_its_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JOGG_API_KEY", f"{KEY} ")
     error = caught_at_once(JoggSession)
     assert type(error) is ConfigurationError
     assert leaks(error, KEY) == []
 
 
-async def test_nothing_public_shows_it(make_fake: MakeFake, debug_log: pytest.LogCaptureFixture) -> None:
+async def test_no_public_object_shows_the_key(make_fake: MakeFake, debug_log: pytest.LogCaptureFixture) -> None:
     fake = await make_fake(10, api_key=KEY)
     async with JoggSession(KEY, base_url=fake.url) as jogg, jogg.tracks() as pager:
         await anext(pager)
@@ -89,7 +89,7 @@ async def test_nothing_public_shows_it(make_fake: MakeFake, debug_log: pytest.Lo
     assert leaks_in_log(debug_log.records, KEY) == []
 
 
-async def test_a_bad_argument_of_a_verb_shows_no_key(make_fake: MakeFake) -> None:
+async def test_invalid_argument_of_a_method_shows_no_key(make_fake: MakeFake) -> None:
     fake = await make_fake(10, api_key=KEY)
     async with JoggSession(KEY, base_url=fake.url) as jogg:
         errors = [
@@ -111,9 +111,7 @@ async def test_a_bad_argument_of_a_verb_shows_no_key(make_fake: MakeFake) -> Non
         ),
     ],
 )
-async def test_a_request_that_the_caller_gives_up_shows_no_key(
-    serve: Serve, behaviour: Callable[[Visit], Awaitable[None]]
-) -> None:
+async def test_cancelled_request_shows_no_key(serve: Serve, behaviour: Callable[[Visit], Awaitable[None]]) -> None:
     server = await serve(behaviour)
     async with JoggSession(KEY, base_url=server.url) as jogg:
         given_up = await caught(asyncio.wait_for(jogg.page(), 0.05))
@@ -126,7 +124,7 @@ async def test_a_request_that_the_caller_gives_up_shows_no_key(
     assert leaks(given_up, KEY) + leaks(step, KEY) + leaks(cancelled, KEY) == []
 
 
-async def test_nor_does_one_that_the_close_of_its_session_ends(
+async def test_request_ended_by_the_close_of_its_session_shows_no_key(
     serve: Serve, debug_log: pytest.LogCaptureFixture
 ) -> None:
     server = await serve(silent_in_the_body)
@@ -145,7 +143,7 @@ def nameless(envelope: dict[str, Any]) -> None:
     del envelope["data"]["pagination"]
 
 
-async def test_a_total_that_is_missing_shows_no_record(make_fake: MakeFake) -> None:
+async def test_error_about_a_missing_total_shows_no_record(make_fake: MakeFake) -> None:
     fake = await make_fake(10, api_key=KEY)
     fake.fail(Fault.patch(nameless))
     async with JoggSession(KEY, base_url=fake.url) as jogg:
@@ -164,7 +162,7 @@ async def test_a_long_key_is_not_shown_in_part(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("before", [20, pytest.param(40), pytest.param(50)])
-async def test_nor_is_one_that_is_echoed_where_a_value_is_cut_short(make_fake: MakeFake, before: int) -> None:
+async def test_echoed_key_is_not_shown_in_part_where_a_value_is_shortened(make_fake: MakeFake, before: int) -> None:
     fake = await make_fake(10, api_key=KEY)
     fake.fail(Fault.raw(b"x" * before + KEY.encode() + b"x" * 300))
     fake.fail(Fault.wrong_types("id", "x" * before + KEY + "x" * 300))
@@ -177,7 +175,7 @@ async def test_nor_is_one_that_is_echoed_where_a_value_is_cut_short(make_fake: M
     "key",
     [pytest.param(key) for key in ("canary\\7f3a9c51\\e8d24b60", "canary'7f3a9c51\"e8d24b60")],
 )
-async def test_nor_is_one_whose_repr_differs_from_it(make_fake: MakeFake, key: str) -> None:
+async def test_echoed_key_whose_repr_differs_is_not_shown(make_fake: MakeFake, key: str) -> None:
     fake = await make_fake(10, api_key=key)
     fake.fail(Fault.wrong_types("id", key))
     async with JoggSession(key, base_url=fake.url) as jogg:
@@ -186,9 +184,7 @@ async def test_nor_is_one_whose_repr_differs_from_it(make_fake: MakeFake, key: s
     assert leaks(error, "7f3a9c51") == []
 
 
-async def test_a_record_that_is_passed_over_shows_no_key_in_the_log(
-    make_fake: MakeFake, debug_log: pytest.LogCaptureFixture
-) -> None:
+async def test_skipped_record_shows_no_key_in_the_log(make_fake: MakeFake, debug_log: pytest.LogCaptureFixture) -> None:
     fake = await make_fake(10, api_key=KEY)
     fake.fail(Fault.wrong_types("id", KEY))
     async with JoggSession(KEY, base_url=fake.url) as jogg:
@@ -198,7 +194,9 @@ async def test_a_record_that_is_passed_over_shows_no_key_in_the_log(
     assert leaks_in_log(debug_log.records, KEY) == []
 
 
-async def test_nor_does_a_param_that_repeats_it(make_fake: MakeFake, debug_log: pytest.LogCaptureFixture) -> None:
+async def test_param_that_repeats_the_key_is_redacted_in_the_log(
+    make_fake: MakeFake, debug_log: pytest.LogCaptureFixture
+) -> None:
     fake = await make_fake(10, api_key=KEY)
     async with JoggSession(KEY, base_url=fake.url) as jogg:
         await jogg.page(params={"api_key": KEY})
@@ -242,7 +240,7 @@ class Broken:
         pass
 
 
-async def test_what_a_limiter_raises_shows_no_key(make_fake: MakeFake) -> None:
+async def test_exception_of_a_limiter_shows_no_key(make_fake: MakeFake) -> None:
     fake = await make_fake(10, api_key=KEY)
     async with JoggSession(KEY, base_url=fake.url, limiter=Broken()) as jogg:
         errors = [await caught(jogg.page()), await caught(jogg.tracks().collect())]
@@ -250,7 +248,7 @@ async def test_what_a_limiter_raises_shows_no_key(make_fake: MakeFake) -> None:
     assert [leaks(error, KEY) for error in errors] == [[], []]
 
 
-async def test_a_short_answer_with_the_key_in_the_environment(
+async def test_short_response_with_the_key_in_the_environment(
     make_fake: MakeFake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake = await make_fake(10, api_key=KEY)

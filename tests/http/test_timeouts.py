@@ -38,7 +38,7 @@ async def attempt(timeouts: SharedTimeout, seconds: float) -> float:
     return asyncio.get_running_loop().time() - begun
 
 
-async def test_what_takes_too_long_is_ended(timeouts: SharedTimeout) -> None:
+async def test_scope_that_takes_too_long_raises_timeout_error(timeouts: SharedTimeout) -> None:
     begun = asyncio.get_running_loop().time()
     with pytest.raises(TimeoutError):
         await attempt(timeouts, 60)
@@ -47,7 +47,7 @@ async def test_what_takes_too_long_is_ended(timeouts: SharedTimeout) -> None:
     await asyncio.sleep(0)
 
 
-async def test_what_ends_in_time_is_left_alone(timeouts: SharedTimeout) -> None:
+async def test_scope_that_ends_in_time_is_not_cancelled(timeouts: SharedTimeout) -> None:
     with timeouts.attempt():
         pass
     await attempt(timeouts, 0)

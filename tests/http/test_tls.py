@@ -130,7 +130,7 @@ async def stay_silent(visit: Visit) -> None:
 
 
 @pytest.mark.parametrize("behaviour", [babble, leave, answer_plainly])
-async def test_what_is_no_tls_may_pass(serve: Serve, behaviour: Behaviour) -> None:
+async def test_failed_tls_handshake_is_retried(serve: Serve, behaviour: Behaviour) -> None:
     server = await serve(behaviour)
     error = await failure(server, None)
     assert isinstance(error.__cause__, aiohttp.ClientConnectorError)

@@ -112,7 +112,7 @@ def session(http: aiohttp.ClientSession | None = None) -> JoggSession:
     return JoggSession(KEY, base_url=ADDRESS, http=http, retry=AT_ONCE, timeout=1.0)
 
 
-async def test_neither_the_key_nor_a_filter_is_said_before_tls(fake: FakeJogg, jogg: JoggSession, proxy: Proxy) -> None:
+async def test_key_and_filters_are_not_sent_before_tls(fake: FakeJogg, jogg: JoggSession, proxy: Proxy) -> None:
     assert await jogg.count(mood="Calm") == len(fake.catalogue.filtered(mood="Calm"))
     assert "CONNECT music.test:443" in proxy.heard()
     assert not any(secret in proxy.heard() for secret in (KEY, "Calm", "x-api-key"))
@@ -138,7 +138,7 @@ def test_the_command_line_takes_proxy_and_authority_from_the_environment(fake: F
 @pytest.mark.parametrize(
     "wish", ["none", "stream", "late", "gzip", "deflate", "close", "chunked", "old", "without-length"]
 )
-async def test_what_a_proxy_may_change(fake: FakeJogg, jogg: JoggSession, wish: str) -> None:
+async def test_changes_of_a_proxy_that_crawls_tolerate(fake: FakeJogg, jogg: JoggSession, wish: str) -> None:
     tracks = await jogg.tracks(params={"wish": wish}).collect()
     assert [track.id for track in tracks] == [row["id"] for row in fake.catalogue]
     assert len(fake.requests) == 3
@@ -157,7 +157,7 @@ async def test_what_a_proxy_may_change(fake: FakeJogg, jogg: JoggSession, wish: 
         ("longer", TransportError, 3, "timed out after 1 s"),
     ],
 )
-async def test_what_it_may_not(
+async def test_changes_of_a_proxy_that_are_errors(
     fake: FakeJogg, jogg: JoggSession, *, wish: str, kind: type[JoggError], attempts: int, text: str
 ) -> None:
     with pytest.raises(kind, match=text) as caught:

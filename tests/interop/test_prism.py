@@ -63,7 +63,7 @@ def anything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     yield from prism(tmp_path_factory.mktemp("anything"), "--dynamic")
 
 
-async def test_a_crawl(examples: str) -> None:
+async def test_crawl_of_static_prism_ends(examples: str) -> None:
     async with JoggSession(KEY, base_url=examples) as jogg:
         assert await jogg.count() == 2
         assert [track.name for track in await jogg.tracks(mood="Calm", params={"sort": "name"}).collect()] == [
@@ -129,7 +129,7 @@ async def crawled(jogg: JoggSession, errors: list[JoggError], **settings: Any) -
 
 
 @pytest.mark.parametrize("on_drift", ["ignore", "warn", "raise", "recrawl"])
-async def test_whatever_comes_is_tracks_or_an_error(anything: str, on_drift: str) -> None:
+async def test_random_responses_end_in_tracks_or_an_error(anything: str, on_drift: str) -> None:
     errors = list[JoggError]()
     for ordered, on_invalid, concurrency in itertools.product((True, False), ("raise", "skip"), (1, 8)):
         async with JoggSession(KEY, base_url=anything, retry=AT_ONCE, concurrency=concurrency) as jogg:

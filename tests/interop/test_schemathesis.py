@@ -54,11 +54,13 @@ async def tried(where: Path, fake: FakeJogg, *, without: str = "") -> str:
     ],
     ids=["as it is", "null and filters", "every failure with HTTP 200", "failing by chance"],
 )
-async def test_nothing_is_found(make_fake: MakeFake, tmp_path: Path, settings: dict[str, Any], without: str) -> None:
+async def test_schemathesis_finds_no_flaw_in_the_fake(
+    make_fake: MakeFake, tmp_path: Path, settings: dict[str, Any], without: str
+) -> None:
     assert "No issues found" in await tried(tmp_path, await make_fake(250, **settings), without=without)
 
 
-async def test_the_same_is_refused_whatever_the_status(make_fake: MakeFake, tmp_path: Path) -> None:
+async def test_invalid_requests_are_rejected_with_either_kind_of_status(make_fake: MakeFake, tmp_path: Path) -> None:
     fake, other = await make_fake(250), await make_fake(250, http_errors=False)
     await tried(tmp_path, fake)
     async with aiohttp.ClientSession() as http:

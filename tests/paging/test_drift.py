@@ -1,4 +1,4 @@
-"""A catalogue that changes during the crawl, and a service that tells little, or nonsense, of its extent."""
+"""A catalogue that changes during the crawl, and a service that tells little, or nonsense, of its totals."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ POLICIES: tuple[Policy, ...] = ("ignore", "warn", "raise", "recrawl")
 
 
 def told(**pagination: Any) -> Fault:
-    """What the responses say of the extent is replaced; `None` takes it out."""
+    """Return a fault that replaces the pagination of a response; `None` removes it."""
 
     def change(envelope: Any) -> None:
         fields = {**envelope["data"]["pagination"], **pagination}
@@ -44,7 +44,9 @@ def without_tracks(envelope: Any) -> None:
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("ordered", [True, False])
 @pytest.mark.filterwarnings("ignore::jogg_async.CatalogueChangedWarning")
-async def test_no_id_comes_twice(make_fake: MakeFake, make_session: MakeSession, policy: Policy, ordered: bool) -> None:
+async def test_no_id_is_yielded_twice_while_the_catalogue_changes(
+    make_fake: MakeFake, make_session: MakeSession, policy: Policy, ordered: bool
+) -> None:
     fake = await make_fake(100)
     fake.mutate_after(3, lambda catalogue: catalogue.insert(0, count=2))
     fake.mutate_after(5, lambda catalogue: catalogue.insert(40, count=3))
@@ -61,7 +63,7 @@ async def test_no_id_comes_twice(make_fake: MakeFake, make_session: MakeSession,
     assert await ids_from(pager) == []
 
 
-async def test_to_ignore_is_to_be_silent(make_fake: MakeFake, make_session: MakeSession) -> None:
+async def test_on_drift_ignore_neither_warns_nor_raises(make_fake: MakeFake, make_session: MakeSession) -> None:
     fake = await make_fake(100)
     fake.mutate_after(3, lambda catalogue: catalogue.remove(0))
     pager = make_session(fake).tracks(page_size=10, on_drift="ignore", concurrency=1)
@@ -69,7 +71,7 @@ async def test_to_ignore_is_to_be_silent(make_fake: MakeFake, make_session: Make
     assert pager.progress.drifted
 
 
-async def test_the_warning_points_at_the_loop(make_fake: MakeFake, make_session: MakeSession) -> None:
+async def test_drift_warning_points_at_the_users_loop(make_fake: MakeFake, make_session: MakeSession) -> None:
     fake = await make_fake(50)
     fake.mutate_after(2, lambda catalogue: catalogue.remove(0))
     pager = make_session(fake).tracks(page_size=10, concurrency=1)
@@ -84,7 +86,7 @@ async def test_the_warning_points_at_the_loop(make_fake: MakeFake, make_session:
         assert await ids_from(pager) == []
 
 
-async def test_the_error_comes_at_the_end(make_fake: MakeFake, make_session: MakeSession) -> None:
+async def test_on_drift_raise_raises_after_the_last_track(make_fake: MakeFake, make_session: MakeSession) -> None:
     fake = await make_fake(50)
     fake.mutate_after(2, lambda catalogue: catalogue.insert(50, count=5))
     session = make_session(fake)
@@ -101,9 +103,7 @@ async def test_the_error_comes_at_the_end(make_fake: MakeFake, make_session: Mak
     assert ids(caught.value.tracks or ()) == list(range(1, 55))
 
 
-async def test_a_last_step_that_is_cancelled_still_tells_of_the_change(
-    make_fake: MakeFake, make_session: MakeSession
-) -> None:
+async def test_drift_is_reported_after_a_cancelled_last_step(make_fake: MakeFake, make_session: MakeSession) -> None:
     fake = await make_fake(50)
     fake.fail(told(total_items=20, total_pages=2), page=2, times=None)
     session = make_session(fake)
@@ -132,13 +132,15 @@ async def test_a_last_step_that_is_cancelled_still_tells_of_the_change(
     assert silent == []
 
 
-async def test_another_page_than_asked_is_a_change(fake: FakeJogg, jogg: JoggSession) -> None:
+async def test_response_that_names_another_page_is_drift(fake: FakeJogg, jogg: JoggSession) -> None:
     fake.fail(told(page=7), page=2)
     with pytest.warns(CatalogueChangedWarning):
         assert len(await ids_from(jogg.tracks())) == 250
 
 
-async def test_going_over_it_again_finds_what_slid_past(make_fake: MakeFake, make_session: MakeSession) -> None:
+async def test_recrawl_finds_tracks_that_moved_to_an_earlier_page(
+    make_fake: MakeFake, make_session: MakeSession
+) -> None:
     fake = await make_fake(100)
     fake.mutate_after(3, lambda catalogue: catalogue.remove(0))
     pager = make_session(fake).tracks(page_size=10, on_drift="recrawl", concurrency=1)
@@ -152,7 +154,7 @@ MUTATIONS = st.lists(st.tuples(st.integers(1, 14), st.integers(0, 60), st.intege
 
 @examples(60)
 @given(mutations=MUTATIONS, removing=st.booleans(), ordered=st.booleans(), concurrency=st.integers(1, 3))
-async def test_whatever_stayed_is_found(
+async def test_recrawl_finds_every_track_that_stayed_in_the_catalogue(
     mutations: list[tuple[int, int, int]], removing: bool, ordered: bool, concurrency: int
 ) -> None:
     def change(place: int, count: int, catalogue: Catalogue) -> None:
@@ -170,7 +172,9 @@ async def test_whatever_stayed_is_found(
         assert {row["id"] for row in fake.catalogue if row["id"] <= 60} <= set(found)
 
 
-async def test_a_service_that_never_rests(make_fake: MakeFake, make_session: MakeSession) -> None:
+async def test_recrawl_stops_after_five_passes_over_a_catalogue_that_keeps_changing(
+    make_fake: MakeFake, make_session: MakeSession
+) -> None:
     fake = await make_fake(60)
     fake.mutate_after(2, lambda catalogue: catalogue.insert(0), repeat=True)
     with pytest.warns(CatalogueChangedWarning):
@@ -179,7 +183,7 @@ async def test_a_service_that_never_rests(make_fake: MakeFake, make_session: Mak
     assert 2 <= fake.pages.count(1) <= 10
 
 
-async def test_going_over_it_again_without_totals(make_fake: MakeFake, make_session: MakeSession) -> None:
+async def test_recrawl_without_totals_finds_every_track(make_fake: MakeFake, make_session: MakeSession) -> None:
     fake = await make_fake(60)
     fake.fail(UNKNOWN, times=None)
     fake.mutate_after(2, lambda catalogue: catalogue.insert(0))
@@ -188,7 +192,7 @@ async def test_going_over_it_again_without_totals(make_fake: MakeFake, make_sess
     assert set(range(3, 61)) <= set(found)
 
 
-async def test_the_total_grows(make_fake: MakeFake, make_session: MakeSession) -> None:
+async def test_crawl_goes_on_when_the_total_grows(make_fake: MakeFake, make_session: MakeSession) -> None:
     fake = await make_fake(50)
     fake.mutate_after(4, lambda catalogue: catalogue.insert(50, count=45))
     pager = make_session(fake).tracks(page_size=10, on_drift="ignore", concurrency=2)
@@ -198,7 +202,9 @@ async def test_the_total_grows(make_fake: MakeFake, make_session: MakeSession) -
 
 
 @pytest.mark.parametrize("ordered", [True, False])
-async def test_the_total_shrinks(make_fake: MakeFake, make_session: MakeSession, ordered: bool) -> None:
+async def test_crawl_stops_when_the_total_shrinks_and_yields_received_tracks(
+    make_fake: MakeFake, make_session: MakeSession, ordered: bool
+) -> None:
     fake = await make_fake(80)
     for page in (2, 3):
         fake.fail(told(total_items=30, total_pages=3), page=page)
@@ -214,7 +220,7 @@ async def test_the_total_shrinks(make_fake: MakeFake, make_session: MakeSession,
     assert sorted(await crawl) == [*range(1, 31), *range(31, 41)]  # page 4 was in already
 
 
-async def test_a_total_that_shrinks_and_grows_around_a_failed_page(
+async def test_total_that_shrinks_and_grows_around_a_failed_page_loses_no_track(
     make_fake: MakeFake, make_session: MakeSession
 ) -> None:
     fake = await make_fake(100)
@@ -240,14 +246,16 @@ async def test_a_total_that_shrinks_and_grows_around_a_failed_page(
     ids=["of items", "of items alone", "of pages"],
 )
 @pytest.mark.parametrize("page_size", [30, 50])
-async def test_one_total_is_enough(fake: FakeJogg, jogg: JoggSession, fault: Fault, page_size: int) -> None:
+async def test_crawl_needs_only_one_of_the_two_totals(
+    fake: FakeJogg, jogg: JoggSession, fault: Fault, page_size: int
+) -> None:
     fake.fail(fault, times=None)
     pager = jogg.tracks(page_size=page_size)
     assert await ids_from(pager) == list(range(1, 251))
     assert pager.total_pages == -(-250 // page_size) == max(page or 0 for page in fake.pages)
 
 
-async def test_pages_are_worked_out_from_the_page_size_that_is_answered(fake: FakeJogg, jogg: JoggSession) -> None:
+async def test_total_pages_follow_from_the_page_size_that_the_response_names(fake: FakeJogg, jogg: JoggSession) -> None:
     fake.fail(told(total_pages=None, page_size=50), times=None)
     fake.on_request = lambda seen: seen.query.update(page_size="50")
     pager = jogg.tracks(page_size=100)
@@ -258,7 +266,7 @@ async def test_pages_are_worked_out_from_the_page_size_that_is_answered(fake: Fa
 @pytest.mark.parametrize("found", [0, 1, 250, 300])
 @pytest.mark.parametrize("ordered", [True, False])
 @pytest.mark.parametrize("concurrency", [1, 4])
-async def test_without_totals_an_empty_page_is_the_end(
+async def test_crawl_without_totals_ends_at_an_empty_page(
     make_fake: MakeFake, make_session: MakeSession, found: int, ordered: bool, concurrency: int
 ) -> None:
     fake = await make_fake(found)
@@ -269,7 +277,9 @@ async def test_without_totals_an_empty_page_is_the_end(
     assert -(-found // 100) + 1 <= len(fake.requests) <= -(-found // 100) + 1 + concurrency
 
 
-async def test_without_totals_no_new_id_is_the_end(make_fake: MakeFake, make_session: MakeSession) -> None:
+async def test_crawl_without_totals_ends_at_a_page_without_a_new_id(
+    make_fake: MakeFake, make_session: MakeSession
+) -> None:
     fake = await make_fake(50)
     fake.fail(UNKNOWN, times=None)
     fake.on_request = lambda seen: seen.query.update(page=str(min(seen.page or 0, 5)))
@@ -291,7 +301,7 @@ async def test_a_failed_page_beyond_an_unknown_end_is_no_error(make_fake: MakeFa
 
 
 @pytest.mark.parametrize("ordered", [True, False])
-async def test_three_empty_pages_in_a_row_are_the_end(
+async def test_three_empty_pages_in_a_row_end_the_crawl(
     make_fake: MakeFake, make_session: MakeSession, ordered: bool
 ) -> None:
     fake = await make_fake(90)
@@ -304,7 +314,7 @@ async def test_three_empty_pages_in_a_row_are_the_end(
     assert max(page or 0 for page in fake.pages) <= 9 + 48
 
 
-async def test_after_three_empty_pages_nothing_is_asked(make_fake: MakeFake, make_session: MakeSession) -> None:
+async def test_no_page_is_requested_after_three_empty_ones(make_fake: MakeFake, make_session: MakeSession) -> None:
     fake = await make_fake(200)
     for page in (3, 4, 7, 8, 9):
         fake.fail(Fault.patch(without_tracks), page=page)
@@ -313,7 +323,7 @@ async def test_after_three_empty_pages_nothing_is_asked(make_fake: MakeFake, mak
     assert fake.pages == list(range(1, 10))
 
 
-async def test_an_absurd_total_ends(fake: FakeJogg, jogg: JoggSession) -> None:
+async def test_crawl_with_an_absurd_total_ends(fake: FakeJogg, jogg: JoggSession) -> None:
     fake.fail(told(total_items=10**14, total_pages=10**12), times=None)
     with pytest.warns(CatalogueChangedWarning):
         assert await ids_from(jogg.tracks()) == list(range(1, 251))
@@ -331,7 +341,9 @@ async def test_a_page_of_invalid_records_is_not_empty(make_fake: MakeFake, make_
 
 
 @pytest.mark.parametrize("totals", [{}, {"total_items": 95, "total_pages": 10}, {"total_items": 1, "total_pages": 1}])
-async def test_a_mock_server_that_repeats_one_answer(fake: FakeJogg, jogg: JoggSession, totals: dict[str, int]) -> None:
+async def test_crawl_of_a_mock_server_that_repeats_one_response_ends(
+    fake: FakeJogg, jogg: JoggSession, totals: dict[str, int]
+) -> None:
     data = {"music": [{"id": 1, "name": "string"}], "pagination": {"page": 1, "page_size": 10, **totals}}
     fake.fail(Fault.raw(json.dumps({"code": 0, "msg": "Success", "data": data}).encode()), times=None)
     if totals.get("total_pages") == 1:
@@ -343,7 +355,9 @@ async def test_a_mock_server_that_repeats_one_answer(fake: FakeJogg, jogg: JoggS
 
 
 @pytest.mark.parametrize("ordered", [True, False])
-async def test_one_answer_under_an_absurd_total_ends(fake: FakeJogg, jogg: JoggSession, ordered: bool) -> None:
+async def test_crawl_of_one_repeated_response_under_an_absurd_total_ends(
+    fake: FakeJogg, jogg: JoggSession, ordered: bool
+) -> None:
     data = {"music": [{"id": 1}], "pagination": {"page": 1, "page_size": 10, "total_pages": 10**12}}
     fake.fail(Fault.raw(json.dumps({"code": 0, "msg": "Success", "data": data}).encode()), times=None)
     with pytest.warns(CatalogueChangedWarning):

@@ -104,7 +104,7 @@ async def by_one_page_of_a_loop(jogg: JoggSession, fake: FakeJogg) -> None:
     "leave",
     [by_one_step, by_one_page, by_one_page_of_a_loop],
 )
-async def test_one_step_of_a_pager_that_nobody_holds(silent: FakeJogg, leave: Leave) -> None:
+async def test_one_step_of_an_unreferenced_pager_leaves_no_task(silent: FakeJogg, leave: Leave) -> None:
     async with session_on(silent) as jogg:
         before = asyncio.all_tasks()
         await leave(jogg, silent)
@@ -114,7 +114,7 @@ async def test_one_step_of_a_pager_that_nobody_holds(silent: FakeJogg, leave: Le
 
 
 @pytest.mark.parametrize("leave", [by_break, by_break_over_pages, by_an_error])
-async def test_leaving_the_loop_ends_its_requests(silent: FakeJogg, leave: Leave) -> None:
+async def test_leaving_the_loop_cancels_its_requests(silent: FakeJogg, leave: Leave) -> None:
     async with session_on(silent) as jogg:
         before = asyncio.all_tasks()
         kept: LeftError | None = None
@@ -132,7 +132,7 @@ async def test_leaving_the_loop_ends_its_requests(silent: FakeJogg, leave: Leave
     "leave",
     [in_the_body, in_a_step, in_collect],
 )
-async def test_a_cancelled_loop_ends_its_requests(silent: FakeJogg, leave: Leave) -> None:
+async def test_cancelling_the_loop_cancels_its_requests(silent: FakeJogg, leave: Leave) -> None:
     async with session_on(silent) as jogg:
         before = asyncio.all_tasks()
         with no_complaints():
@@ -147,7 +147,7 @@ async def test_a_cancelled_loop_ends_its_requests(silent: FakeJogg, leave: Leave
         assert kept.tb is not None
 
 
-async def test_a_failed_page_ends_the_loop_and_its_requests(silent: FakeJogg) -> None:
+async def test_error_of_a_page_ends_the_loop_and_its_requests(silent: FakeJogg) -> None:
     silent.clear()
     silent.fail(REFUSED, page=2)
     silent.fail(Fault.slow(3600), times=None, after=1)
@@ -215,7 +215,7 @@ async def test_a_pager_closed_in_its_first_step_leaves_no_task(silent: FakeJogg)
             assert asyncio.all_tasks() == before
 
 
-async def test_closing_under_a_step_that_waits_is_no_end_of_the_catalogue(silent: FakeJogg) -> None:
+async def test_closing_under_a_waiting_step_raises_in_that_step(silent: FakeJogg) -> None:
     async with session_on(silent) as jogg:
         pager = jogg.tracks(page_size=10, start_page=2)
         await jogg.count()
@@ -226,7 +226,7 @@ async def test_closing_under_a_step_that_waits_is_no_end_of_the_catalogue(silent
             await step
 
 
-async def test_closing_under_several_steps_is_no_end_for_any(silent: FakeJogg) -> None:
+async def test_closing_under_several_waiting_steps_raises_in_each(silent: FakeJogg) -> None:
     async with session_on(silent) as jogg:
         pager = jogg.tracks(page_size=10, start_page=2)
         await jogg.count()
@@ -238,7 +238,7 @@ async def test_closing_under_several_steps_is_no_end_for_any(silent: FakeJogg) -
 
 @examples(8)
 @given(patience=st.lists(st.integers(1, 12), min_size=1, max_size=6), ordered=st.booleans())
-async def test_cancelled_steps_lose_nothing(patience: list[int], ordered: bool) -> None:
+async def test_cancelled_steps_lose_no_track(patience: list[int], ordered: bool) -> None:
     async with asyncio.timeout(20), FakeJogg(120, jitter=0.002) as fake, session_on(fake, 3) as jogg:
         pager = jogg.tracks(page_size=10, ordered=ordered)
         found: list[int] = []
@@ -260,7 +260,7 @@ async def test_cancelled_steps_lose_nothing(patience: list[int], ordered: bool) 
         assert len(fake.requests) == 12
 
 
-async def test_impatient_steps_lose_nothing(make_fake: MakeFake, make_session: MakeSession) -> None:
+async def test_steps_that_time_out_lose_no_track(make_fake: MakeFake, make_session: MakeSession) -> None:
     fake = await make_fake(30, latency=0.004)
     pager = make_session(fake, concurrency=2).tracks(page_size=2)
     found: list[int] = []
@@ -284,7 +284,7 @@ async def started(jogg: JoggSession, fake: FakeJogg) -> TrackPager:
 
 
 @pytest.mark.parametrize("elsewhere", [False, True])
-async def test_the_collector_ends_a_pager_in_a_cycle(silent: FakeJogg, elsewhere: bool) -> None:
+async def test_garbage_collection_of_a_pager_in_a_cycle_cancels_its_requests(silent: FakeJogg, elsewhere: bool) -> None:
     async with session_on(silent) as jogg:
         before = asyncio.all_tasks()
         gc.collect()
@@ -307,7 +307,7 @@ async def test_the_collector_ends_a_pager_in_a_cycle(silent: FakeJogg, elsewhere
         await assert_quiet(silent, before)
 
 
-async def test_a_pager_may_outlive_its_loop(silent: FakeJogg) -> None:
+async def test_pager_that_outlives_its_loop_is_collected_silently(silent: FakeJogg) -> None:
     kept: list[TrackPager] = []
 
     async def main() -> None:
@@ -346,7 +346,7 @@ print("done")
 
 
 @pytest.mark.parametrize("last", [1, 77])
-async def test_a_program_that_leaves_its_crawls_ends_in_silence(last: int) -> None:
+async def test_program_that_exits_during_crawls_prints_nothing(last: int) -> None:
     program = [sys.executable, "-X", "dev", "-W", "error", "-c", SCRIPT.format(last=last)]
     done = await asyncio.to_thread(subprocess.run, program, capture_output=True, text=True, timeout=60, check=False)
     assert (done.stdout, done.stderr, done.returncode) == ("done\n", "", 0)

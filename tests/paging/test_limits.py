@@ -25,7 +25,7 @@ def asked(fake: FakeJogg) -> list[int]:
     [(0, []), (1, [1]), (99, [1]), (100, [1]), (101, [1, 2]), (200, [1, 2]), (250, [1, 2, 3]), (9999, [1, 2, 3])],
 )
 @pytest.mark.parametrize("ordered", [True, False])
-async def test_a_limit_asks_for_no_page_beyond(
+async def test_limit_requests_no_page_beyond_it(
     fake: FakeJogg, jogg: JoggSession, limit: int, pages: list[int], ordered: bool
 ) -> None:
     pager = jogg.tracks(limit=limit, ordered=ordered)
@@ -37,7 +37,7 @@ async def test_a_limit_asks_for_no_page_beyond(
     assert pager.progress.tracks == len(found)
 
 
-async def test_no_tracks_wanted_no_request(fake: FakeJogg, jogg: JoggSession) -> None:
+async def test_limit_of_zero_sends_no_request(fake: FakeJogg, jogg: JoggSession) -> None:
     pager = jogg.tracks(limit=0)
     with pytest.raises(StopAsyncIteration):
         await anext(pager.pages())
@@ -54,7 +54,7 @@ async def test_no_tracks_wanted_no_request(fake: FakeJogg, jogg: JoggSession) ->
     ordered=st.booleans(),
     concurrency=st.integers(1, 4),
 )
-async def test_limits_with_duplicates(  # noqa: PLR0917 (what hypothesis draws)
+async def test_duplicates_do_not_count_towards_the_limit(  # noqa: PLR0917 (what hypothesis draws)
     numbers: list[int], page_size: int, limit: int, bounds: tuple[int, int], ordered: bool, concurrency: int
 ) -> None:
     rows = [{"id": number} for number in numbers]
@@ -89,7 +89,9 @@ def pages_read(rows: list[dict[str, Any]], page_size: int, start_page: int, end_
     return pages
 
 
-async def test_short_pages_are_made_up_for(make_fake: MakeFake, make_session: MakeSession) -> None:
+async def test_limit_is_filled_from_further_pages_when_pages_are_short(
+    make_fake: MakeFake, make_session: MakeSession
+) -> None:
     fake = await make_fake(100)
     fake.fail(Fault.patch(lambda envelope: envelope["data"]["music"].__delitem__(slice(4, None))), times=2)
     found = await ids_from(make_session(fake).tracks(page_size=10, limit=18))
@@ -97,7 +99,9 @@ async def test_short_pages_are_made_up_for(make_fake: MakeFake, make_session: Ma
     assert asked(fake) == [1, 2, 3]
 
 
-async def test_a_service_that_cuts_the_page_size(make_fake: MakeFake, make_session: MakeSession) -> None:
+async def test_limit_with_a_capped_page_size_yields_enough_tracks(
+    make_fake: MakeFake, make_session: MakeSession
+) -> None:
     """It takes the requests, and responses with ten tracks a page whatever was asked."""
     fake = await make_fake(50)
     fake.on_request = lambda seen: seen.query.update(page_size="10")
@@ -117,32 +121,34 @@ async def test_a_service_that_cuts_the_page_size(make_fake: MakeFake, make_sessi
         ({"start_page": 2, "end_page": 3, "limit": 120}, [2, 3]),
     ],
 )
-async def test_first_and_last_page(fake: FakeJogg, jogg: JoggSession, bounds: dict[str, Any], pages: list[int]) -> None:
+async def test_start_page_and_end_page_bound_the_crawl(
+    fake: FakeJogg, jogg: JoggSession, bounds: dict[str, Any], pages: list[int]
+) -> None:
     found = await ids_from(jogg.tracks(**bounds))
     assert found == crawl(fake.catalogue[:], 100, **bounds)
     assert asked(fake) == pages
 
 
 @pytest.mark.parametrize("ordered", [True, False])
-async def test_a_first_page_beyond_the_end(fake: FakeJogg, jogg: JoggSession, ordered: bool) -> None:
+async def test_start_page_beyond_the_end_yields_nothing(fake: FakeJogg, jogg: JoggSession, ordered: bool) -> None:
     assert await ids_from(jogg.tracks(start_page=50, ordered=ordered)) == []
     assert asked(fake) == [50]
 
 
-async def test_a_page_beyond_the_limit_is_never_asked_even_if_it_would_fail(fake: FakeJogg, jogg: JoggSession) -> None:
+async def test_failing_page_beyond_the_limit_is_never_requested(fake: FakeJogg, jogg: JoggSession) -> None:
     fake.fail(REFUSED, page=3, times=None)
     assert len(await ids_from(jogg.tracks(limit=200))) == 200
     assert len(await ids_from(jogg.tracks(end_page=2))) == 200
 
 
 @pytest.mark.parametrize("page_size", [1, 33, 100])
-async def test_page_size(fake: FakeJogg, jogg: JoggSession, page_size: int) -> None:
+async def test_page_size_is_sent_with_each_request(fake: FakeJogg, jogg: JoggSession, page_size: int) -> None:
     assert await ids_from(jogg.tracks(page_size=page_size)) == list(range(1, 251))
     assert {seen.page_size for seen in fake.requests} == {page_size}
     assert asked(fake) == pages_of(250, page_size)
 
 
-async def test_an_empty_catalogue(make_fake: MakeFake, make_session: MakeSession) -> None:
+async def test_empty_catalogue_yields_nothing(make_fake: MakeFake, make_session: MakeSession) -> None:
     for null in (False, True):
         fake = await make_fake(0, null_when_empty=null)
         pager = make_session(fake).tracks()
@@ -180,7 +186,7 @@ async def test_an_empty_catalogue(make_fake: MakeFake, make_session: MakeSession
     ],
     ids=str,
 )
-async def test_bad_arguments_are_refused_at_the_call(
+async def test_invalid_arguments_are_rejected_at_the_call(
     fake: FakeJogg, jogg: JoggSession, arguments: dict[str, Any], complaint: str
 ) -> None:
     with pytest.raises(ValueError, match=complaint):

@@ -72,7 +72,7 @@ async def test_resuming_yields_the_rest(
 
 @examples(40)
 @given(found=st.integers(0, 40), page_size=st.integers(1, 8), data=st.data())
-async def test_resuming_without_order_leaves_nothing_out(found: int, page_size: int, data: st.DataObject) -> None:
+async def test_resuming_unordered_loses_no_track(found: int, page_size: int, data: st.DataObject) -> None:
     async with (
         FakeJogg(found, jitter=0.003, seed=data.draw(st.integers(0, 99))) as fake,
         JoggSession(fake.api_key, base_url=fake.url) as jogg,
@@ -88,7 +88,7 @@ async def test_resuming_without_order_leaves_nothing_out(found: int, page_size: 
         assert set(range(1, standing + 1)) <= set(before)
 
 
-async def test_without_order_it_stands_at_the_lowest_page_not_read(
+async def test_unordered_checkpoint_is_at_the_lowest_page_not_yielded(
     make_fake: MakeFake, make_session: MakeSession
 ) -> None:
     fake = await make_fake(50)
@@ -103,7 +103,7 @@ async def test_without_order_it_stands_at_the_lowest_page_not_read(
     await pager.aclose()
 
 
-async def test_resuming_step_by_step(fake: FakeJogg, jogg: JoggSession) -> None:
+async def test_resuming_again_and_again_yields_every_track_once(fake: FakeJogg, jogg: JoggSession) -> None:
     found: list[int] = []
     checkpoint = None
     while len(found) < 250:
@@ -131,7 +131,7 @@ async def test_filters_and_page_size_are_kept(fake: FakeJogg, jogg: JoggSession)
     assert await ids_from(same) == wanted[6:]
 
 
-async def test_limits_go_on_from_the_checkpoint(fake: FakeJogg, jogg: JoggSession) -> None:
+async def test_limit_and_end_page_given_again_apply_from_the_checkpoint(fake: FakeJogg, jogg: JoggSession) -> None:
     pager = jogg.tracks(page_size=50)
     await some(pager, 70)
     checkpoint = pager.checkpoint()
@@ -142,13 +142,13 @@ async def test_limits_go_on_from_the_checkpoint(fake: FakeJogg, jogg: JoggSessio
     assert await ids_from(jogg.tracks(resume=checkpoint, end_page=3)) == list(range(71, 151))
 
 
-async def test_a_checkpoint_before_the_first_step(fake: FakeJogg, jogg: JoggSession) -> None:
+async def test_checkpoint_before_the_first_step_is_at_the_start_page(fake: FakeJogg, jogg: JoggSession) -> None:
     checkpoint = jogg.tracks(start_page=2, page_size=50).checkpoint()
     assert fake.requests == []
     assert await ids_from(jogg.tracks(resume=checkpoint)) == list(range(51, 251))
 
 
-async def test_a_checkpoint_after_the_end(fake: FakeJogg, jogg: JoggSession) -> None:
+async def test_checkpoint_after_the_end_yields_only_new_tracks(fake: FakeJogg, jogg: JoggSession) -> None:
     pager = jogg.tracks()
     await pager.collect()
     assert await ids_from(jogg.tracks(resume=pager.checkpoint())) == []
@@ -163,7 +163,7 @@ async def test_a_checkpoint_after_the_end(fake: FakeJogg, jogg: JoggSession) -> 
     assert fake.requests == []
 
 
-async def test_a_checkpoint_after_closing(fake: FakeJogg, jogg: JoggSession) -> None:
+async def test_checkpoint_of_a_closed_pager_resumes_at_the_next_track(fake: FakeJogg, jogg: JoggSession) -> None:
     pager, other = jogg.tracks(), jogg.tracks(page_size=30)
     await some(pager, 120)
     await some(other, 40)
@@ -177,7 +177,7 @@ async def test_a_checkpoint_after_closing(fake: FakeJogg, jogg: JoggSession) -> 
 
 
 @pytest.mark.parametrize("fault", [REFUSED, PASSING, Fault.html(502)], ids=lambda fault: fault.name)
-async def test_a_checkpoint_after_an_error(fake: FakeJogg, jogg: JoggSession, fault: Fault) -> None:
+async def test_checkpoint_after_an_error_is_at_the_failed_page(fake: FakeJogg, jogg: JoggSession, fault: Fault) -> None:
     fake.fail(fault, page=2, times=3)
     pager = jogg.tracks()
     with pytest.raises(Exception) as caught:  # noqa: PT011 (which one, is not the question)
@@ -189,7 +189,9 @@ async def test_a_checkpoint_after_an_error(fake: FakeJogg, jogg: JoggSession, fa
     assert await ids_from(jogg.tracks(resume=checkpoint)) == list(range(101, 251))
 
 
-async def test_a_checkpoint_under_a_waiting_step(make_fake: MakeFake, make_session: MakeSession) -> None:
+async def test_checkpoint_under_a_waiting_step_is_at_the_awaited_page(
+    make_fake: MakeFake, make_session: MakeSession
+) -> None:
     fake = await make_fake(50)
     doors = Doors(fake, 2)
     pager = make_session(fake).tracks(page_size=10)
@@ -217,7 +219,9 @@ async def test_a_checkpoint_under_a_waiting_step(make_fake: MakeFake, make_sessi
     ],
     ids=str,
 )
-async def test_contradictions(fake: FakeJogg, jogg: JoggSession, contradiction: dict[str, Any]) -> None:
+async def test_arguments_that_contradict_the_checkpoint_are_rejected(
+    fake: FakeJogg, jogg: JoggSession, contradiction: dict[str, Any]
+) -> None:
     pager = jogg.tracks(page_size=50, start_page=2, mood="Calm")
     checkpoint = pager.checkpoint()
     with pytest.raises(ValueError, match=next(iter(contradiction)).replace("params", "sort")):
@@ -225,7 +229,7 @@ async def test_contradictions(fake: FakeJogg, jogg: JoggSession, contradiction: 
     assert fake.requests == []
 
 
-async def test_an_end_before_the_checkpoint_is_a_contradiction(jogg: JoggSession) -> None:
+async def test_end_page_before_the_checkpoint_is_rejected(jogg: JoggSession) -> None:
     checkpoint = jogg.tracks(start_page=5).checkpoint()
     with pytest.raises(ValueError, match="end_page"):
         jogg.tracks(resume=checkpoint, end_page=3)
@@ -251,7 +255,9 @@ WHOLE = {"page": 2, "place": 3, "page_size": 50, "filters": {}}
     ],
     ids=str,
 )
-async def test_what_is_no_checkpoint(fake: FakeJogg, jogg: JoggSession, damaged: Any) -> None:
+async def test_malformed_checkpoint_is_rejected_before_any_request(
+    fake: FakeJogg, jogg: JoggSession, damaged: Any
+) -> None:
     with pytest.raises(ValueError, match="resume"):
         jogg.tracks(resume=damaged)
     assert fake.requests == []

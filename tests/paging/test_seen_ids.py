@@ -24,7 +24,7 @@ def places_of_new(met: set[int], batch: list[int]) -> list[int]:
 
 @settings(deadline=None)
 @given(st.lists(st.lists(IDS, max_size=12), max_size=12))
-def test_it_tells_new_ids_as_a_set_does(batches: list[list[int]]) -> None:
+def test_seen_ids_find_new_ids_as_a_set_does(batches: list[list[int]]) -> None:
     seen, met = SeenIds(), set[int]()
     for batch in batches:
         expected = places_of_new(met, batch)

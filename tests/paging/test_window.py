@@ -123,7 +123,7 @@ MOVES = st.lists(st.tuples(st.sampled_from(["finish", "fail", "take", "cancel"])
     ordered=st.booleans(),
     moves=MOVES,
 )
-async def test_whatever_happens_each_number_comes_once(  # noqa: PLR0917 (what hypothesis draws)
+async def test_each_number_is_returned_once_whatever_finishes_fails_or_is_cancelled(  # noqa: PLR0917 (what hypothesis draws)
     last: int, ahead: int, budget: float, width: int, ordered: bool, moves: list[tuple[str, int]]
 ) -> None:
     with no_complaints():
@@ -250,7 +250,9 @@ async def test_without_order_all_that_is_in_comes_before_the_error() -> None:
     ahead=st.integers(1, 8),
     moves=st.lists(st.tuples(st.sampled_from(["finish", "take", "fail", "last", "discard"]), st.integers(0, 12))),
 )
-async def test_the_end_may_move(ordered: bool, ahead: int, moves: list[tuple[str, int]]) -> None:
+async def test_moving_the_last_number_loses_and_repeats_no_result(
+    ordered: bool, ahead: int, moves: list[tuple[str, int]]
+) -> None:
     with no_complaints():
         bench = Bench(6, ahead=ahead, ordered=ordered)
         for move, choice in moves:
@@ -277,7 +279,7 @@ async def test_the_end_may_move(ordered: bool, ahead: int, moves: list[tuple[str
         await bench.window.aclose()
 
 
-async def test_what_failed_beyond_a_nearer_end_holds_nothing_back() -> None:
+async def test_failure_beyond_a_nearer_last_number_does_not_block_the_window() -> None:
     bench = Bench(8, ahead=8)
     bench.window.fill()
     bench.fail(6)
@@ -292,7 +294,7 @@ async def test_what_failed_beyond_a_nearer_end_holds_nothing_back() -> None:
 
 @examples(60)
 @given(last=st.integers(1, 12), ahead=st.integers(1, 6), finished=st.integers(0, 12), waiting=st.booleans())
-async def test_closing_leaves_nothing(last: int, ahead: int, finished: int, waiting: bool) -> None:
+async def test_closing_leaves_no_task(last: int, ahead: int, finished: int, waiting: bool) -> None:
     before = asyncio.all_tasks()
     with no_complaints():
         bench = Bench(last, ahead=ahead)

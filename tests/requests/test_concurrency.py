@@ -76,7 +76,7 @@ async def test_a_page_beside_a_big_crawl_does_not_wait_for_it(make_fake: MakeFak
         assert position <= 12
 
 
-async def test_turns_go_round(make_fake: MakeFake, make_session: MakeSession) -> None:
+async def test_slots_rotate_between_pagers(make_fake: MakeFake, make_session: MakeSession) -> None:
     fake = await make_fake(300)
     doors = Doors(fake)
     session = make_session(fake, concurrency=1)

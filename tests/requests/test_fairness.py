@@ -33,7 +33,7 @@ async def test_two_thousand_consumers_of_one_session_come_on_side_by_side(
     assert fake.max_in_flight == CONCURRENCY
 
 
-def test_what_the_figures_mean() -> None:
+def test_fairness_figures_are_computed_as_documented() -> None:
     in_turns, one_by_one = [0, 1, 2, 2, 1, 0], [0, 0, 1, 1, 2, 2]
     assert (spread(in_turns, 3, 2), first_end(in_turns, 2)) == (1, 4 / 6)
     assert (spread(one_by_one, 3, 2), first_end(one_by_one, 2)) == (1, 2 / 6)

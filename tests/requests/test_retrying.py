@@ -73,7 +73,9 @@ FINAL: Final[dict[str, tuple[Fault, type[JoggError]]]] = {
 
 
 @pytest.mark.parametrize(("fault", "kind"), RETRIED.values(), ids=RETRIED)
-async def test_sent_again(make_fake: MakeFake, make_session: MakeSession, fault: Fault, kind: type[JoggError]) -> None:
+async def test_retryable_failure_is_sent_again(
+    make_fake: MakeFake, make_session: MakeSession, fault: Fault, kind: type[JoggError]
+) -> None:
     fake = await make_fake(5)
     jogg = make_session(fake, retry=RetryPolicy(attempts=3, wait_initial=0.001, wait_jitter=0.0))
     fake.fail(fault, times=2)

@@ -165,7 +165,7 @@ def test_who_asks_again_does_not_overtake_who_waits() -> None:
     assert order == ["waited", "asked again"]
 
 
-def test_what_waits_to_be_sent_again_makes_room_for_others() -> None:
+def test_request_in_backoff_leaves_its_slot_to_others() -> None:
     told: list[int] = []
     queue = RequestQueue(3)
     queue.on_backoff = lambda: told.append(queue.limit + queue.in_backoff)
