@@ -1,11 +1,11 @@
-"""Every error of this package, and the one warning.
+"""Errors and warnings of this package.
 
 ::
 
     JoggError
     ├── ConfigurationError (also a ValueError)
     ├── SessionClosedError
-    ├── APIError                      the service answered, and said no
+    ├── APIError                      the service refused the request, or failed
     │   ├── AuthenticationError       code 10105, HTTP 401
     │   ├── PermissionDeniedError     code 18025, HTTP 403
     │   ├── InsufficientCreditError   code 18020, HTTP 402
@@ -13,13 +13,13 @@
     │   ├── ParameterError            code 40000, HTTP 400 and 422
     │   ├── RateLimitError            code 429,   HTTP 429
     │   └── ServerError               code 50000, HTTP 5xx
-    ├── TransportError                no whole response came
-    ├── DecodeError                   a response came that makes no sense
-    └── CatalogueChangedError         the catalogue moved under the crawl
+    ├── TransportError                the response did not arrive completely
+    ├── DecodeError                   the response could not be decoded
+    └── CatalogueChangedError         the catalogue changed during the crawl
 
     CatalogueChangedWarning (a UserWarning)
 
-The codes and what they mean are those of the service's reference. Each error pickles and copies.
+The service's reference defines the codes. Every error can be pickled and copied.
 """
 
 from __future__ import annotations
@@ -50,22 +50,22 @@ __all__ = [
 ]
 
 _LONGEST: Final = 1000
-"""Characters of a text that the service may have chosen, in the text of an error."""
+"""Most characters of a text from the service that an error's text quotes."""
 
 
 class JoggError(Exception):
-    """The root: ``except JoggError`` catches all that this package raises, bad arguments (`ValueError`) apart.
+    """Base of all errors that this package raises, except `ValueError` for bad arguments.
 
     Attributes:
-        page: the page (from 1) that was asked for, and from which to start again; `None` where no page is concerned.
-        attempts: how many times this package sent the request; `None` where no request was sent.
-        rid: the service's request id (32 hex digits), which its support asks for; `None` where none came.
-        request_line: the request, as ``GET <address>``; `None` where no request was sent.
-        tracks: what `TrackPager.collect` had collected before the error; `None` elsewhere.
+        page: the requested page, from 1: the page to start again from. `None` if the error concerns no page.
+        attempts: number of times that this package sent the request; `None` if no request was sent.
+        rid: the service's request id (32 hex digits), which its support asks for; `None` if it sent none.
+        request_line: the request, as ``GET <URL>``; `None` if no request was sent.
+        tracks: tracks that `TrackPager.collect` had collected before the error; `None` elsewhere.
     """
 
     advice: ClassVar[str] = ""
-    """What to do about it: the last sentence of the error's text."""
+    """Advice on what to do: the last sentence of the error's text."""
 
     page: int | None = None
     attempts: int | None = None
@@ -75,7 +75,7 @@ class JoggError(Exception):
 
     @property
     def summary(self) -> str:
-        """The error's text without the advice."""
+        """Text of the error without the advice."""
         text = shorten(super().__str__())
         if self.request_line:
             tries = f" failed after {self.attempts} attempts" if (self.attempts or 0) > 1 else " failed"
@@ -94,25 +94,25 @@ class JoggError(Exception):
 
 
 def shorten(text: str, most: int = _LONGEST, kept: int = _LONGEST) -> str:
-    """Return `text`, or its first `kept` characters where it has more than `most`."""
+    """Return `text`, or its first `kept` characters if it has more than `most`."""
     return text if len(text) <= most else f"{text[:kept]}… ({len(text)} characters)"
 
 
 class ArgumentError(ValueError):
-    """An argument is out of its range, or contradicts another one.
+    """Raised for an argument that is out of its range, or contradicts another one.
 
     Attributes:
-        argument: its name, which its text begins with.
+        argument: the argument's name, which the error's text begins with.
     """
 
     argument: str | None = None
 
 
 class ConfigurationError(JoggError, ValueError):
-    """The session cannot be made from these settings: the key or the address is missing or malformed.
+    """Raised for a bad setting of a session, such as a missing API key or a malformed base URL.
 
     Attributes:
-        argument: the argument of `JoggSession` at fault, where the error's text begins with its name; else `None`.
+        argument: name of the argument of `JoggSession`, if the error's text begins with it; else `None`.
     """
 
     argument: str | None = None
@@ -125,7 +125,7 @@ def argument_error(
 
     Args:
         argument: the name.
-        problem: the rest of the sentence that begins with it.
+        problem: the rest of the sentence that begins with the name.
         kind: the error's class.
     """
     error = kind(f"{argument} {problem}")
@@ -134,18 +134,18 @@ def argument_error(
 
 
 class SessionClosedError(JoggError):
-    """The session is closed, or was closed while a step waited: what came so far is not the whole catalogue."""
+    """Raised if the session is closed, or was closed during a request or a crawl, which is then incomplete."""
 
     advice = "Make a new JoggSession."
 
 
 class APIError(JoggError):
-    """The service answered with an error, or with something that only an error explains (a redirect, say).
+    """Raised for a response with an error code or an error status, and for a redirect.
 
     Attributes:
-        code: the business code of the envelope; `None` where no envelope came.
-        msg: the envelope's message, else a few words on the HTTP status.
-        http_status: the HTTP status.
+        code: the ``code`` in the response's JSON; `None` if there is none.
+        msg: the ``msg`` in the response's JSON, else a few words on the HTTP status.
+        http_status: the HTTP status; `None` if unknown.
     """
 
     advice = "See the service's reference for this code, and give the rid to its support."
@@ -177,43 +177,43 @@ class APIError(JoggError):
 
 
 class AuthenticationError(APIError):
-    """The key is not valid (code 10105, HTTP 401). Not retried."""
+    """Raised if the API key is not valid (code 10105, HTTP 401). Not retried."""
 
     advice = "Check the key in JOGG_API_KEY, or the one given to JoggSession."
 
 
 class PermissionDeniedError(APIError):
-    """The account may not call the API (code 18025, HTTP 403). Not retried."""
+    """Raised if the account may not call the API (code 18025, HTTP 403). Not retried."""
 
     advice = "Check that the account's plan includes the API."
 
 
 class InsufficientCreditError(APIError):
-    """The account has no credit left (code 18020, HTTP 402). Not retried."""
+    """Raised if the account has no credit left (code 18020, HTTP 402). Not retried."""
 
     advice = "Top up the account's credit."
 
 
 class NotFoundError(APIError):
-    """No such record or address (code 10104, HTTP 404). Not retried."""
+    """Raised if the record or the URL does not exist (code 10104, HTTP 404). Not retried."""
 
     advice = "Check the base_url, and that the page exists."
 
 
 class ParameterError(APIError):
-    """The service refused a parameter (code 40000, HTTP 400 and 422). Not retried."""
+    """Raised if the service refuses a parameter (code 40000, HTTP 400 and 422). Not retried."""
 
     advice = "Check the filters and params of the request."
 
 
 class RateLimitError(APIError):
-    """Too many requests (code 429, HTTP 429), and no attempt or no time was left to wait.
+    """Raised for a rate limit (code 429, HTTP 429) once the `RetryPolicy` allows no further retry.
 
     Attributes:
-        retry_after: the wait in seconds that the service named; `None` where it named none.
+        retry_after: the wait in seconds that the service named; `None` if it named none.
     """
 
-    advice = "Wait, then go on from error.page; a lower concurrency or a limiter avoids it."
+    advice = "Wait, then continue from error.page; a lower concurrency or a limiter avoids rate limits."
 
     retry_after: float | None = None
 
@@ -224,27 +224,28 @@ class RateLimitError(APIError):
 
 
 class ServerError(APIError):
-    """The service failed (code 50000, HTTP 5xx), and no attempt or no time was left.
+    """Raised for a failure of the service (code 50000, HTTP 5xx) once the `RetryPolicy` allows no further retry.
 
     Attributes:
-        retry_after: the wait in seconds that the service named; `None` where it named none.
+        retry_after: the wait in seconds that the service named; `None` if it named none.
     """
 
-    advice = "Try again later, from error.page; give the rid to the service's support if it stays."
+    advice = "Try again later, from error.page; if it persists, give the rid to the service's support."
 
     retry_after: float | None = None
 
 
 class TransportError(JoggError):
-    """No whole response came: the connection, TLS, the time-out, or a body over the size cap.
+    """Raised if no complete response arrived: connection or TLS failure, timeout, or a body over the size limit.
 
-    ``__cause__`` is aiohttp's (or the system's) error, without its traceback, whose frames hold request headers.
+    ``__cause__`` is the error of aiohttp or the system. Its traceback is removed, because its frames hold request
+    headers.
     """
 
-    advice = "Check the network and the base_url, then go on from error.page."
+    advice = "Check the network and the base_url, then continue from error.page."
 
     transient: bool = False
-    """Whether the fault may pass, so that the request was sent again: not for a refused certificate, say."""
+    """True if a retry may help; false for a TLS certificate error, for instance."""
 
     def __init__(self, message: str = "", *, transient: bool = False) -> None:
         super().__init__(message)
@@ -252,14 +253,14 @@ class TransportError(JoggError):
 
 
 class DecodeError(JoggError):
-    """A response that cannot be read: not JSON, no envelope, no data, a wrong type, or nested too deep. Not retried.
+    """Raised for a response that is not JSON, lacks fields, has wrong types, or is nested too deep. Not retried.
 
     Attributes:
-        path: where, such as ``$.data.music[3].id``; `None` where the body as a whole is wrong.
-        value: a short rendering of the offending value; `None` where there is none.
+        path: path to the wrong value, such as ``$.data.music[3].id``; `None` if the body as a whole is wrong.
+        value: a short `repr` of the wrong value; `None` if there is none.
     """
 
-    advice = "The service may have changed: look for a newer jogg-async; on_invalid='skip' passes over bad records."
+    advice = "Look for a newer version of jogg-async; on_invalid='skip' leaves invalid records out."
 
     path: str | None = None
     value: str | None = None
@@ -274,16 +275,16 @@ class DecodeError(JoggError):
 
 
 class CatalogueChangedError(JoggError):
-    """The catalogue changed during the crawl, and ``on_drift="raise"`` was asked for; every track found was yielded."""
+    """Raised at the end of a crawl under ``on_drift="raise"``: the catalogue changed. All found tracks were yielded."""
 
-    advice = "Crawl again, or use on_drift='recrawl' to have what slid past looked up."
+    advice = "Crawl again, or use on_drift='recrawl' to find missing tracks."
 
 
 class CatalogueChangedWarning(UserWarning):
-    """The catalogue changed during the crawl: some tracks may be missing.
+    """Issued at the end of a crawl during which the catalogue changed: some tracks may be missing.
 
     Attributes:
-        tracks: where warnings are errors, what `TrackPager.collect` had collected; `None` elsewhere.
+        tracks: tracks that `TrackPager.collect` had collected, if warnings are errors; `None` elsewhere.
     """
 
     tracks: TrackList | None = None

@@ -92,7 +92,7 @@ def _copied(value: Any) -> Any:
 
 @attrs.frozen
 class Pagination:
-    """Position of a page in its url, as the service states it.
+    """Position of a page in the catalogue, as the service states it.
 
     The service's OpenAPI description requires none of these fields: each is `None` where the service sends none. Each
     is a signed 64-bit integer; the ranges below are the documented ones and are not checked.
@@ -100,8 +100,8 @@ class Pagination:
     Attributes:
         page: number of the page, from 1.
         page_size: tracks per page, 1 to 100; the service may use a smaller one than was requested.
-        total_items: tracks in the whole url, under the requested filters, from 0.
-        total_pages: pages in the whole url, at this page size, from 0.
+        total_items: tracks in the whole catalogue, under the requested filters, from 0.
+        total_pages: pages in the whole catalogue, under the requested filters, at this page size, from 0.
     """
 
     page: int | None = None
@@ -112,11 +112,11 @@ class Pagination:
 
 @attrs.frozen
 class Page:
-    """One page of a url.
+    """One page of the catalogue.
 
     Attributes:
         tracks: tracks of the page in catalogue order, up to 100. `TrackList` makes a table or a data frame of them.
-        pagination: position of the page in the url; every field is `None` by default.
+        pagination: position of the page in the catalogue; every field is `None` by default.
         rid: request id of the service, 32 hex digits, which its support asks for; `None` (the default) where the
             service sends none. Not part of the OpenAPI description.
     """

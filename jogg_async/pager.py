@@ -1,4 +1,4 @@
-"""`TrackPager`: every track of a url, through ``async for``."""
+"""`TrackPager`: the tracks of a crawl through ``async for``, its progress and its checkpoints."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ __all__ = ["PageIterator", "Progress", "TrackPager"]
 
 @attrs.frozen
 class Progress:
-    """How far a crawl is: a snapshot.
+    """Snapshot of the progress of a crawl.
 
     Attributes:
-        pages_done: pages handed on, in this pass over the catalogue.
-        total_pages: pages in all; `None` until the first page is in, and where the service does not tell.
+        pages_done: pages yielded, in this pass over the catalogue.
+        total_pages: pages in all; `None` until the first response, and if no response names a total.
         tracks: tracks yielded.
         total_items: tracks in the whole catalogue, under the filters; `None` as for `total_pages`.
         expected: tracks that this crawl will yield in all, by its bounds and its start; `None` until known. Records
             that are skipped and duplicates lower it while the crawl runs.
-        requests: attempts sent, repetitions included.
-        retries: the repetitions.
+        requests: attempts sent, retries included.
+        retries: attempts after the first one of each request.
         duplicates: tracks left out because their id came twice in one pass.
-        invalid: records passed over under ``on_invalid="skip"``.
-        drifted: whether a change of the catalogue showed.
+        invalid: records skipped under ``on_invalid="skip"``.
+        drifted: true once a change of the catalogue was noticed.
         paused: seconds of a rate-limit pause still to wait; 0 for none.
     """
 
@@ -52,12 +52,13 @@ class Progress:
 
 
 class TrackPager:
-    """Every track of a url: an async iterator, for one pass, and an async context manager.
+    """Async iterator of the tracks of a crawl, for one pass, and async context manager.
 
-    Made by `JoggSession.tracks`. It fetches ahead of its consumer, within bounds, from the first step on. Several tasks
-    may step it at once; each track goes to one of them. Leaving ``async for`` over a pager that nothing else holds ends
-    its requests at once; a pager that is held ends them at `aclose`, at the end of its ``async with``, or with its
-    session.
+    Returned by `JoggSession.tracks`. It fetches a bounded number of pages ahead, from the first step on. Several tasks
+    may iterate over it at once; each track goes to one of them.
+
+    Leaving ``async for`` ends its requests at once if nothing else refers to the pager. Otherwise `aclose`, the end of
+    its ``async with`` or the close of its session ends them.
     """
 
     __slots__ = ("__weakref__", "_crawl", "_ready")
@@ -70,12 +71,12 @@ class TrackPager:
         return self
 
     async def __anext__(self) -> Track:
-        """The next track. Cancelling a step loses nothing: the next one goes on.
+        """Return the next track. Cancelling a step loses no track: the next step returns it.
 
         Raises:
             StopAsyncIteration: every track was yielded.
-            JoggError: the next page failed for good; ``error.page`` names it, and the next step tries it again. Or the
-                pager was closed before its end.
+            JoggError: the request of the next page failed; ``error.page`` names the page, and the next step requests it
+                again. Or the pager was closed before its end.
             SessionClosedError: the session was closed before the end.
             CatalogueChangedError: at the end, under ``on_drift="raise"``.
         """
@@ -107,21 +108,21 @@ class TrackPager:
         return f"<TrackPager: {progress.tracks} tracks, {progress.pages_done} of {total} pages>"
 
     def pages(self) -> PageIterator:
-        """The rest of the crawl by pages, duplicates left out as for tracks: an async iterator of `Page`.
+        """Return an async iterator of `Page` over the rest of the crawl, duplicates left out as for tracks.
 
-        It shares its place with the pager: what one yields the other does not.
+        It shares its position with the pager: each track is yielded by one of them.
         """
         return PageIterator(self, self._crawl)
 
     async def collect(self, progress: bool = False) -> TrackList:
-        """All the tracks that are left. Cancelling it gives up those it had taken; the pager goes on behind them.
+        """Return all remaining tracks. Cancelling it loses those collected so far; the pager continues after them.
 
         Args:
             progress: show a progress bar on standard error, or in the notebook (extra ``progress``).
 
         Raises:
-            JoggError: as for a step; what was collected before is ``error.tracks``.
-            ImportError: `progress` without the extra.
+            JoggError: as for a step; ``error.tracks`` holds the tracks collected before.
+            ImportError: `progress` is true and the extra is not installed.
         """
         crawl = self._crawl
         if not progress:
@@ -136,23 +137,23 @@ class TrackPager:
             return await rest
 
     async def aclose(self) -> None:
-        """End the crawl, and wait until nothing of it is left. Closing twice is closing once."""
+        """End the crawl, and wait for its tasks to end. Closing it again has no effect."""
         await self._crawl.aclose(JoggError)
 
     def checkpoint(self) -> dict[str, Any]:
-        """Where the consumer stands, as a dict that JSON can hold: ``tracks(resume=...)`` goes on with the next track.
+        """Return the current position as a dict for JSON: ``tracks(resume=...)`` continues with the next track.
 
-        It holds the page, the place among its records, the page size, the filters, `end_page`, what is left of `limit`,
+        It holds the page, the index among its records, the page size, the filters, `end_page`, what is left of `limit`,
         and the totals seen: other totals on resumption count as drift. A change that leaves the totals as they were
-        cannot be noticed. Unordered, it stands at the lowest page not wholly yielded, so that tracks of later pages may
-        come again. It holds no ids: under ``on_drift="recrawl"``, what was yielded before the checkpoint or in an
-        earlier pass may come again.
+        cannot be noticed. With ``ordered=False`` it holds the lowest page not completely yielded, so that tracks of
+        later pages may come again. It holds no ids: under ``on_drift="recrawl"``, tracks yielded before the checkpoint
+        or in an earlier pass may come again.
         """
         return self._crawl.position().as_dict()
 
     @property
     def total_items(self) -> int | None:
-        """Tracks in all, by the newest response; `None` until the first page is in, and where no response tells."""
+        """Tracks in all, by the newest response; `None` until the first response, and if no response names a total."""
         return self._crawl.pages.total_items
 
     @property
@@ -162,12 +163,12 @@ class TrackPager:
 
     @property
     def invalid_records(self) -> tuple[InvalidRecord, ...]:
-        """The records passed over under ``on_invalid="skip"``: the first 1,000 of them."""
+        """Records skipped under ``on_invalid="skip"``, at most the first 1,000."""
         return tuple(self._crawl.invalid_records)
 
     @property
     def progress(self) -> Progress:
-        """How far the crawl is."""
+        """Progress of the crawl, as a snapshot."""
         crawl = self._crawl
         return Progress(
             pages_done=crawl.pages_done,
@@ -185,7 +186,7 @@ class TrackPager:
 
 
 class PageIterator:
-    """The pages of a crawl: what `TrackPager.pages` returns. It keeps its pager alive, and ends with it."""
+    """Async iterator of the pages of a crawl, returned by `TrackPager.pages`. It keeps its pager alive."""
 
     __slots__ = ("_crawl", "_pager")
 
@@ -197,7 +198,7 @@ class PageIterator:
         return self
 
     async def __anext__(self) -> Page:
-        """The next page; raises as a step of the pager does."""
+        """Return the next page. Raises the same errors as a step of the pager."""
         step = self._crawl.next_page()
         del self
         return await step

@@ -13,7 +13,7 @@ __all__ = ["RetryPolicy"]
 
 _LONGEST: Final = sys.float_info.max
 _MOST_DOUBLINGS: Final = 1000
-"""Doublings of `wait_initial` that a float surely holds."""
+"""Doublings of `wait_initial` at most, so that the float does not overflow."""
 
 
 def is_seconds(value: object) -> TypeGuard[float]:
@@ -38,20 +38,20 @@ def _seconds_or_none(_: object, attribute: attrs.Attribute[Any], value: Any) -> 
 
 @attrs.frozen
 class RetryPolicy:
-    """When a failed request is sent again; the names mean what they mean in stamina.
+    """Number of retries, and the waits before them. The arguments mean the same as in stamina.
 
     After failure `n`, the wait is ``min(wait_max, wait_initial * 2 ** (n - 1) + random(0, wait_jitter))`` seconds, or
-    the one that the service asked for. A wait that would end after `timeout` is not begun: the failure is raised at
-    once.
+    the wait that the service named. If it would end after `timeout`, the failure is raised at once.
 
     Attributes:
-        attempts: how often a request is sent at the most, the first included; `None` for no limit.
-        timeout: seconds from the first sending by which every wait must have ended; `None` for no limit. An attempt
-            sent by then ends by its own time-out. The time for which other code blocked the event loop does not count.
+        attempts: number of times that a request is sent at most, the first included; `None` for no limit.
+        timeout: seconds from the first attempt by which every wait must have ended; `None` for no limit. An attempt
+            sent by then ends by its own timeout. The time for which other code blocked the event loop does not count.
         wait_initial: seconds before the first retry.
-        wait_max: the longest wait of ours, in seconds.
-        wait_jitter: the most that chance adds to a wait, in seconds; nothing is ever taken off.
-        max_retry_after: the longest wait, in seconds, that is accepted from the service; a longer one raises at once.
+        wait_max: longest wait in seconds, if the service names none.
+        wait_jitter: most seconds that are added to a wait at random; a wait is never shortened.
+        max_retry_after: longest wait in seconds that is accepted from the service; a longer one raises the failure at
+            once.
 
     Raises:
         ValueError: a number is out of its range.
@@ -80,7 +80,7 @@ def next_wait(
         policy: the limits.
         attempts: attempts made so far, all of them failed.
         elapsed: seconds since the first one was sent.
-        named: the wait in seconds that the service asked for, which wins over the policy's own; `None` for none.
+        named: the wait in seconds that the service named, which replaces the policy's; `None` for none.
         jitter: random seconds to add to the wait.
         paused: seconds for which all requests of the session are paused from now on.
     """

@@ -1,4 +1,4 @@
-"""`JoggSession`: the client's front door."""
+"""`JoggSession`: the client, from which crawls and single requests start."""
 
 from __future__ import annotations
 
@@ -43,27 +43,28 @@ _T = TypeVar("_T")
 
 
 class JoggSession:
-    """A client of JoggAI's background music: one key, one address, one bound on the requests in flight.
+    """Client of JoggAI's background-music catalogue, with one API key and one limit on requests in flight.
 
-    Use it as ``async with JoggSession() as jogg``, or without and close it by `aclose`. It belongs to the event loop of
-    its first request.
+    Use it as ``async with JoggSession() as jogg``, or call `aclose` at the end. It belongs to the event loop of its
+    first request.
 
     Args:
-        api_key: the key; `None` takes the environment's ``JOGG_API_KEY``. Visible ASCII only.
-        base_url: the service's address, a path prefix included; `None` takes the environment's ``JOGG_BASE_URL``, else
-            ``https://api.jogg.ai``. Plain http goes to a loopback host alone.
+        api_key: the API key, visible ASCII; `None` for the environment variable ``JOGG_API_KEY``.
+        base_url: URL of the service, with a path prefix if there is one; `None` for the environment variable
+            ``JOGG_BASE_URL``, else ``https://api.jogg.ai``. Plain http is allowed for a loopback host only.
         concurrency: requests in flight at once over the whole session, 1 or more.
-        retry: when a failed request is sent again.
-        timeout: seconds for one attempt, above 0: from sending it to its last byte.
+        retry: policy for sending failed requests again.
+        timeout: seconds for one attempt, above 0: from sending the request to the last byte of the response.
         limiter: an async context manager entered around each attempt, such as ``aiolimiter.AsyncLimiter(20, 60)``.
-        http: an aiohttp session whose connector, headers and traces are used; neither changed nor closed.
+        http: an aiohttp session of your own, whose connector, headers and traces are used. It is not changed or closed.
 
     Raises:
-        ConfigurationError: the key or the address is missing or malformed, or a number is out of its range.
+        ConfigurationError: the API key is missing or malformed, the base URL is malformed, or another argument is
+            invalid.
     """
 
     _closed = False
-    _base_url = URL()  # until it is known: a traceback may show a session that could not be made
+    _base_url = URL()  # set before the checks: a traceback may render a session whose arguments were refused
 
     def __init__(
         self,
@@ -76,7 +77,7 @@ class JoggSession:
         limiter: AbstractAsyncContextManager[Any] | None = None,
         http: aiohttp.ClientSession | None = None,
     ) -> None:
-        api_key = as_secret(api_key)  # first of all: a traceback shows this frame's variables
+        api_key = as_secret(api_key)  # first of all: a traceback may show the variables of this frame
         self._api_key = api_key_from(api_key)
         self._base_url = base_url_from(base_url)
         self._concurrency = checked_int("concurrency", concurrency, 1, error=ConfigurationError)
@@ -97,19 +98,19 @@ class JoggSession:
 
     @property
     def closed(self) -> bool:
-        """Whether the session is closed: it cannot be used again."""
+        """True once the session is closed. It cannot be used again."""
         return self._closed
 
     @property
     def paused(self) -> float:
-        """Seconds of a rate-limit pause still to wait, 0 for none: for a health check, say."""
+        """Seconds of a rate-limit pause still to wait, 0 for none; useful in a health check."""
         return 0.0 if self._fetcher is None or self._closed else self._fetcher.throttle.paused
 
     async def __aenter__(self) -> Self:
         """Enter the session.
 
         Raises:
-            SessionClosedError: it was closed before.
+            SessionClosedError: the session is closed.
         """
         self._check_open()
         return self
@@ -120,13 +121,14 @@ class JoggSession:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """End every pager and request of the session, and close its connections. Closing twice is closing once.
+        """End every pager and request of the session, and close its connections. Closing it again has no effect.
 
-        A step that waits raises `SessionClosedError`.
+        Pagers and requests that are waiting raise `SessionClosedError`.
         """
         calls, crawls = tuple(self._calls), tuple(self._crawls)
-        # All of it at once, and the connections in any case: this call may be cancelled wherever it waits.
-        for call in () if self._closed else calls:  # each once: the next time it may be leaving the caller's limiter
+        # Cancel everything before the first await, and close the connections in `finally`: this call may be cancelled.
+        # Cancel each only once: a second time could interrupt the exit of the caller's limiter.
+        for call in () if self._closed else calls:
             call.cancel()
         self._closed = True
         for crawl in crawls:
@@ -157,28 +159,28 @@ class JoggSession:
         params: Mapping[str, Any] | None = None,
         retry: RetryPolicy | None = None,
     ) -> TrackPager:
-        """Every track of the catalogue, or of a part of it. Nothing is asked for before the first step.
+        """Return an async iterator of all tracks, or of those that match. The first step sends the first request.
 
         Args:
             genre: only this genre, such as ``"Corporate"``; `None` for all.
             mood: only this mood, such as ``"Calm"``; `None` for all.
             page_size: tracks per request, 1 to 100 (the service's limit).
-            concurrency: requests in flight at once for this pager, 1 or more; `None` for as many as the session's,
-                which bounds it in any case.
-            limit: the most tracks wanted, 0 or more; no page beyond them is asked for. `None` for all.
-            start_page: the first page wanted, from 1.
-            end_page: the last page wanted, not before `start_page`; `None` for the catalogue's last.
-            ordered: yield in the catalogue's order; else as pages arrive.
-            on_invalid: for a record that is no track: ``"raise"`` a `DecodeError`, or ``"skip"`` it, logged and kept in
+            concurrency: requests in flight at once for this pager, 1 or more, and at most the session's; `None` for the
+                session's.
+            limit: tracks to yield at most, 0 or more; no page beyond them is requested. `None` for all.
+            start_page: first page to fetch, from 1.
+            end_page: last page to fetch, not before `start_page`; `None` for the catalogue's last.
+            ordered: yield tracks in the catalogue's order; if false, as pages arrive.
+            on_invalid: for an invalid record: ``"raise"`` a `DecodeError`; or ``"skip"`` it, log it, and keep it in
                 `TrackPager.invalid_records`.
-            on_drift: where the catalogue changed during the crawl: ``"ignore"`` it; ``"warn"`` at the end; ``"raise"``
-                a `CatalogueChangedError` at the end; ``"recrawl"``: go over the pages again, at most five times, until
-                a pass sees no change, for tracks that slid past.
-            resume: a dict from `TrackPager.checkpoint`: go on with the next track. What it holds need not be given
-                again.
+            on_drift: if the catalogue changes during the crawl: ``"ignore"`` it; ``"warn"`` at the end; ``"raise"`` a
+                `CatalogueChangedError` at the end; ``"recrawl"``: fetch the pages again, at most five times, until a
+                pass notices no change, to find missing tracks.
+            resume: a dict from `TrackPager.checkpoint`, to continue with the next track. Arguments that it holds may be
+                omitted.
             params: further query parameters, by name: strings, numbers or bools. The service promises sorting, but
                 documents no parameter for it.
-            retry: when a failed request of this pager is sent again; `None` for the session's policy.
+            retry: retry policy of this pager; `None` for the session's.
 
         Raises:
             ValueError: an argument is out of its range, or contradicts `resume`.
@@ -215,22 +217,22 @@ class JoggSession:
         params: Mapping[str, Any] | None = None,
         retry: RetryPolicy | None = None,
     ) -> Page:
-        """One page, for a user interface that pages itself. It does not wait for a crawl that runs beside it.
+        """Return one page, for a user interface with pages. A crawl that runs at the same time does not delay it.
 
         Args:
-            number: which page, from 1.
+            number: number of the page, from 1.
             page_size: tracks per page, 1 to 100 (the service's limit and, for 10, its default).
             genre: only this genre; `None` for all.
             mood: only this mood; `None` for all.
-            on_invalid: ``"raise"`` a `DecodeError` for a record that is no track, or ``"skip"`` it.
+            on_invalid: ``"raise"`` a `DecodeError` for an invalid record, or ``"skip"`` it.
             params: further query parameters, as for `tracks`.
-            retry: when the request is sent again after a failure; `None` for the session's policy. A web handler gives
-                up sooner than a crawl.
+            retry: retry policy of this call; `None` for the session's. A web handler, for example, can give up sooner
+                than a crawl.
 
         Raises:
             ValueError: an argument is out of its range.
-            JoggError: the request failed for good.
-            SessionClosedError: the session is closed, or was closed meanwhile.
+            JoggError: the request failed.
+            SessionClosedError: the session is closed, or was closed during the request.
         """
         checked_int("number", number, 1)
         check_policy("on_invalid", on_invalid, OnInvalid)
@@ -240,24 +242,24 @@ class JoggSession:
     async def count(
         self, *, genre: str | None = None, mood: str | None = None, retry: RetryPolicy | None = None
     ) -> int:
-        """The number of tracks, from one request for one track.
+        """Return the number of tracks, from one request for one track.
 
         Args:
             genre: only this genre; `None` for all.
             mood: only this mood; `None` for all.
-            retry: when the request is sent again after a failure; `None` for the session's policy.
+            retry: retry policy of this call; `None` for the session's.
 
         Raises:
             ValueError: an argument is out of its range.
-            DecodeError: the response names no total, or one below 0.
-            JoggError: the request failed for good.
-            SessionClosedError: the session is closed, or was closed meanwhile.
+            DecodeError: the response has no total, or a negative one.
+            JoggError: the request failed.
+            SessionClosedError: the session is closed, or was closed during the request.
         """
         url = PageUrl.build(self._base_url, 1, query_filters(genre, mood, None))
         stats = RequestStats()
         page = await self._fetch(url, 1, stats, retry, skip_invalid=True)
         total, rid = page.pagination.total_items, page.rid
-        del page  # a traceback that shows local variables need not show its records
+        del page  # a traceback with local variables need not show its records
         if total is None or total < 0:
             what = "the response has no total" if total is None else f"the response's total is {total}"
             error = DecodeError(what, path="$.data.pagination.total_items", rid=rid)
@@ -273,7 +275,7 @@ class JoggSession:
         return (await self._until_closed(request)).page
 
     async def _until_closed(self, request: Coroutine[Any, Any, _T]) -> _T:
-        """The result of a request, which the session's close cancels."""
+        """Run a request as a task that `aclose` can cancel, and return its result."""
         task = asyncio.get_running_loop().create_task(request)
         self._calls.add(task)
         task.add_done_callback(self._calls.discard)
@@ -282,11 +284,11 @@ class JoggSession:
         except asyncio.CancelledError:
             current = asyncio.current_task()
             if self._closed and task.cancelled() and not (current and current.cancelling()):
-                raise SessionClosedError("the session was closed while a request was under way") from None
+                raise SessionClosedError("the session was closed during the request") from None
             raise
 
     def _connect(self) -> PageFetcher:
-        """What sends the session's requests, made in the loop of the first one."""
+        """Return the page fetcher, created in the event loop of the first request."""
         self._check_open()
         loop = asyncio.get_running_loop()
         if self._fetcher is None:

@@ -1,1 +1,1 @@
-"""The service's rules, without I/O: arguments, addresses, envelopes, schemas, decoding, redaction."""
+"""Rules of the service, without I/O: limits, arguments, URLs, envelopes, schemas, decoding, redaction."""

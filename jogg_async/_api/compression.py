@@ -14,7 +14,7 @@ MAX_BODY: Final = 32 * 1024 * 1024
 ACCEPT_ENCODING: Final = "gzip, deflate"
 
 _SLICE: Final = 4096
-"""Compressed bytes taken at a time: each end of a gzip member copies what is left of them."""
+"""Compressed bytes per step: at the end of each gzip member, zlib copies the unused rest of the step."""
 
 _GZIP: Final = 31
 _WINDOW_BITS: Final = {"gzip": _GZIP, "x-gzip": _GZIP, "deflate": 15}
@@ -29,32 +29,30 @@ def decompress(coding: str, body: bytes, key: str = "") -> bytes:
         key: the API key, masked where an error quotes the coding.
 
     Raises:
-        DecodeError: the coding was not asked for, or the body does not follow it.
+        DecodeError: the request does not accept the coding, or the body is damaged or incomplete.
         TransportError: the body is larger than `MAX_BODY`.
     """
     name = coding.strip().lower()
     if not name or name == "identity":
         return body
     if name not in _WINDOW_BITS:
-        raise DecodeError(f"the response has the Content-Encoding {short_repr(coding, key)}, which was not asked for")
+        raise DecodeError(f"the response has a Content-Encoding that was not requested: {short_repr(coding, key)}")
     bits = _WINDOW_BITS[name]
     if name == "deflate" and not _has_zlib_header(body):
         bits = -bits  # some servers send a raw stream under this name
-    return _inflated(body, bits)
+    return _inflate(body, bits)
 
 
 def _has_zlib_header(body: bytes) -> bool:
     return len(body) >= 2 and body[0] & 0x0F == 8 and (body[0] << 8 | body[1]) % 31 == 0
 
 
-def _inflated(body: bytes, bits: int) -> bytes:
+def _inflate(body: bytes, bits: int) -> bytes:
     whole = bytearray()
     stream = zlib.decompressobj(bits)
     place = 0
     while place < len(body):
-        if (
-            stream.eof
-        ):  # gzip allows several members, one behind the other, and readers of it allow zeros behind the last
+        if stream.eof:  # a gzip file may have several members, and zeros after the last one
             if bits == _GZIP and body[place] == 0 and not body[place:].strip(b"\0"):
                 break
             stream = zlib.decompressobj(bits)
@@ -67,10 +65,10 @@ def _inflated(body: bytes, bits: int) -> bytes:
             raise too_large()
         place += len(slice_) - len(stream.unused_data)
     if not stream.eof:
-        raise DecodeError("the response's compressed body ends too early")
+        raise DecodeError("the response's compressed body is incomplete")
     return bytes(whole)
 
 
 def too_large() -> TransportError:
-    """The error for a body over the cap; sending again would not make it smaller."""
+    """Return the error for a body over `MAX_BODY`, which is not retried."""
     return TransportError(f"the response's body has more than {MAX_BODY // 2**20} MiB")

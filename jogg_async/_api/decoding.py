@@ -1,7 +1,7 @@
 """Structure the data of a response as a `Page` with cattrs.
 
 Two converters. The fast one has a single hook, for the page: msgspec checks types in C while it parses, and a loop
-fills the tracks. Where it meets a value that it does not take, the exact converter structures the same data again,
+fills the tracks. At a value that it does not accept, the exact converter structures the same data again,
 field by field with cattrs' detailed validation, and names the wrong value.
 """
 
@@ -34,7 +34,7 @@ class Decoded:
         page: the valid tracks, with the pagination and the rid.
         places: the place of each track among the page's records; `None` where the two agree.
         records: how many records came, valid or not.
-        invalid: the records passed over.
+        invalid: the skipped records.
     """
 
     page: Page
@@ -129,12 +129,12 @@ class _WrongTypeError(Exception):
 
 @attrs.frozen
 class _Errors:
-    """Makes the errors of one response, with its request id and without the API key."""
+    """Maker of the errors of one response, with its request id and without the API key."""
 
     rid: str | None
     key: str
 
-    def unlike(self, fault: _WrongTypeError, path: str) -> DecodeError:
+    def wrong_type(self, fault: _WrongTypeError, path: str) -> DecodeError:
         path, value = redact(path + fault.place, self.key), short_repr(fault.value, self.key)
         return DecodeError(f"{path} is {value}, {fault}", path=path, value=value, rid=self.rid)
 
@@ -152,7 +152,7 @@ def _unknown(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _representable(value: Any, depth: int = 0) -> bool:
-    """Whether an unknown value holds no integer beyond 64 bits and is not nested too deep."""
+    """Return whether all integers of an undocumented value have 64 bits and it is not nested too deep."""
     if type(value) is int:
         return MIN_INT <= value <= MAX_INT
     if type(value) is not list and type(value) is not dict:
@@ -200,7 +200,7 @@ def _decode_exactly(raw: msgspec.Raw, errors: _Errors, number: int, skip_invalid
     data = _untyped(raw, errors.rid)
     rows: list[Any] = [] if data.get("music") is None else data["music"]
     if not isinstance(rows, list):
-        raise errors.unlike(_WrongTypeError(rows, "a list"), "$.data.music")
+        raise errors.wrong_type(_WrongTypeError(rows, "a list"), "$.data.music")
     pagination = data.get("pagination")
     if pagination is not None:
         pagination = _structured(pagination, Pagination, "$.data.pagination", errors)
@@ -224,12 +224,12 @@ def _structured(value: Any, kind: type[_T], path: str, errors: _Errors) -> _T:
     try:
         return _exact.structure(value, kind)
     except _WrongTypeError as fault:
-        raise errors.unlike(fault, path) from None
+        raise errors.wrong_type(fault, path) from None
     except cattrs.ClassValidationError as group:
         first, note = group.group_exceptions()[0][0]
         path = f"{path}.{note.name}"
         if isinstance(first, _WrongTypeError):
-            raise errors.unlike(first, path) from None
+            raise errors.wrong_type(first, path) from None
         raise DecodeError(f"{path} is missing", path=path, rid=errors.rid) from None
 
 

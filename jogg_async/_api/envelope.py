@@ -1,7 +1,6 @@
-"""The rules of the service, without I/O: bytes and status in, an envelope or an error out.
+"""Parse a response into its envelope or an error: the service's rules for codes and statuses. No I/O.
 
-The rules are those of the service's reference (https://docs.jogg.ai): the envelope, its codes, and where a rate limit
-may name its wait. Where the reference leaves two readings, both are accepted.
+The rules are those of the service's reference (https://docs.jogg.ai). If it allows two readings, both are accepted.
 """
 
 from __future__ import annotations
@@ -58,7 +57,7 @@ _QUOTED: Final = 400
 
 @attrs.define
 class RawResponse:
-    """One response as it came: the body still compressed, nothing judged."""
+    """HTTP response with its body still compressed."""
 
     status: int
     headers: Mapping[str, str]
@@ -69,13 +68,13 @@ _raw: Final = msgspec.json.Decoder(Envelope[msgspec.Raw])
 
 
 def read_envelope(response: RawResponse, now: float, key: str = "") -> Success:
-    """The envelope of a success: its ``code`` is 0 and its ``data`` an object.
+    """Return the envelope of a success: its ``code`` is 0 and its ``data`` an object.
 
-    Where the data is as documented, it is checked in the same pass.
+    Data that fits the schema is decoded in the same pass.
 
     Args:
-        response: what came.
-        now: the wall clock, in seconds since 1970, for a ``Retry-After`` that names a date without the response's own.
+        response: the response.
+        now: the wall clock, in seconds since 1970, for a date in ``Retry-After`` if the response has no ``Date``.
         key: the API key, masked where an error quotes the response.
 
     Raises:
@@ -89,12 +88,12 @@ def read_envelope(response: RawResponse, now: float, key: str = "") -> Success:
     body = decompress(response.headers.get("Content-Encoding", ""), response.body, key)
     success = _success(body) if _is_text(body) else None
     if success is None or success.code != 0:
-        raise _fault(response, body, now, key)
+        raise _error(response, body, now, key)
     return success
 
 
 def _is_text(body: bytes) -> bool:
-    """Whether all of it is UTF-8: msgspec does not look at the bytes of the fields that it skips."""
+    """Return whether the body is UTF-8: msgspec does not check the bytes of fields that it skips."""
     try:
         return body.isascii() or bool(body.decode())
     except UnicodeDecodeError:
@@ -113,8 +112,8 @@ def _success(body: bytes) -> Success | None:
     return envelope if memoryview(envelope.data)[:1].tobytes() == b"{" else None
 
 
-def _fault(response: RawResponse, body: bytes, now: float, key: str) -> APIError | DecodeError:
-    """What is wrong with a response whose status says success."""
+def _error(response: RawResponse, body: bytes, now: float, key: str) -> APIError | DecodeError:
+    """Return the error for a response with a status of success and no valid envelope of a success."""
     envelope = _envelope(body, key)
     code = _code(envelope)
     if code is None:
@@ -132,7 +131,7 @@ def _fault(response: RawResponse, body: bytes, now: float, key: str) -> APIError
 
 
 def is_retryable(error: JoggError) -> bool:
-    """Whether sending again may help: codes 429 and 50000, HTTP 408, 429 and 5xx, a broken connection or a time-out."""
+    """Return whether a retry may help: codes 429 and 50000, HTTP 408, 429 and 5xx, a broken connection or a timeout."""
     if isinstance(error, TransportError):
         return error.transient
     return isinstance(error, RateLimitError | ServerError) or (
@@ -142,7 +141,7 @@ def is_retryable(error: JoggError) -> bool:
 
 def _envelope(body: bytes, key: str = "") -> Any:
     try:
-        return _lenient(body)
+        return _parse_leniently(body)
     except RecursionError:
         raise DecodeError("the response's JSON is nested too deep") from None
     except ValueError as fault:
@@ -150,8 +149,8 @@ def _envelope(body: bytes, key: str = "") -> Any:
         raise DecodeError(f"the response is not JSON ({fault}): {short_repr(head, key)}") from None
 
 
-def _lenient(body: bytes) -> Any:
-    """The JSON, where a number beyond all bounds spoils no more than its own field: it counts as infinity."""
+def _parse_leniently(body: bytes) -> Any:
+    """Return the parsed JSON, with infinity for a number that is too large for msgspec."""
     try:
         return msgspec.json.decode(body)
     except msgspec.ValidationError:  # well-formed, with a number that msgspec does not take
@@ -221,6 +220,6 @@ def _refusal(response: RawResponse, envelope: Any, code: int | None, now: float,
 
 def _phrase(response: RawResponse, key: str) -> str:
     if 300 <= response.status < 400:
-        location = response.headers.get("Location", "nowhere")
-        return f"the service redirects to {short_repr(location, key)}, which is not followed: the key would go along"
-    return "the service answered with an error status and no message"
+        target = short_repr(response.headers.get("Location", "nowhere"), key)
+        return f"the service redirects to {target}; redirects are not followed, to protect the API key"
+    return "the response has an error status and no message"

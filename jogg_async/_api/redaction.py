@@ -73,7 +73,7 @@ def short_repr(value: object, key: str = "") -> str:
 
 
 def redact_error(error: BaseException, key: str) -> None:
-    """Mask the key in an error's arguments and attributes. PaginationSchema stay numbers.
+    """Mask the key in an error's arguments and attributes. Numbers stay numbers.
 
     The remote side may have echoed it. A bytes or other object whose `repr` has the key becomes that `repr`, masked: a
     parser's error may hold the bytes or the headers of a response.

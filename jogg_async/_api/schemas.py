@@ -92,7 +92,7 @@ class Schema:
 
 
 def _merge(names: list[str], record: Iterable[str]) -> None:
-    """Insert the names that are new, each behind the one that it follows in the record."""
+    """Insert the names that are new, each after the one that it follows in the record."""
     place = 0
     for name in record:
         if name in names:

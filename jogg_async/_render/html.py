@@ -1,4 +1,4 @@
-"""Tracks as an HTML table with players, for notebooks. Whatever the catalogue holds, it is text here."""
+"""Tracks as an HTML table with players, for notebooks. Every value is escaped."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from jogg_async._render.records import minutes
 from jogg_async.models import Track
 
 _ROWS: Final = 50
-"""Rows shown at the most; each has a player."""
+"""Rows shown at most; each has a player."""
 
 
 def rendered(tracks: Sequence[Track]) -> str:
-    """The table's HTML."""
+    """Return the HTML of the table."""
     head = "".join(f"<th>{name}</th>" for name in ("id", "name", "duration", "music"))
     body = "".join(map(_row, tracks[:_ROWS]))
     left = len(tracks) - _ROWS
