@@ -270,7 +270,8 @@ class Crawl:
         """Return whether every track was yielded, even if no step has reached the end yet."""
         if self.ready or self._window is None:
             return False
-        return self._wanted() <= 0 or (self._window.is_drained and not self.passes.changed)
+        is_whole = self._window.is_drained and not self.passes.changed and not self.pages.lacks_records
+        return self._wanted() <= 0 or is_whole
 
     def _begin(self) -> Window[Decoded]:
         options = self.options

@@ -105,9 +105,14 @@ class PageRange:
         if len(self._empty) > _MAX_EMPTY_PAGES:
             self._empty = {each for each in self._empty if each > number - _MAX_EMPTY_PAGES}
 
+    @property
+    def lacks_records(self) -> bool:
+        """Whether this pass over all pages has had fewer records so far than the total."""
+        return self.first_page == 1 and self._end_page == math.inf and self._records < (self.total_items or 0)
+
     def finish_pass(self) -> None:
-        """Record drift if a pass over all pages met fewer records than the total."""
-        if self.first_page == 1 and self._end_page == math.inf and self._records < (self.total_items or 0):
+        """Count a pass over all pages with fewer records than the total as drift."""
+        if self.lacks_records:
             self.drifted = True
 
     def stop_at(self, number: int) -> None:
