@@ -8,6 +8,7 @@ fail where aiohttp changes them.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import select
 import sys
@@ -64,7 +65,8 @@ class Connector(aiohttp.TCPConnector):
             self._start_preconnects(req, timeout)
         connection = await self._get_connection(req, traces, timeout)
         if req.is_ssl() and connection.transport is not None:
-            self._tls_transports.add(connection.transport)
+            with contextlib.suppress(TypeError):  # uvloop's transports cannot be referenced weakly
+                self._tls_transports.add(connection.transport)
         return connection
 
     def _start_preconnects(self, req: aiohttp.ClientRequest, timeouts: aiohttp.ClientTimeout) -> None:
