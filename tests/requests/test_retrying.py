@@ -163,6 +163,34 @@ def test_jitter_is_that_of_the_policy_of_the_call() -> None:
     assert simulate(scenario, retry=RetryPolicy(wait_jitter=7.0)) == pytest.approx([0, 4.25])
 
 
+def waits_in_crawl(*failing_pages: int) -> list[float]:
+    """Return the seconds between the two attempts of each of these pages of one crawl."""
+
+    async def scenario(simulation: Simulation) -> list[float]:
+        for page in failing_pages:
+            simulation.fake.fail(Fault.html(500), page=page)
+        await simulation.jogg.tracks(page_size=10).collect()
+        attempts = {page: [at for sent, at in simulation.sent if sent == page] for page in failing_pages}
+        return [second - first for first, second in attempts.values()]
+
+    return simulate(scenario, concurrency=2, retry=RetryPolicy(wait_initial=4.0, wait_jitter=0.5))
+
+
+@pytest.mark.usefixtures("most_jitter")
+def test_isolated_failure_in_a_crawl_is_retried_without_jitter() -> None:
+    assert waits_in_crawl(3) == pytest.approx([4.0])
+
+
+@pytest.mark.usefixtures("most_jitter")
+def test_failures_in_a_row_in_a_crawl_are_retried_with_jitter() -> None:
+    assert waits_in_crawl(2, 3, 4) == pytest.approx([4.0, 4.0, 4.5])
+
+
+@pytest.mark.usefixtures("most_jitter")
+def test_first_request_of_a_crawl_is_retried_with_jitter() -> None:
+    assert waits_in_crawl(1) == pytest.approx([4.5])
+
+
 def test_jitter_is_a_random_number_up_to_wait_jitter() -> None:
     policy = RetryPolicy(wait_initial=4.0, wait_jitter=0.5)
     waits = {gap(Fault.html(500), retry=policy) for _ in range(5)}

@@ -177,6 +177,28 @@ def test_request_in_backoff_leaves_its_slot_to_others() -> None:
     assert ((queue.limit + queue.in_backoff), queue.limit, told) == (4, 3, [4, 5])
 
 
+@pytest.mark.parametrize(("limit", "failures"), [(1, 2), (2, 2), (8, 8)])
+def test_failures_in_a_row_stop_the_replacement_of_requests_in_backoff(limit: int, failures: int) -> None:
+    queue = RequestQueue(limit)
+    for number in range(1, failures):
+        queue.enter_backoff()
+        assert queue.replaceable == number
+    queue.enter_backoff()
+    assert queue.replaceable == 0
+    queue.leave_backoff()
+    queue.on_success()
+    assert queue.replaceable == failures - 1
+
+
+def test_queue_is_healthy_from_a_success_until_failures_in_a_row() -> None:
+    queue = RequestQueue(2)
+    states = [queue.is_healthy]
+    for event in (queue.on_success, queue.enter_backoff, queue.enter_backoff, queue.on_success):
+        event()
+        states.append(queue.is_healthy)
+    assert states == [False, True, True, False, True]
+
+
 CANCELS = st.lists(st.tuples(st.integers(0, 30), SECONDS), max_size=30)
 
 
