@@ -55,11 +55,11 @@ def fake(fake_jogg_env: FakeJogg) -> FakeJogg:
 
 @pytest.mark.usefixtures("fake")
 @pytest.mark.parametrize("example", EXAMPLES)
-def test_every_example_runs(example: str) -> None:
+def test_every_example_of_the_docs_runs(example: str) -> None:
     run(EXAMPLES[example])
 
 
-def test_the_examples_are_found() -> None:
+def test_at_least_ten_examples_are_found_in_the_docs() -> None:
     assert len(EXAMPLES) >= 10
 
 
@@ -104,7 +104,7 @@ def test_the_checkpoint_example_continues_with_the_next_track(
 
 
 @pytest.mark.usefixtures("fake")
-def test_the_limiter_example_counts(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_limiter_example_prints_the_number_of_tracks(capsys: pytest.CaptureFixture[str]) -> None:
     run_example("AsyncLimiter(100, 1)")
     assert capsys.readouterr().out == "2500 tracks\n"
 
@@ -202,7 +202,7 @@ def test_the_test_example_passes_in_a_project_set_up_as_described(pytester: pyte
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_between_pages_lead_somewhere(page: Path) -> None:
+def test_links_between_pages_have_targets(page: Path) -> None:
     for link in re.findall(r"\]\((?!https?:)([^)\s]*)\)", page.read_text(encoding="utf-8")):
         path, _, heading = link.partition("#")
         target = page.parent / path if path else page
@@ -216,7 +216,7 @@ def headings(page: Path) -> set[str]:
     return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
-def test_the_reference_is_written_from_the_code() -> None:
+def test_the_reference_matches_the_docstrings() -> None:
     written = reference.PAGE.read_text(encoding="utf-8")
     assert written == reference.render_page(), "run `python -m tests.reference`"
 

@@ -53,7 +53,7 @@ asyncio.run(main(*sys.argv[1:]))
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from Linux's /proc")
-def test_a_million_tracks_take_little_memory_and_leave_nothing() -> None:
+def test_a_million_tracks_take_at_most_15_mb_and_leave_no_task() -> None:
     slow = ("COVERAGE", "COV_", "PYTHONDEVMODE")
     env = {name: value for name, value in os.environ.items() if not name.startswith(slow)}
     with subprocess.Popen([sys.executable, "-c", SERVER], stdout=subprocess.PIPE, text=True, env=env) as server:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .conftest import MakeFake, MakeSession
 
 
-async def test_a_page_is_decoded_once_and_the_fast_way(
+async def test_page_of_documented_fields_is_decoded_once_by_the_fast_path(
     make_fake: MakeFake, make_session: MakeSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decoded: list[int] = []
@@ -33,9 +33,7 @@ async def test_a_page_is_decoded_once_and_the_fast_way(
     assert sorted(decoded) == list(range(1, 21))
 
 
-async def test_the_window_is_filled_again_before_anybody_takes_a_page(
-    make_fake: MakeFake, make_session: MakeSession
-) -> None:
+async def test_window_fills_before_the_consumer_takes_a_page(make_fake: MakeFake, make_session: MakeSession) -> None:
     fake = await make_fake(10_000)
     pager = make_session(fake, concurrency=2).tracks(page_size=10)
     await anext(pager)
@@ -48,9 +46,7 @@ async def test_the_window_is_filled_again_before_anybody_takes_a_page(
     await pager.aclose()
 
 
-async def test_connections_open_while_the_first_page_is_on_its_way(
-    make_fake: MakeFake, make_session: MakeSession
-) -> None:
+async def test_connections_are_opened_before_the_first_response(make_fake: MakeFake, make_session: MakeSession) -> None:
     fake = await make_fake(2500, latency=0.2)
     pager = make_session(fake, concurrency=6).tracks()
     first = asyncio.ensure_future(anext(pager))

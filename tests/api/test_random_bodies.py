@@ -17,13 +17,13 @@ BODIES = st.builds(body, st.integers(0, 3), CHANGES, unknown=st.booleans(), befo
 
 @settings(deadline=None, max_examples=1500)
 @given(BODIES, st.booleans())
-def test_a_body_is_read_as_a_plain_decoder_reads_it(given: bytes, skip_invalid: bool) -> None:
+def test_random_bodies_are_decoded_as_by_a_plain_decoder(given: bytes, skip_invalid: bool) -> None:
     compare(given, skip_invalid=skip_invalid)
 
 
 @pytest.mark.parametrize("skip_invalid", [False, True])
 @pytest.mark.parametrize("unknown", [False, True])
-def test_every_kind_of_junk_at_every_place(unknown: bool, skip_invalid: bool) -> None:
+def test_every_kind_of_junk_at_every_place_is_decoded_as_by_a_plain_decoder(unknown: bool, skip_invalid: bool) -> None:
     places = 4 + 2 + 4 + 1 + (6 if unknown else 4) + (2 if unknown else 0)
     came_to = {
         compare(body(1, [Change(what, place, value)], unknown=unknown), skip_invalid=skip_invalid)

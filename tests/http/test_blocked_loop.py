@@ -92,7 +92,7 @@ def test_large_response_in_the_socket_is_read_before_a_timeout_is_declared(facto
 
 
 @every_loop
-def test_response_in_the_socket_of_a_tls_connection_is_read(
+def test_response_in_the_socket_of_a_tls_connection_is_read_before_a_timeout_is_declared(
     factory: Factory, server_tls: ssl.SSLContext, client_tls: ssl.SSLContext
 ) -> None:
     async def use(server: RawServer) -> None:
@@ -107,7 +107,7 @@ def test_response_in_the_socket_of_a_tls_connection_is_read(
 
 
 @every_loop
-def test_blocked_time_does_not_count_as_an_attempts(factory: Factory) -> None:
+def test_blocked_time_does_not_count_towards_the_timeout_of_an_attempt(factory: Factory) -> None:
     """The response is sent only after the block, while the client blocks time and again."""
 
     async def slow(visit: Visit) -> None:

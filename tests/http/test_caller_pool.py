@@ -59,7 +59,7 @@ async def test_wait_in_the_pool_does_not_count_as_an_attempts_time(
     assert fake.max_in_flight == fake.connections == 1
 
 
-async def test_attempt_that_left_the_pool_has_the_whole_timeout(make_fake: MakeFake) -> None:
+async def test_attempt_has_its_whole_timeout_after_waiting_in_the_pool(make_fake: MakeFake) -> None:
     fake = await make_fake(10)
     fake.fail(Fault.slow(0.3), page=1)
     fake.fail(Fault.stall(), page=2)
@@ -236,7 +236,7 @@ class Clock:
         self.steps.append("restart")
 
 
-def test_clock_restarts_once_for_each_wait() -> None:
+def test_timeout_restarts_once_for_each_wait_in_the_pool() -> None:
     clock = Clock()
     with PoolWait(cast("TimeoutScope", clock), lambda: clock.steps.append("sent")) as wait:
         assert _pool_wait.get() is wait

@@ -119,7 +119,7 @@ async def client(
 over_tls: Final = pytest.mark.parametrize("tls", ["tls"], indirect=True)
 
 
-async def test_connection_is_used_again(client: Client) -> None:
+async def test_kept_connection_is_reused(client: Client) -> None:
     for page in range(1, 6):
         assert await client.page(page) == page
         await asyncio.sleep(0.01)
@@ -129,7 +129,7 @@ async def test_connection_is_used_again(client: Client) -> None:
 @pytest.mark.parametrize(
     "late", [response(1), response(1) * 2, b"HTTP/1.1 408 Request Timeout\r\n\r\n", b"?"], ids=repr
 )
-async def test_connection_with_a_late_response_is_not_used_again(client: Client, late: bytes) -> None:
+async def test_connection_with_a_late_response_is_not_reused(client: Client, late: bytes) -> None:
     assert await client.page(1) == 1
     await client.recorder.visits[0].send(late)
     await asyncio.sleep(0.05)
@@ -138,7 +138,7 @@ async def test_connection_with_a_late_response_is_not_used_again(client: Client,
     assert [number for number, _ in client.recorder.pages] == [0, 1, 1, 1, 1]
 
 
-async def test_connection_with_a_late_response_in_its_socket_is_not_used_again(client: Client) -> None:
+async def test_connection_with_a_late_response_in_its_socket_is_not_reused(client: Client) -> None:
     """The event loop has not run since the response came, so that nobody has read it."""
     assert await client.page(1) == 1
     client.recorder.visits[0].writer.write(response(1))
@@ -146,7 +146,7 @@ async def test_connection_with_a_late_response_in_its_socket_is_not_used_again(c
     assert [number for number, _ in client.recorder.pages] == [0, 1]
 
 
-async def test_connection_with_part_of_a_late_response_in_its_socket_is_not_used_again(
+async def test_connection_with_part_of_a_late_response_in_its_socket_is_not_reused(
     serve: Serve,
 ) -> None:
     recorder = Recorder()
@@ -158,7 +158,7 @@ async def test_connection_with_part_of_a_late_response_in_its_socket_is_not_used
         assert [number for number, _ in recorder.pages] == [0, 1]
 
 
-async def test_server_that_sends_before_the_first_request_is_read(
+async def test_response_sent_before_the_first_request_is_read(
     serve: Serve, client_tls: ssl.SSLContext, tls: ssl.SSLContext | None
 ) -> None:
     """Only kept connections are checked: to pass over new ones would never come to an end."""
@@ -176,7 +176,7 @@ async def test_server_that_sends_before_the_first_request_is_read(
         assert await client.page(1) in (1, 99)
 
 
-async def test_all_connections_with_a_late_response_are_passed_over(client: Client) -> None:
+async def test_six_connections_with_a_late_response_are_not_reused(client: Client) -> None:
     assert sorted(await asyncio.gather(*map(client.page, range(1, 7)))) == list(range(1, 7))
     for visit in client.recorder.visits:
         visit.writer.write(response(99))
@@ -185,14 +185,14 @@ async def test_all_connections_with_a_late_response_are_passed_over(client: Clie
         assert (visit.number, 7) not in client.recorder.pages
 
 
-async def test_connection_that_the_server_closed_meanwhile_is_not_used_again(client: Client) -> None:
+async def test_connection_closed_by_the_server_is_not_reused(client: Client) -> None:
     assert await client.page(1) == 1
     client.recorder.visits[0].writer.close()
     assert await client.page(2) == 2
     assert len(client.recorder.pages) == 2
 
 
-async def test_part_of_a_late_response_ends_a_connection_of_our_own(serve: Serve) -> None:
+async def test_part_of_a_late_response_closes_a_connection_of_our_own_pool(serve: Serve) -> None:
     recorder = Recorder()
     server = await serve(recorder)
     async with client_of(server, recorder) as client:
@@ -202,7 +202,7 @@ async def test_part_of_a_late_response_ends_a_connection_of_our_own(serve: Serve
         assert await client.page(2) == 2
 
 
-async def test_bytes_before_the_first_request_end_a_connection_opened_ahead(serve: Serve) -> None:
+async def test_bytes_before_the_first_request_close_a_connection_opened_ahead(serve: Serve) -> None:
     recorder, second_opened = Recorder(), asyncio.Event()
 
     async def greets(visit: Visit) -> None:
@@ -323,7 +323,7 @@ async def test_connections_opened_ahead_are_used(serve: Serve) -> None:
         assert client.transport.stop_preconnects() == ()
 
 
-async def test_opening_ahead_is_given_up(serve: Serve) -> None:
+async def test_connections_not_yet_opened_ahead_are_cancelled(serve: Serve) -> None:
     server = await serve(stalls)
     async with client_of(server, Recorder()) as client:
         client.transport.preconnect(7)
@@ -345,7 +345,7 @@ async def test_opening_ahead_is_given_up(serve: Serve) -> None:
         await give_up(request, another)
 
 
-async def test_connection_that_is_being_opened_is_given_up(serve: Serve) -> None:
+async def test_connections_being_opened_ahead_are_cancelled(serve: Serve) -> None:
     server = await serve(Visit.silence)  # no handshake comes to its end
     transport = Transport(Secret(KEY), URL(f"https://127.0.0.1:{server.port}"), 5.0, None)
     transport.preconnect(7)
@@ -358,7 +358,7 @@ async def test_connection_that_is_being_opened_is_given_up(serve: Serve) -> None
     await transport.aclose()
 
 
-async def test_closing_leaves_no_task_and_no_timer(serve: Serve) -> None:
+async def test_closing_the_transport_leaves_no_task_and_no_timer(serve: Serve) -> None:
     server = await serve(stalls)
     async with client_of(server, Recorder()) as client:
         before = asyncio.all_tasks()
@@ -375,7 +375,7 @@ async def test_closing_leaves_no_task_and_no_timer(serve: Serve) -> None:
         assert timeouts._timer is None
 
 
-async def test_requests_beyond_aiohttps_own_limit_are_in_flight_at_once(
+async def test_requests_beyond_the_default_pool_size_of_aiohttp_run_at_once(
     make_fake: MakeFake, make_session: MakeSession
 ) -> None:
     fake = await make_fake(10)
@@ -389,7 +389,7 @@ async def test_requests_beyond_aiohttps_own_limit_are_in_flight_at_once(
 
 
 @pytest.mark.parametrize("own_http", [False, True])
-async def test_no_timeout_of_aiohttps_applies(serve: Serve, own_http: bool) -> None:
+async def test_no_timeout_of_aiohttp_applies(serve: Serve, own_http: bool) -> None:
     recorder = Recorder()
     server = await serve(recorder)
     async with AsyncExitStack() as stack:

@@ -158,7 +158,7 @@ async def test_connection_fault_that_persists_is_a_transport_error(serve: Serve,
         await hung_up(server)
 
 
-async def test_nobody_listens(serve: Serve) -> None:
+async def test_refused_connection_is_retried_then_a_transport_error(serve: Serve) -> None:
     server = await serve()
     await server.close()
     async with JoggSession("key", base_url=server.url, retry=AT_ONCE) as jogg:
@@ -168,7 +168,7 @@ async def test_nobody_listens(serve: Serve) -> None:
     assert isinstance(caught.value.__cause__, aiohttp.ClientConnectorError)
 
 
-async def test_a_name_that_nobody_knows() -> None:
+async def test_unknown_host_name_is_a_transport_error() -> None:
     async with JoggSession("key", base_url="https://nowhere.invalid", retry=AT_ONCE, timeout=5) as jogg:
         with pytest.raises(TransportError, match=r"nowhere\.invalid"):
             await jogg.page()
@@ -183,7 +183,7 @@ async def fails_in_time(jogg: JoggSession) -> None:
         assert caught.value.attempts == ATTEMPTS
 
 
-async def test_a_name_that_nobody_answers_for(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_name_resolution_without_a_response_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """The response of the resolver is a stand-in: there is none here that could be made to be silent."""
     asked: list[object] = []
 
@@ -197,7 +197,7 @@ async def test_a_name_that_nobody_answers_for(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="fills the queue of a socket as Linux does")
-async def test_a_connection_that_is_never_made() -> None:
+async def test_connection_that_is_never_accepted_times_out() -> None:
     with contextlib.ExitStack() as stack:
         deaf = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
         url = f"http://127.0.0.1:{deaf.getsockname()[1]}"
@@ -227,7 +227,7 @@ async def test_a_kept_connection_that_the_server_closed_costs_no_attempt(serve: 
 
 
 @pytest.mark.parametrize("behaviour", [closed_on_arrival, reset_on_arrival, Visit.silence])
-async def test_connections_opened_ahead_may_break_unseen(serve: Serve, behaviour: Behaviour) -> None:
+async def test_broken_connections_opened_ahead_cause_no_error(serve: Serve, behaviour: Behaviour) -> None:
     async def only_the_first_is_good(visit: Visit) -> None:
         await (behaviour if visit.number else Visit.behave_well)(visit)
 
@@ -245,7 +245,7 @@ NOISE: Final[dict[str, bytes]] = {
 
 
 @pytest.mark.parametrize("noise", NOISE.values(), ids=NOISE)
-async def test_interim_answers_are_passed_over(serve: Serve, noise: bytes) -> None:
+async def test_interim_responses_are_skipped(serve: Serve, noise: bytes) -> None:
     server = await serve(after_the_request(noise + WHOLE))
     async with JoggSession("key", base_url=server.url, timeout=5) as jogg:
         assert len((await jogg.page()).tracks) == 2
@@ -253,7 +253,7 @@ async def test_interim_answers_are_passed_over(serve: Serve, noise: bytes) -> No
 
 
 @pytest.mark.parametrize("ending", ["stays", "leaves"])
-async def test_a_body_without_a_length_ends_with_its_connection(serve: Serve, ending: str) -> None:
+async def test_body_without_a_length_ends_with_its_connection(serve: Serve, ending: str) -> None:
     server = await serve(after_the_request(b"HTTP/1.1 200 OK\r\n\r\n" + PAGE, stays=ending == "stays"))
     async with JoggSession("key", base_url=server.url, timeout=TIMEOUT, retry=AT_ONCE) as jogg:
         if ending == "leaves":
@@ -263,7 +263,7 @@ async def test_a_body_without_a_length_ends_with_its_connection(serve: Serve, en
             await jogg.page()
 
 
-async def test_a_whole_crawl_over_a_bad_line(make_fake: MakeFake) -> None:
+async def test_crawl_survives_a_mix_of_connection_faults(make_fake: MakeFake) -> None:
     fake = await make_fake(2000)
     faults: list[Any] = [Fault.drop(), Fault.reset(), Fault.truncate(), Fault.truncate(chunked=True), Fault.html(502)]
     for number, fault in enumerate(faults * 2):

@@ -194,7 +194,7 @@ async def test_unreachable_proxy_is_a_transport_error(serve: Serve, monkeypatch:
     assert leaks(error, KEY) == []
 
 
-async def test_the_password_of_a_proxy_is_in_no_error(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_error_does_not_show_the_password_of_the_proxy(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     credentials = "Basic dXNlcjpwYXNzLXdvcmQ="
 
     async def refuse_and_repeat(visit: Visit) -> None:

@@ -175,7 +175,7 @@ BREAKS: Final = [
 
 
 @pytest.mark.parametrize("behaviour", BREAKS)
-async def test_a_broken_connection_shows_no_key(
+async def test_error_of_a_broken_connection_shows_no_key(
     serve: Serve, debug_log: pytest.LogCaptureFixture, behaviour: Callable[[Visit], Awaitable[None]]
 ) -> None:
     server = await serve(behaviour)
@@ -189,7 +189,7 @@ async def test_a_broken_connection_shows_no_key(
     assert leaks(error, KEY) + leaks_in_log(debug_log.records, KEY) == []
 
 
-async def test_refused_connection_shows_no_key(serve: Serve, debug_log: pytest.LogCaptureFixture) -> None:
+async def test_error_of_a_refused_connection_shows_no_key(serve: Serve, debug_log: pytest.LogCaptureFixture) -> None:
     server = await serve()
     await server.close()
     async with JoggSession(KEY, base_url=server.url, retry=AT_ONCE) as jogg:

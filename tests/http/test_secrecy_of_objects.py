@@ -64,7 +64,7 @@ def test_rejected_setting_shows_no_key(make: Callable[[], JoggSession]) -> None:
     assert leaks(error, KEY) == []
 
 
-def test_rejected_session_has_a_repr() -> None:
+def test_repr_of_a_rejected_session_does_not_show_the_key() -> None:
     error = caught_at_once(lambda: JoggSession(KEY, timeout=0))
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     assert KEY not in repr(frames[-2].f_locals["self"])
@@ -152,7 +152,7 @@ async def test_error_about_a_missing_total_shows_no_record(make_fake: MakeFake) 
     assert leaks(error, KEY) == []
 
 
-async def test_a_long_key_is_not_shown_in_part(serve: Serve) -> None:
+async def test_error_shows_no_part_of_a_long_key(serve: Serve) -> None:
     server = await serve()
     await server.close()
     async with JoggSession(LONG_KEY, base_url=server.url, retry=AT_ONCE) as jogg:
@@ -204,7 +204,7 @@ async def test_param_that_repeats_the_key_is_redacted_in_the_log(
 
 
 @pytest.mark.parametrize("key", ["4", "x", "page", "429", "3", "10"])
-async def test_a_short_key_changes_no_fact_of_an_error(make_fake: MakeFake, key: str) -> None:
+async def test_short_key_changes_no_attribute_of_an_error(make_fake: MakeFake, key: str) -> None:
     fake = await make_fake(40, api_key=key)
     fake.fail(Fault.business(429, "wait", retry_after=0.001), times=None)
     async with JoggSession(key, base_url=fake.url, retry=AT_ONCE) as jogg:
@@ -223,7 +223,7 @@ async def test_a_short_key_changes_no_fact_of_an_error(make_fake: MakeFake, key:
 
 
 @pytest.mark.parametrize("key", ["12345678", "canary-2b8e64d0"])
-async def test_a_key_of_eight_characters_or_more_is_masked_in_texts_alone(make_fake: MakeFake, key: str) -> None:
+async def test_key_that_equals_a_number_is_masked_in_texts_only(make_fake: MakeFake, key: str) -> None:
     fake = await make_fake(10, api_key=key)
     fake.fail(Fault.business(12345678, f"no such key: {key}"))
     async with JoggSession(key, base_url=fake.url) as jogg:
@@ -248,7 +248,7 @@ async def test_exception_of_a_limiter_shows_no_key(make_fake: MakeFake) -> None:
     assert [leaks(error, KEY) for error in errors] == [[], []]
 
 
-async def test_short_response_with_the_key_in_the_environment(
+async def test_key_from_the_environment_that_the_service_echoes_is_not_shown(
     make_fake: MakeFake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake = await make_fake(10, api_key=KEY)

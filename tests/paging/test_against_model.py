@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 TWICE = RetryPolicy(attempts=2, wait_initial=0.0, wait_jitter=0.0)
 
 
-async def test_a_failed_page_is_an_error_after_all_before_it(fake: FakeJogg, jogg: JoggSession) -> None:
+async def test_tracks_before_a_failed_page_are_yielded_before_its_error(fake: FakeJogg, jogg: JoggSession) -> None:
     fake.fail(Fault.business(10105), page=3, times=3)
     pager = jogg.tracks(page_size=50)
     found: list[int] = []
@@ -33,7 +33,7 @@ async def test_a_failed_page_is_an_error_after_all_before_it(fake: FakeJogg, jog
     assert sorted(page or 0 for page in fake.pages) == [1, 2, 3, 3, 3, 3, 4, 5]
 
 
-async def test_the_error_names_the_page_to_start_again_from(fake: FakeJogg, jogg: JoggSession) -> None:
+async def test_error_names_the_page_to_restart_from(fake: FakeJogg, jogg: JoggSession) -> None:
     fake.fail(PASSING, page=2, times=3)
     found: list[int] = []
     with pytest.raises(ServerError) as caught:
@@ -44,7 +44,7 @@ async def test_the_error_names_the_page_to_start_again_from(fake: FakeJogg, jogg
     assert found == list(range(1, 251))
 
 
-async def test_a_first_page_that_fails_may_be_tried_again(fake: FakeJogg, jogg: JoggSession) -> None:
+async def test_step_after_a_failed_first_page_retries_it(fake: FakeJogg, jogg: JoggSession) -> None:
     fake.fail(REFUSED)
     pager = jogg.tracks(page_size=100)
     with pytest.raises(ParameterError) as caught:
@@ -54,7 +54,7 @@ async def test_a_first_page_that_fails_may_be_tried_again(fake: FakeJogg, jogg: 
     assert await ids_from(pager) == list(range(1, 251))
 
 
-async def test_without_order_all_that_is_in_comes_before_the_error(
+async def test_unordered_crawl_yields_received_pages_before_the_error(
     make_fake: MakeFake, make_session: MakeSession
 ) -> None:
     fake = await make_fake(70)
@@ -74,7 +74,7 @@ async def test_without_order_all_that_is_in_comes_before_the_error(
     assert await ids_from(pager) == list(range(21, 31))
 
 
-async def test_nothing_is_asked_beyond_a_page_that_failed(make_fake: MakeFake, make_session: MakeSession) -> None:
+async def test_no_page_beyond_a_failed_one_is_requested(make_fake: MakeFake, make_session: MakeSession) -> None:
     fake = await make_fake(1000)
     fake.fail(REFUSED, page=5, times=2)
     pager = make_session(fake, concurrency=2).tracks(page_size=10)
@@ -108,7 +108,7 @@ FAULTS = st.lists(
     faults=FAULTS,
     jitter=st.sampled_from([0.0, 0.002]),
 )
-async def test_faults_cost_no_track(  # noqa: PLR0917 (what hypothesis draws)
+async def test_random_faults_lose_no_track(  # noqa: PLR0917 (what hypothesis draws)
     numbers: list[int],
     page_size: int,
     ordered: bool,

@@ -340,7 +340,7 @@ class Sessions(RuleBasedStateMachine):
         await eventually(lambda: len(asyncio.all_tasks() - self.server - {here}) == 1)  # the one that waits for this
 
 
-def test_any_order_of_events(cheap_collections: None) -> None:
+def test_sessions_and_pagers_match_the_model_in_any_order_of_events(cheap_collections: None) -> None:
     Sessions.tried.clear()
     run_state_machine_as_test(Sessions, settings=settings(examples(90), stateful_step_count=40))
     logging.getLogger(__name__).info("%s", dict(Sessions.tried))

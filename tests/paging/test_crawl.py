@@ -177,14 +177,16 @@ async def stopped(fake: FakeJogg, jogg: JoggSession) -> dict[str, Any]:
     return saved
 
 
-async def test_a_change_across_a_checkpoint_warns(jogg: JoggSession, stopped: dict[str, Any]) -> None:
+async def test_catalogue_change_across_a_checkpoint_warns(jogg: JoggSession, stopped: dict[str, Any]) -> None:
     pager = jogg.tracks(resume=stopped)
     with pytest.warns(CatalogueChangedWarning):
         assert await ids_from(pager) == list(range(171, 251))
     assert pager.progress.drifted
 
 
-async def test_a_change_across_a_checkpoint_raises_at_the_end(jogg: JoggSession, stopped: dict[str, Any]) -> None:
+async def test_catalogue_change_across_a_checkpoint_raises_at_the_end(
+    jogg: JoggSession, stopped: dict[str, Any]
+) -> None:
     found: list[int] = []
     with pytest.raises(CatalogueChangedError):
         found.extend([track.id async for track in jogg.tracks(resume=stopped, on_drift="raise")])
@@ -193,7 +195,7 @@ async def test_a_change_across_a_checkpoint_raises_at_the_end(jogg: JoggSession,
     assert pager.progress.drifted
 
 
-async def test_recrawl_after_a_change_across_a_checkpoint_reads_all_pages(
+async def test_recrawl_after_a_catalogue_change_across_a_checkpoint_reads_all_pages(
     jogg: JoggSession, stopped: dict[str, Any]
 ) -> None:
     pager = jogg.tracks(resume=stopped, on_drift="recrawl")
@@ -230,7 +232,7 @@ async def test_a_checkpoint_keeps_the_end_page(jogg: JoggSession) -> None:
     assert await ids_from(jogg.tracks(resume=saved, end_page=1)) == list(range(21, 51))
 
 
-async def test_a_pager_closed_before_its_end_does_not_look_finished(jogg: JoggSession) -> None:
+async def test_step_of_a_pager_closed_before_its_end_raises(jogg: JoggSession) -> None:
     async with jogg.tracks() as pager:
         await some(pager, 3)
     with pytest.raises(JoggError, match="closed before its end") as caught:
@@ -242,7 +244,7 @@ async def test_a_pager_closed_before_its_end_does_not_look_finished(jogg: JoggSe
         await anext(pager.pages())
 
 
-async def test_a_pager_closed_before_its_first_step_does_not_look_finished(jogg: JoggSession) -> None:
+async def test_collect_of_a_pager_closed_before_its_first_step_raises(jogg: JoggSession) -> None:
     pager = jogg.tracks()
     await pager.aclose()
     with pytest.raises(JoggError, match="closed before its end"):
@@ -317,7 +319,7 @@ async def test_progress_expects_neither_skipped_records_nor_duplicates(
     assert (pager.progress.expected, pager.progress.tracks) == (4, 4)
 
 
-async def test_progress_expects_nothing_known_without_a_total(make_fake: MakeFake, make_session: MakeSession) -> None:
+async def test_progress_expects_no_number_without_a_total(make_fake: MakeFake, make_session: MakeSession) -> None:
     fake = await make_fake(25)
     fake.fail(Fault.patch(lambda envelope: envelope["data"].update(pagination=None)), times=None)
     pager = make_session(fake).tracks(page_size=10, limit=22)

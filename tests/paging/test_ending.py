@@ -114,7 +114,7 @@ async def test_one_step_of_an_unreferenced_pager_leaves_no_task(silent: FakeJogg
 
 
 @pytest.mark.parametrize("leave", [by_break, by_break_over_pages, by_an_error])
-async def test_leaving_the_loop_cancels_its_requests(silent: FakeJogg, leave: Leave) -> None:
+async def test_leaving_the_loop_over_a_pager_cancels_its_requests(silent: FakeJogg, leave: Leave) -> None:
     async with session_on(silent) as jogg:
         before = asyncio.all_tasks()
         kept: LeftError | None = None
@@ -132,7 +132,7 @@ async def test_leaving_the_loop_cancels_its_requests(silent: FakeJogg, leave: Le
     "leave",
     [in_the_body, in_a_step, in_collect],
 )
-async def test_cancelling_the_loop_cancels_its_requests(silent: FakeJogg, leave: Leave) -> None:
+async def test_cancelling_the_loop_over_a_pager_cancels_its_requests(silent: FakeJogg, leave: Leave) -> None:
     async with session_on(silent) as jogg:
         before = asyncio.all_tasks()
         with no_complaints():
@@ -147,7 +147,7 @@ async def test_cancelling_the_loop_cancels_its_requests(silent: FakeJogg, leave:
         assert kept.tb is not None
 
 
-async def test_error_of_a_page_ends_the_loop_and_its_requests(silent: FakeJogg) -> None:
+async def test_error_of_a_page_ends_the_loop_over_a_pager_and_its_requests(silent: FakeJogg) -> None:
     silent.clear()
     silent.fail(REFUSED, page=2)
     silent.fail(Fault.slow(3600), times=None, after=1)
@@ -215,7 +215,7 @@ async def test_a_pager_closed_in_its_first_step_leaves_no_task(silent: FakeJogg)
             assert asyncio.all_tasks() == before
 
 
-async def test_closing_under_a_waiting_step_raises_in_that_step(silent: FakeJogg) -> None:
+async def test_closing_a_pager_raises_in_its_waiting_step(silent: FakeJogg) -> None:
     async with session_on(silent) as jogg:
         pager = jogg.tracks(page_size=10, start_page=2)
         await jogg.count()
@@ -226,7 +226,7 @@ async def test_closing_under_a_waiting_step_raises_in_that_step(silent: FakeJogg
             await step
 
 
-async def test_closing_under_several_waiting_steps_raises_in_each(silent: FakeJogg) -> None:
+async def test_closing_a_pager_raises_in_each_of_its_waiting_steps(silent: FakeJogg) -> None:
     async with session_on(silent) as jogg:
         pager = jogg.tracks(page_size=10, start_page=2)
         await jogg.count()

@@ -41,7 +41,7 @@ def next_place(rows: list[dict[str, Any]], page_size: int, taken: int, start_pag
 
 @examples(120)
 @given(rows=ROWS, page_size=st.integers(1, 8), start_page=st.integers(1, 3), data=st.data())
-async def test_resuming_yields_the_rest(
+async def test_resumed_crawl_yields_the_remaining_tracks(
     rows: list[dict[str, Any]], page_size: int, start_page: int, data: st.DataObject
 ) -> None:
     async with FakeJogg(rows) as fake, JoggSession(fake.api_key, base_url=fake.url) as jogg:
@@ -72,7 +72,7 @@ async def test_resuming_yields_the_rest(
 
 @examples(40)
 @given(found=st.integers(0, 40), page_size=st.integers(1, 8), data=st.data())
-async def test_resuming_unordered_loses_no_track(found: int, page_size: int, data: st.DataObject) -> None:
+async def test_resumed_unordered_crawl_loses_no_track(found: int, page_size: int, data: st.DataObject) -> None:
     async with (
         FakeJogg(found, jitter=0.003, seed=data.draw(st.integers(0, 99))) as fake,
         JoggSession(fake.api_key, base_url=fake.url) as jogg,
@@ -114,7 +114,7 @@ async def test_resuming_again_and_again_yields_every_track_once(fake: FakeJogg, 
     assert await ids_from(jogg.tracks(resume=checkpoint)) == []
 
 
-async def test_filters_and_page_size_are_kept(fake: FakeJogg, jogg: JoggSession) -> None:
+async def test_checkpoint_keeps_filters_and_page_size(fake: FakeJogg, jogg: JoggSession) -> None:
     wanted = [row["id"] for row in fake.catalogue.filtered(mood="Calm")]
     pager = jogg.tracks(mood="Calm", page_size=4, params={"sort": "id"})
     assert await some(pager, 6) == wanted[:6]

@@ -160,7 +160,7 @@ async def test_each_number_is_returned_once_whatever_finishes_fails_or_is_cancel
     ordered=st.booleans(),
     order=st.lists(st.integers(0, 7), min_size=8, max_size=8),
 )
-async def test_a_result_makes_room_for_the_next_job_before_anybody_takes_it(
+async def test_next_job_starts_before_the_result_of_a_finished_one_is_taken(
     ahead: int, budget: int, width: int, ordered: bool, order: list[int]
 ) -> None:
     bench = Bench(50, ahead=ahead, ordered=ordered, budget=budget, width=width)
@@ -190,7 +190,7 @@ async def test_a_slow_first_job_does_not_stop_the_others() -> None:
     await bench.window.aclose()
 
 
-async def test_an_error_waits_for_the_results_below_it_and_is_tried_again_alone() -> None:
+async def test_error_is_raised_after_the_results_below_it_and_its_job_alone_is_retried() -> None:
     bench = Bench(6, ahead=6)
     bench.window.fill()
     bench.fail(3)
@@ -212,7 +212,7 @@ async def test_an_error_waits_for_the_results_below_it_and_is_tried_again_alone(
     assert await drained(bench) == [1, 2, 3, 4, 5, 6]
 
 
-async def test_nothing_new_starts_while_an_error_stands() -> None:
+async def test_no_job_starts_until_an_error_is_raised_and_retried() -> None:
     bench = Bench(9, ahead=3)
     bench.window.fill()
     bench.fail(2)
@@ -229,7 +229,7 @@ async def test_nothing_new_starts_while_an_error_stands() -> None:
     await bench.window.aclose()
 
 
-async def test_without_order_all_that_is_in_comes_before_the_error() -> None:
+async def test_unordered_window_returns_results_before_an_error() -> None:
     bench = Bench(5, ahead=5, ordered=False)
     bench.window.fill()
     bench.fail(1)
@@ -294,7 +294,7 @@ async def test_failure_beyond_a_nearer_last_number_does_not_block_the_window() -
 
 @examples(60)
 @given(last=st.integers(1, 12), ahead=st.integers(1, 6), finished=st.integers(0, 12), waiting=st.booleans())
-async def test_closing_leaves_no_task(last: int, ahead: int, finished: int, waiting: bool) -> None:
+async def test_closing_the_window_leaves_no_task(last: int, ahead: int, finished: int, waiting: bool) -> None:
     before = asyncio.all_tasks()
     with no_complaints():
         bench = Bench(last, ahead=ahead)
@@ -321,7 +321,7 @@ async def test_closing_leaves_no_task(last: int, ahead: int, finished: int, wait
         await bench.window.aclose()
 
 
-async def test_jobs_that_never_ran_are_closed_too() -> None:
+async def test_closing_the_window_closes_jobs_that_never_ran() -> None:
     before = asyncio.all_tasks()
     bench = Bench(5, ahead=5)
     bench.window.fill()
@@ -329,7 +329,7 @@ async def test_jobs_that_never_ran_are_closed_too() -> None:
     assert asyncio.all_tasks() == before
 
 
-async def test_closing_while_jobs_are_being_started_starts_no_more() -> None:
+async def test_closing_the_window_while_it_fills_starts_no_more_jobs() -> None:
     """A finalizer closes the window from wherever the collector happens to run."""
     window: Window[int]
     started: list[int] = []
@@ -347,7 +347,7 @@ async def test_closing_while_jobs_are_being_started_starts_no_more() -> None:
     assert started == [1, 2]
 
 
-async def test_a_job_that_somebody_else_cancels_is_an_error() -> None:
+async def test_a_job_cancelled_by_other_code_is_an_error() -> None:
     before = asyncio.all_tasks()
     bench = Bench(2, ahead=2)
     bench.window.fill()
@@ -360,7 +360,7 @@ async def test_a_job_that_somebody_else_cancels_is_an_error() -> None:
     assert await drained(bench) == [1, 2]
 
 
-async def test_an_exception_in_the_callback_becomes_the_error_of_its_page() -> None:
+async def test_exception_in_the_result_callback_is_raised_for_its_number() -> None:
     def broken(number: int, _: int) -> None:
         if number == 2:
             raise BrokenError(number)
@@ -426,7 +426,7 @@ async def test_the_lowest_number_starts_whatever_is_outstanding() -> None:
     assert await drained(bench) == [1, 2, 3, 4, 5, 6]
 
 
-async def test_a_last_number_that_falls_and_rises_again_starts_the_cancelled_ones_again() -> None:
+async def test_jobs_cancelled_by_a_lower_last_number_restart_when_it_rises() -> None:
     bench = Bench(9, ahead=9)
     bench.window.fill()
     await bench.settle()
@@ -439,7 +439,7 @@ async def test_a_last_number_that_falls_and_rises_again_starts_the_cancelled_one
     assert await drained(bench) == list(range(1, 10))
 
 
-async def test_is_drained_only_after_the_last_number_is_taken() -> None:
+async def test_window_is_drained_only_after_the_last_number_is_taken() -> None:
     bench = Bench(1)
     assert not bench.window.is_drained
     bench.take()

@@ -46,7 +46,9 @@ class Counted:
         self.inside -= 1
 
 
-async def test_one_bound_for_all_pagers(make_fake: MakeFake, make_session: MakeSession) -> None:
+async def test_concurrency_of_the_session_bounds_all_pagers_together(
+    make_fake: MakeFake, make_session: MakeSession
+) -> None:
     fake = await make_fake(60, latency=0.004)
     session = make_session(fake, concurrency=3)
     pagers = [session.tracks(page_size=5, concurrency=concurrency) for concurrency in (None, 2, 1, 9)]
@@ -56,7 +58,7 @@ async def test_one_bound_for_all_pagers(make_fake: MakeFake, make_session: MakeS
 
 
 @pytest.mark.parametrize("concurrency", [0, -1, 1.5, True, "8"])
-def test_a_bound_below_one_is_refused(concurrency: Any) -> None:
+def test_concurrency_below_one_is_rejected(concurrency: Any) -> None:
     with pytest.raises(ConfigurationError, match="concurrency"):
         JoggSession("a-key", concurrency=concurrency)
 
@@ -91,7 +93,7 @@ async def test_slots_rotate_between_pagers(make_fake: MakeFake, make_session: Ma
     assert sizes[7:25].count(10) == sizes[7:25].count(20) == sizes[7:25].count(30) == 6
 
 
-async def test_fifty_pagers_all_come_on(make_fake: MakeFake, make_session: MakeSession) -> None:
+async def test_fifty_pagers_of_one_session_progress_evenly(make_fake: MakeFake, make_session: MakeSession) -> None:
     fake = await make_fake(200, latency=0.001)
     session = make_session(fake, concurrency=4)
     pagers = [session.tracks(page_size=20) for _ in range(50)]
@@ -102,9 +104,7 @@ async def test_fifty_pagers_all_come_on(make_fake: MakeFake, make_session: MakeS
     assert len(fake.requests) == 500
 
 
-async def test_a_page_that_waits_to_be_sent_again_keeps_nobody_waiting(
-    make_fake: MakeFake, make_session: MakeSession
-) -> None:
+async def test_page_in_backoff_does_not_delay_other_requests(make_fake: MakeFake, make_session: MakeSession) -> None:
     fake = await make_fake(80)
     fake.fail(Fault.business(50000, retry_after=0.15), page=3)
     session = make_session(fake, concurrency=1)
@@ -116,7 +116,9 @@ async def test_a_page_that_waits_to_be_sent_again_keeps_nobody_waiting(
     assert (pager.progress.requests, pager.progress.retries) == (9, 1)
 
 
-async def test_a_rate_limit_pauses_the_whole_session(make_fake: MakeFake, make_session: MakeSession) -> None:
+async def test_rate_limit_of_a_crawl_pauses_other_requests_of_the_session(
+    make_fake: MakeFake, make_session: MakeSession
+) -> None:
     fake = await make_fake(400)
     fake.fail(Fault.business(429, retry_after=0.2), page=5)
     session = make_session(fake, concurrency=4)
@@ -132,7 +134,9 @@ async def test_a_rate_limit_pauses_the_whole_session(make_fake: MakeFake, make_s
     assert 3 in {seen.page_size for seen in later}
 
 
-async def test_refusals_lower_the_number_in_flight(make_fake: MakeFake, make_session: MakeSession) -> None:
+async def test_rate_limit_lowers_the_number_in_flight_of_the_session(
+    make_fake: MakeFake, make_session: MakeSession
+) -> None:
     fake = await make_fake(600)
     session = make_session(fake, concurrency=8)
 
@@ -157,7 +161,7 @@ async def test_refusals_lower_the_number_in_flight(make_fake: MakeFake, make_ses
     assert await most_in_flight(8) == 8
 
 
-async def test_a_crawl_under_a_rate_limit_comes_through(make_fake: MakeFake, make_session: MakeSession) -> None:
+async def test_crawl_under_a_rate_limit_yields_every_track(make_fake: MakeFake, make_session: MakeSession) -> None:
     fake = await make_fake(300, rate_limit=RateLimit(rate=100, burst=10, retry_after=0.1))
     session = make_session(fake, retry=RetryPolicy())
     assert await ids_from(session.tracks(page_size=10)) == list(range(1, 301))
@@ -206,7 +210,7 @@ async def test_closing_again_does_not_cut_the_exit_of_a_limiter_short(fake: Fake
     assert limiter.inside == 0
 
 
-async def test_a_limiter_from_aiolimiter(fake: FakeJogg, make_session: MakeSession) -> None:
+async def test_limiter_of_aiolimiter_slows_the_requests(fake: FakeJogg, make_session: MakeSession) -> None:
     session = make_session(fake, limiter=AsyncLimiter(5, 0.2))
     started = asyncio.get_running_loop().time()
     assert len(await ids_from(session.tracks(page_size=25))) == 250
@@ -223,7 +227,7 @@ async def test_a_page_does_not_wait_for_a_crawl_at_the_limiter(make_fake: MakeFa
         assert [seen.page_size for seen in fake.requests].index(7) <= 4 + 2 * 2
 
 
-async def test_a_limiter_that_counts_does_not_stop_a_failed_page(
+async def test_semaphore_as_limiter_does_not_block_the_retry_of_failed_pages(
     make_fake: MakeFake, make_session: MakeSession
 ) -> None:
     fake = await make_fake(100)
@@ -245,7 +249,7 @@ async def test_a_limiter_that_counts_does_not_stop_a_failed_page(
 
 
 @pytest.mark.parametrize("fault", [PASSING, Fault.business(429), Fault.html(502), Fault.truncate()], ids=str)
-async def test_one_attempt_is_one_request(fake: FakeJogg, make_session: MakeSession, fault: Fault) -> None:
+async def test_policy_of_one_attempt_sends_one_request(fake: FakeJogg, make_session: MakeSession, fault: Fault) -> None:
     fake.fail(fault, times=None)
     once = make_session(fake, retry=RetryPolicy(attempts=1, wait_initial=0.0))
     with pytest.raises((ServerError, RateLimitError, TransportError)) as caught:
@@ -254,7 +258,7 @@ async def test_one_attempt_is_one_request(fake: FakeJogg, make_session: MakeSess
     assert (getattr(caught.value, "page", 0), getattr(caught.value, "attempts", 0)) == (2, 1)
 
 
-async def test_attempts_are_counted(fake: FakeJogg, jogg: JoggSession) -> None:
+async def test_error_counts_the_attempts(fake: FakeJogg, jogg: JoggSession) -> None:
     fake.fail(PASSING, times=None)
     with pytest.raises(ServerError) as caught:
         await jogg.page()
@@ -262,7 +266,9 @@ async def test_attempts_are_counted(fake: FakeJogg, jogg: JoggSession) -> None:
 
 
 @pytest.mark.parametrize("code", [429, 50000])
-async def test_a_wait_that_is_too_long_is_not_waited(fake: FakeJogg, make_session: MakeSession, code: int) -> None:
+async def test_wait_longer_than_the_policy_allows_raises_at_once(
+    fake: FakeJogg, make_session: MakeSession, code: int
+) -> None:
     session = make_session(fake, retry=RetryPolicy(max_retry_after=5))
     fake.fail(Fault.business(code, retry_after=6))
     started = asyncio.get_running_loop().time()
@@ -277,7 +283,7 @@ async def test_a_wait_that_is_too_long_is_not_waited(fake: FakeJogg, make_sessio
     assert asyncio.get_running_loop().time() - started < 1
 
 
-async def test_a_wait_that_is_named_is_waited(fake: FakeJogg, jogg: JoggSession) -> None:
+async def test_wait_named_by_the_service_is_kept(fake: FakeJogg, jogg: JoggSession) -> None:
     for code in (429, 50000):
         fake.clear()
         fake.fail(Fault.business(code, retry_after=0.1))

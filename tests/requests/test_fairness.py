@@ -14,7 +14,7 @@ PAGES = 3
 CONCURRENCY = 8
 
 
-async def test_two_thousand_consumers_of_one_session_come_on_side_by_side(
+async def test_two_thousand_pagers_of_one_session_progress_evenly(
     make_fake: MakeFake, make_session: MakeSession
 ) -> None:
     fake = await make_fake(PAGES * 5, jitter=0.004)
