@@ -1,4 +1,4 @@
-"""Every Python block of the README and the docs runs against a fake service, and does what its page says."""
+"""Run every Python block of the README and the docs against a fake service."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def run(block: str) -> dict[str, Any]:
 
 @pytest.fixture
 def fake(fake_jogg_env: FakeJogg) -> FakeJogg:
-    """Return a fake with 2,500 tracks, to which the environment leads."""
+    """Start a fake with 2,500 tracks, and set the environment variables to its key and address."""
     return fake_jogg_env
 
 
@@ -123,7 +123,7 @@ def test_the_mirror_example_continues_with_the_first_page_that_was_not_stored(fa
 
 
 def stored(database: sqlite3.Connection) -> tuple[list[int], list[int]]:
-    """The ids in the mirror, and the page of its checkpoint."""
+    """Return the ids in the mirror and the page of its checkpoint."""
     ids = [row[0] for row in database.execute("SELECT id FROM tracks ORDER BY id")]
     return ids, [json.loads(row[0])["page"] for row in database.execute("SELECT checkpoint FROM progress")]
 
@@ -161,7 +161,7 @@ def test_the_web_example_does_not_wait_for_a_pause_of_the_session(fake: FakeJogg
 
 
 class SimpleTimeout:
-    """A stand-in for the module `asyncio` whose time-outs are short."""
+    """Stand-in for the module `asyncio` with short timeouts."""
 
     @staticmethod
     def timeout(_: float) -> asyncio.Timeout:
@@ -178,7 +178,7 @@ def web_names() -> dict[str, Any]:
 
 
 def get(path: str) -> tuple[int, Any, str | None]:
-    """The status, the body and the header Retry-After of a response of the example's app."""
+    """Return status, body and Retry-After header of a response of the example's app."""
     (response,) = asyncio.run(responses(web_names()["make_app"](), path))
     return response
 
@@ -211,7 +211,7 @@ def test_links_between_pages_have_targets(page: Path) -> None:
 
 
 def headings(page: Path) -> set[str]:
-    """The anchors that GitHub makes of a page's headings."""
+    """Return the anchors that GitHub generates from a page's headings."""
     titles = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
 

@@ -47,7 +47,7 @@ ADDRESS = "https://api.jogg.ai/v2/musics?page_size=100&page=3"
 
 
 def filled(kind: type[JoggError]) -> JoggError:
-    """An error with every attribute set."""
+    """Return an error with every attribute set."""
     error: JoggError
     if issubclass(kind, APIError):
         error = kind("No luck", code=77, http_status=418, rid=RID)

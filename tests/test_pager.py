@@ -1,4 +1,4 @@
-"""What comes out of a pager: tracks and pages in order, how far it reads ahead, and what it says of itself."""
+"""Pager: order of tracks and pages, prefetching, progress, duplicates and invalid records."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from jogg_async import CatalogueChangedWarning, DecodeError, JoggSession, Parame
 from jogg_async._paging.seen_ids import SeenIds
 from jogg_async.testing import FakeJogg, Fault
 
-from .model import PASSING, REFUSED, Doors, crawl, examples, ids, ids_from, until
+from .model import REJECTED, TRANSIENT, HeldResponses, examples, ids, ids_from, sequential_crawl, until
 
 if TYPE_CHECKING:
     from .conftest import MakeFake, MakeSession
@@ -44,24 +44,24 @@ async def test_order_of_tracks_does_not_depend_on_the_order_of_responses(
     make_fake: MakeFake, make_session: MakeSession
 ) -> None:
     fake = await make_fake(50)
-    doors = Doors(fake, 2, 3, 4)
+    held = HeldResponses(fake, 2, 3, 4)
     crawling = asyncio.create_task(ids_from(make_session(fake).tracks(page_size=10)))
     for page in (4, 3, 2):
         await until(lambda: len(fake.requests) == 5)
-        await doors.open(page)
+        await held.release(page)
     assert await crawling == list(range(1, 51))
 
 
 async def test_unordered_pager_yields_pages_as_they_arrive(make_fake: MakeFake, make_session: MakeSession) -> None:
     fake = await make_fake(50)
-    doors = Doors(fake, 2, 3, 4)
+    held = HeldResponses(fake, 2, 3, 4)
     pager = make_session(fake).tracks(page_size=10, ordered=False)
     found = [(await anext(pager)).id for _ in range(20)]
     assert found == [*range(1, 11), *range(41, 51)]
-    await doors.open(3)
+    await held.release(3)
     found += [(await anext(pager)).id for _ in range(10)]
     assert found[20:] == list(range(21, 31))
-    await doors.open()
+    await held.release()
     found += await ids_from(pager)
     assert sorted(found) == list(range(1, 51))
 
@@ -157,7 +157,7 @@ async def test_repeated_ids_are_left_out(numbers: list[int], page_size: int, ord
             found = [id for page in [page async for page in pager.pages()] for id in ids(page.tracks)]
         else:
             found = await ids_from(pager)
-        wanted = crawl(fake.catalogue[:], page_size)
+        wanted = sequential_crawl(fake.catalogue[:], page_size)
         assert (found if ordered else sorted(found)) == (wanted if ordered else sorted(wanted))
         assert pager.progress.duplicates == len(numbers) - len(wanted)
         assert pager.progress.drifted == (len(wanted) < len(numbers))
@@ -210,7 +210,7 @@ async def test_collect_shows_progress(jogg: JoggSession, capsys: pytest.CaptureF
 
 
 async def test_error_of_collect_keeps_the_collected_tracks(fake: FakeJogg, jogg: JoggSession) -> None:
-    fake.fail(REFUSED, page=2)
+    fake.fail(REJECTED, page=2)
     pager = jogg.tracks()
     with pytest.raises(ParameterError) as caught:
         await pager.collect()
@@ -221,7 +221,7 @@ async def test_error_of_collect_keeps_the_collected_tracks(fake: FakeJogg, jogg:
 
 
 async def test_progress_counts_pages_tracks_and_requests(fake: FakeJogg, jogg: JoggSession) -> None:
-    fake.fail(PASSING, page=2)
+    fake.fail(TRANSIENT, page=2)
     pager = jogg.tracks()
     for _ in range(150):
         await anext(pager)

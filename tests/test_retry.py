@@ -266,7 +266,7 @@ def refusal(body: bytes, status: int = 429, headers: dict[str, str] | None = Non
 
 
 def header_wait(**headers: str) -> float | None:
-    """The wait that these headers name."""
+    """Return the wait that these headers name."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     error = refusal(b'{"code":429,"msg":"slow down","data":null}', 429, named)
     assert isinstance(error, RateLimitError)

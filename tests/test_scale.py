@@ -1,4 +1,4 @@
-"""A crawl of a million tracks, in a process of its own, from a fake in another: what it costs in memory."""
+"""Memory of a crawl of a million tracks, in a process of its own, from a fake in another."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def resident():
 async def main(url, key):
     async with JoggSession(key, base_url=url, concurrency=16) as jogg:
         async for track in jogg.tracks(end_page=300):
-            pass  # what a first crawl loads, and a full window, are no growth
+            pass  # modules that load at first use and a full window do not count as growth
         gc.collect()
         before = most = resident()
         count = last = 0

@@ -1,4 +1,4 @@
-"""The session: single pages, the count, closing, and a caller's own aiohttp session."""
+"""Session: single pages, the count, closing, and the caller's own aiohttp session."""
 
 from __future__ import annotations
 
@@ -23,22 +23,11 @@ from jogg_async import (
 )
 from jogg_async.testing import FakeJogg, Fault
 
-from .model import Doors, ids, ids_from, no_complaints, turns, until
+from .model import HeldResponses, ids, ids_from, iterate_loop, no_loop_errors, until, with_pagination
 from .simulation import Simulation, simulate
 
 if TYPE_CHECKING:
     from .conftest import MakeFake, MakeSession
-
-
-def patched(**pagination: Any) -> Fault:
-    """Replace fields of the pagination; `None` takes one out."""
-
-    def change(envelope: Any) -> None:
-        told = envelope["data"]["pagination"]
-        told.update(pagination)
-        envelope["data"]["pagination"] = {name: value for name, value in told.items() if value is not None}
-
-    return Fault.patch(change)
 
 
 async def test_page_returns_the_requested_page(fake: FakeJogg, jogg: JoggSession) -> None:
@@ -81,7 +70,7 @@ async def test_count_sends_one_request_for_one_track(fake: FakeJogg, jogg: JoggS
 
 
 async def test_count_without_a_total_raises(fake: FakeJogg, jogg: JoggSession) -> None:
-    fake.fail(patched(total_items=None))
+    fake.fail(with_pagination(total_items=None))
     with pytest.raises(DecodeError) as caught:
         await jogg.count()
     assert (caught.value.page, caught.value.attempts, len(caught.value.rid or "")) == (1, 1, 32)
@@ -89,14 +78,14 @@ async def test_count_without_a_total_raises(fake: FakeJogg, jogg: JoggSession) -
 
 async def test_error_of_count_without_a_total_counts_every_attempt(fake: FakeJogg, jogg: JoggSession) -> None:
     fake.fail(Fault.business(50000))
-    fake.fail(patched(total_items=None))
+    fake.fail(with_pagination(total_items=None))
     with pytest.raises(DecodeError, match="after 2 attempts") as caught:
         await jogg.count()
     assert caught.value.attempts == len(fake.requests) == 2
 
 
 async def test_count_rejects_a_total_below_zero(fake: FakeJogg, jogg: JoggSession) -> None:
-    fake.fail(patched(total_items=-7))
+    fake.fail(with_pagination(total_items=-7))
     with pytest.raises(DecodeError, match="the response's total is -7") as caught:
         await jogg.count()
     assert caught.value.path == "$.data.pagination.total_items"
@@ -248,7 +237,7 @@ def test_pager_reads_no_further_ahead_than_the_concurrency_of_the_session() -> N
 
 
 class SlowToRelease:
-    """A limiter that takes a second to let go."""
+    """Limiter that takes a second to leave."""
 
     inside = 0
 
@@ -313,14 +302,14 @@ async def test_closing_the_session_ends_waiting_steps_with_session_closed_error(
     make_fake: MakeFake, make_session: MakeSession
 ) -> None:
     fake = await make_fake(250)
-    Doors(fake, 2)
+    HeldResponses(fake, 2)
     session = make_session(fake)
     pagers = [session.tracks(), session.tracks(ordered=False)]
     crawls = [asyncio.ensure_future(pager.collect()) for pager in pagers]
     await until(lambda: all(pager.progress.tracks == tracks for pager, tracks in zip(pagers, (100, 150), strict=True)))
     steps = [asyncio.ensure_future(anext(pagers[0])) for _ in range(3)]
-    await turns()
-    with no_complaints():
+    await iterate_loop()
+    with no_loop_errors():
         await session.aclose()
         for crawl, tracks in zip(crawls, (100, 150), strict=True):
             with pytest.raises(SessionClosedError) as caught:
@@ -364,7 +353,7 @@ async def test_closing_the_session_ends_its_requests_with_session_closed_error(
     for _ in range(1 + queued):
         requests.append(asyncio.ensure_future(ask(session)))
         await until(lambda: fake.in_flight == 1)
-    await turns()
+    await iterate_loop()
     await session.aclose()
     for request in requests:
         with pytest.raises(SessionClosedError):
@@ -396,11 +385,11 @@ async def test_session_can_be_closed_twice(fake: FakeJogg) -> None:
 async def test_cancelled_close_of_a_session_leaves_nothing_open(make_fake: MakeFake, patience: int) -> None:
     fake = await make_fake(latency=3600)
     session = JoggSession(fake.api_key, base_url=fake.url)
-    with no_complaints():
+    with no_loop_errors():
         step = asyncio.ensure_future(anext(session.tracks()))
         await until(lambda: fake.in_flight == 1 and fake.open_connections > 1)  # some of them opened ahead
         closing = asyncio.ensure_future(session.aclose())
-        await turns(patience)
+        await iterate_loop(patience)
         closing.cancel()
         with pytest.raises(asyncio.CancelledError):
             await closing
@@ -417,7 +406,7 @@ def test_cancelled_close_of_a_session_ends_a_pager_in_a_rate_limit_pause(patienc
         step = asyncio.ensure_future(anext(simulation.jogg.tracks()))
         await asyncio.sleep(10)
         closing = asyncio.ensure_future(simulation.jogg.aclose())
-        await turns(patience)
+        await iterate_loop(patience)
         closing.cancel()
         with pytest.raises(asyncio.CancelledError):
             await closing

@@ -41,7 +41,7 @@ def address(session: JoggSession) -> str:
 
 
 def variables(error: BaseException) -> Iterator[str]:
-    """What an error tracker would show of the frames within the package."""
+    """Yield the `repr` of each local variable in the package's frames, as an error tracker shows it."""
     for frame, _ in traceback.walk_tb(error.__traceback__):
         if str(frame.f_globals["__name__"]).startswith("jogg_async"):
             for value in frame.f_locals.values():

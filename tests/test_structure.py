@@ -1,4 +1,4 @@
-"""What speed rests on, shown by counting: no clock is asked."""
+"""Properties that make crawls fast, asserted by counts instead of times."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ async def test_page_of_documented_fields_is_decoded_once_by_the_fast_path(
         return decoding.decode_page(envelope, number, **options)
 
     def slow(*_: object) -> None:
-        raise AssertionError("a page with the documented fields alone took the slow way")
+        raise AssertionError("a page of documented fields was decoded field by field")
 
     monkeypatch.setattr(page_fetcher, "decode_page", counted)
     monkeypatch.setattr(decoding, "_decode_exactly", slow)
@@ -38,7 +38,7 @@ async def test_window_fills_before_the_consumer_takes_a_page(make_fake: MakeFake
     pager = make_session(fake, concurrency=2).tracks(page_size=10)
     await anext(pager)
     async with asyncio.timeout(10):
-        while len(fake.requests) < 1 + 16 * 2 + 16:  # noqa: ASYNC110 (the fake tells nobody)
+        while len(fake.requests) < 1 + 16 * 2 + 16:  # noqa: ASYNC110 (the fake has no event for it)
             await asyncio.sleep(0.01)
     await asyncio.sleep(0.05)
     assert len(fake.requests) == 1 + 16 * 2 + 16
@@ -51,7 +51,7 @@ async def test_connections_are_opened_before_the_first_response(make_fake: MakeF
     pager = make_session(fake, concurrency=6).tracks()
     first = asyncio.ensure_future(anext(pager))
     async with asyncio.timeout(10):
-        while fake.connections < 4:  # noqa: ASYNC110 (the fake tells nobody)
+        while fake.connections < 4:  # noqa: ASYNC110 (the fake has no event for it)
             await asyncio.sleep(0.005)
     assert (len(fake.requests), first.done()) == (1, False)
     await first

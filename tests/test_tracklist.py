@@ -102,7 +102,7 @@ def test_track_list_pickles_and_copies(tracks: list[Track]) -> None:
 
 
 class Shown(HTMLParser):
-    """What a browser would see."""
+    """HTML parser that collects the elements a browser would show."""
 
     def __init__(self, html: str) -> None:
         super().__init__(convert_charrefs=True)

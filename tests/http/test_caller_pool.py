@@ -17,7 +17,7 @@ from jogg_async._http.timeouts import TimeoutScope
 from jogg_async.testing import FakeJogg, Fault
 
 from .conftest import Serve
-from .raw import AT_ONCE, Visit
+from .raw import AT_ONCE, Connection
 
 MakeFake = Callable[..., Awaitable[FakeJogg]]
 
@@ -35,11 +35,11 @@ async def session_with_one_connection(fake: FakeJogg, **settings: Any) -> AsyncG
 
 async def until(reached: Callable[[], bool]) -> None:
     async with asyncio.timeout(5):
-        while not reached():  # noqa: ASYNC110 (the fake tells nobody)
+        while not reached():  # noqa: ASYNC110 (the fake has no event for it)
             await asyncio.sleep(0.001)
 
 
-async def turns() -> None:
+async def iterate_loop() -> None:
     for _ in range(20):
         await asyncio.sleep(0)
 
@@ -82,7 +82,7 @@ async def test_requests_waiting_in_the_pool_are_not_counted(make_fake: MakeFake)
         pager = jogg.tracks(page_size=10)
         await anext(pager)
         await until(lambda: fake.in_flight == 1)
-        await turns()
+        await iterate_loop()
         assert pager.progress.requests == 2
         await pager.aclose()
         assert pager.progress.requests == 2
@@ -128,7 +128,7 @@ async def test_callers_session_closed_while_a_request_waits_in_its_pool(make_fak
         await until(lambda: fake.in_flight == 1)
         waiting = asyncio.ensure_future(jogg.page(2))
         cancelled = asyncio.ensure_future(jogg.page(3))
-        await turns()
+        await iterate_loop()
         cancelled.cancel()
         await http.close()
         with pytest.raises(asyncio.CancelledError):
@@ -146,7 +146,7 @@ async def test_request_cancelled_in_the_pool_stays_cancelled(make_fake: MakeFake
         sent = asyncio.ensure_future(jogg.page(1))
         await until(lambda: fake.in_flight == 1)
         waiting = asyncio.ensure_future(jogg.page(2))
-        await turns()
+        await iterate_loop()
         for request in (waiting, sent):
             request.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -162,7 +162,7 @@ async def test_caller_and_library_share_the_pool(make_fake: MakeFake) -> None:
             callers = asyncio.ensure_future(http.get(f"{fake.url}/v2/musics?page=3"))
             await until(lambda: fake.in_flight == 1)
             page = asyncio.ensure_future(jogg.page())
-            await turns()
+            await iterate_loop()
             assert not page.done()
             callers.cancel()
             assert len((await page).tracks) == 10
@@ -206,13 +206,13 @@ async def test_error_response_over_a_callers_pool_counts_as_an_attempt(make_fake
 async def test_wait_in_the_pool_before_aiohttp_sends_again_does_not_count(serve: Serve) -> None:
     """The first connection breaks; before aiohttp gets another, a request that waits in the pool takes its place."""
 
-    async def breaks_once(visit: Visit) -> None:
-        await visit.request()
-        if visit.number == 0:
+    async def breaks_once(connection: Connection) -> None:
+        await connection.request()
+        if connection.number == 0:
             return
         await asyncio.sleep(0.25)
-        await visit.response()
-        await visit.behave_well()
+        await connection.response()
+        await connection.respond_normally()
 
     server = await serve(breaks_once)
     async with (

@@ -22,7 +22,7 @@ from jogg_async._http.transport import Transport
 from jogg_async.testing import FakeJogg, Fault
 
 from .conftest import Serve
-from .raw import AT_ONCE, RawServer, Visit
+from .raw import AT_ONCE, Connection, RawServer
 
 KEY: Final = "the-key"
 
@@ -40,16 +40,16 @@ class Recorder:
     """Answers each request by its page, and keeps every connection, so that a test can send more on it."""
 
     def __init__(self) -> None:
-        self.visits: list[Visit] = []
+        self.connections: list[Connection] = []
         self.pages: list[tuple[int, int]] = []
         """Connection and page of each request."""
 
-    async def __call__(self, visit: Visit) -> None:
-        self.visits.append(visit)
+    async def __call__(self, connection: Connection) -> None:
+        self.connections.append(connection)
         while True:
-            page = int(re.findall(rb"[?&]page=(\d+)", await visit.request())[0])
-            self.pages.append((visit.number, page))
-            await visit.send(response(page))
+            page = int(re.findall(rb"[?&]page=(\d+)", await connection.request())[0])
+            self.pages.append((connection.number, page))
+            await connection.send(response(page))
 
 
 class Client:
@@ -82,7 +82,7 @@ async def client_of(
 
 async def until(reached: Callable[[], bool]) -> None:
     async with asyncio.timeout(5):
-        while not reached():  # noqa: ASYNC110 (the server tells nobody)
+        while not reached():  # noqa: ASYNC110 (the server has no event for it)
             await asyncio.sleep(0.001)
 
 
@@ -131,7 +131,7 @@ async def test_kept_connection_is_reused(client: Client) -> None:
 )
 async def test_connection_with_a_late_response_is_not_reused(client: Client, late: bytes) -> None:
     assert await client.page(1) == 1
-    await client.recorder.visits[0].send(late)
+    await client.recorder.connections[0].send(late)
     await asyncio.sleep(0.05)
     for page in range(2, 6):
         assert await client.page(page) == page
@@ -141,7 +141,7 @@ async def test_connection_with_a_late_response_is_not_reused(client: Client, lat
 async def test_connection_with_a_late_response_in_its_socket_is_not_reused(client: Client) -> None:
     """The event loop has not run since the response came, so that nobody has read it."""
     assert await client.page(1) == 1
-    client.recorder.visits[0].writer.write(response(1))
+    client.recorder.connections[0].writer.write(response(1))
     assert await client.page(2) == 2
     assert [number for number, _ in client.recorder.pages] == [0, 1]
 
@@ -153,7 +153,7 @@ async def test_connection_with_part_of_a_late_response_in_its_socket_is_not_reus
     server = await serve(recorder)
     async with aiohttp.ClientSession() as http, client_of(server, recorder, http) as client:
         assert await client.page(1) == 1
-        recorder.visits[0].writer.write(response(1)[:20])
+        recorder.connections[0].writer.write(response(1)[:20])
         assert await client.page(2) == 2
         assert [number for number, _ in recorder.pages] == [0, 1]
 
@@ -164,9 +164,9 @@ async def test_response_sent_before_the_first_request_is_read(
     """Only kept connections are checked: to pass over new ones would never come to an end."""
     recorder = Recorder()
 
-    async def greets(visit: Visit) -> None:
-        await visit.send(response(99))
-        await recorder(visit)
+    async def greets(connection: Connection) -> None:
+        await connection.send(response(99))
+        await recorder(connection)
 
     server = await serve(greets, tls=tls)
     async with (
@@ -178,16 +178,16 @@ async def test_response_sent_before_the_first_request_is_read(
 
 async def test_six_connections_with_a_late_response_are_not_reused(client: Client) -> None:
     assert sorted(await asyncio.gather(*map(client.page, range(1, 7)))) == list(range(1, 7))
-    for visit in client.recorder.visits:
-        visit.writer.write(response(99))
+    for connection in client.recorder.connections:
+        connection.writer.write(response(99))
     assert await client.page(7) == 7
-    for visit in client.recorder.visits[:6]:
-        assert (visit.number, 7) not in client.recorder.pages
+    for connection in client.recorder.connections[:6]:
+        assert (connection.number, 7) not in client.recorder.pages
 
 
 async def test_connection_closed_by_the_server_is_not_reused(client: Client) -> None:
     assert await client.page(1) == 1
-    client.recorder.visits[0].writer.close()
+    client.recorder.connections[0].writer.close()
     assert await client.page(2) == 2
     assert len(client.recorder.pages) == 2
 
@@ -197,7 +197,7 @@ async def test_part_of_a_late_response_closes_a_connection_of_our_own_pool(serve
     server = await serve(recorder)
     async with client_of(server, recorder) as client:
         assert await client.page(1) == 1
-        await recorder.visits[0].send(response(1)[:20])
+        await recorder.connections[0].send(response(1)[:20])
         await until(lambda: server.open == 0)  # at once, not when it is needed next
         assert await client.page(2) == 2
 
@@ -205,13 +205,13 @@ async def test_part_of_a_late_response_closes_a_connection_of_our_own_pool(serve
 async def test_bytes_before_the_first_request_close_a_connection_opened_ahead(serve: Serve) -> None:
     recorder, second_opened = Recorder(), asyncio.Event()
 
-    async def greets(visit: Visit) -> None:
-        if visit.number == 0:
+    async def greets(connection: Connection) -> None:
+        if connection.number == 0:
             await second_opened.wait()
-        elif visit.number == 1:
-            await visit.send(response(99))
+        elif connection.number == 1:
+            await connection.send(response(99))
             second_opened.set()
-        await recorder(visit)
+        await recorder(connection)
 
     server = await serve(greets)
     async with client_of(server, recorder) as client:
@@ -279,9 +279,9 @@ async def test_several_pagers_open_at_most_four_connections_ahead(
     await asyncio.wait(steps)
 
 
-async def stalls(visit: Visit) -> None:
-    await visit.request()
-    await visit.silence()
+async def stalls(connection: Connection) -> None:
+    await connection.request()
+    await connection.stay_silent()
 
 
 async def give_up(*requests: asyncio.Future[int]) -> None:
@@ -307,11 +307,11 @@ async def test_connections_being_opened_count_towards_the_four(serve: Serve) -> 
 async def test_connections_opened_ahead_are_used(serve: Serve) -> None:
     recorder, opened = Recorder(), asyncio.Event()
 
-    async def after_four(visit: Visit) -> None:
-        if visit.number == 3:
+    async def after_four(connection: Connection) -> None:
+        if connection.number == 3:
             opened.set()
         await opened.wait()
-        await recorder(visit)
+        await recorder(connection)
 
     server = await serve(after_four)
     async with client_of(server, recorder) as client:
@@ -346,7 +346,7 @@ async def test_connections_not_yet_opened_ahead_are_cancelled(serve: Serve) -> N
 
 
 async def test_connections_being_opened_ahead_are_cancelled(serve: Serve) -> None:
-    server = await serve(Visit.silence)  # no handshake comes to its end
+    server = await serve(Connection.stay_silent)  # no handshake comes to its end
     transport = Transport(Secret(KEY), URL(f"https://127.0.0.1:{server.port}"), 5.0, None)
     transport.preconnect(7)
     request = asyncio.ensure_future(transport.get(URL(f"https://127.0.0.1:{server.port}")))
@@ -409,15 +409,15 @@ async def test_one_page_opens_at_most_four_connections(make_fake: MakeFake, make
     assert fake.connections == 4
 
 
-@pytest.mark.usefixtures("noisy_loop")
+@pytest.mark.usefixtures("debug_loop")
 @pytest.mark.parametrize("own_http", [False, True])
 async def test_switching_protocols_is_an_error_that_closes_the_connection(serve: Serve, own_http: bool) -> None:
     """In debug mode, aiohttp complains of a response that was left open."""
 
-    async def switches(visit: Visit) -> None:
-        await visit.request()
-        await visit.send(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\nPRI")
-        await visit.silence()
+    async def switches(connection: Connection) -> None:
+        await connection.request()
+        await connection.send(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\nPRI")
+        await connection.stay_silent()
 
     server = await serve(switches)
     async with AsyncExitStack() as stack:

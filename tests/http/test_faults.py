@@ -17,7 +17,7 @@ from jogg_async import JoggSession, TransportError
 from jogg_async.testing import FakeJogg, Fault
 
 from .conftest import Serve
-from .raw import AT_ONCE, PAGE, Behaviour, RawServer, Visit
+from .raw import AT_ONCE, PAGE, Behaviour, Connection, RawServer
 
 TIMEOUT: Final = 0.1
 ATTEMPTS: Final = AT_ONCE.attempts or 0
@@ -27,51 +27,51 @@ RESENT: Final = 2  # aiohttp sends a GET once more when its connection ends befo
 MakeFake = Callable[..., Awaitable[FakeJogg]]
 
 
-async def closed_on_arrival(visit: Visit) -> None:
+async def closed_on_arrival(connection: Connection) -> None:
     pass
 
 
-async def reset_on_arrival(visit: Visit) -> None:
-    visit.reset()
+async def reset_on_arrival(connection: Connection) -> None:
+    connection.reset()
 
 
-async def closed_after_the_request(visit: Visit) -> None:
-    await visit.request()
+async def closed_after_the_request(connection: Connection) -> None:
+    await connection.request()
 
 
-async def reset_after_the_request(visit: Visit) -> None:
-    await visit.request()
-    visit.reset()
+async def reset_after_the_request(connection: Connection) -> None:
+    await connection.request()
+    connection.reset()
 
 
 def after_the_request(sent: bytes, *, stays: bool = False) -> Behaviour:
-    async def behave(visit: Visit) -> None:
-        await visit.request()
-        await visit.send(sent)
+    async def behave(connection: Connection) -> None:
+        await connection.request()
+        await connection.send(sent)
         if stays:
-            await visit.silence()
+            await connection.stay_silent()
 
     return behave
 
 
-async def reset_in_the_body(visit: Visit) -> None:
-    await visit.request()
-    await visit.response(PAGE[:20], length=len(PAGE))
-    visit.reset()
+async def reset_in_the_body(connection: Connection) -> None:
+    await connection.request()
+    await connection.response(PAGE[:20], length=len(PAGE))
+    connection.reset()
 
 
-async def dripping(visit: Visit) -> None:
-    await visit.request()
-    await visit.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(PAGE))
+async def dripping(connection: Connection) -> None:
+    await connection.request()
+    await connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(PAGE))
     for place in range(len(PAGE)):
-        await visit.send(PAGE[place : place + 1])
+        await connection.send(PAGE[place : place + 1])
         await asyncio.sleep(TIMEOUT / 10)
 
 
-async def dripping_headers(visit: Visit) -> None:
-    await visit.request()
+async def dripping_headers(connection: Connection) -> None:
+    await connection.request()
     for byte in b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n":
-        await visit.send(bytes([byte]))
+        await connection.send(bytes([byte]))
         await asyncio.sleep(TIMEOUT / 10)
 
 
@@ -83,7 +83,7 @@ WHOLE: Final = SIZED + PAGE
 STAGES: Final[dict[str, Behaviour]] = {
     "closed on arrival": closed_on_arrival,
     "reset on arrival": reset_on_arrival,
-    "silent on arrival": Visit.silence,
+    "silent on arrival": Connection.stay_silent,
     "closed after the request": closed_after_the_request,
     "reset after the request": reset_after_the_request,
     "silent after the request": after_the_request(b"", stays=True),
@@ -116,8 +116,8 @@ every_stage: Final = pytest.mark.parametrize("behaviour", STAGES.values(), ids=S
 def first(times: int, behaviour: Behaviour) -> Behaviour:
     """So for the first connections; well for those that follow."""
 
-    async def behave(visit: Visit) -> None:
-        await (behaviour if visit.number < times else Visit.behave_well)(visit)
+    async def behave(connection: Connection) -> None:
+        await (behaviour if connection.number < times else Connection.respond_normally)(connection)
 
     return behave
 
@@ -125,7 +125,7 @@ def first(times: int, behaviour: Behaviour) -> Behaviour:
 async def hung_up(server: RawServer) -> None:
     """No connection is open any more."""
     async with asyncio.timeout(2):
-        while server.open:  # noqa: ASYNC110 (the server tells nobody)
+        while server.open:  # noqa: ASYNC110 (the server has no event for it)
             await asyncio.sleep(0.001)
 
 
@@ -187,11 +187,11 @@ async def test_name_resolution_without_a_response_times_out(monkeypatch: pytest.
     """The response of the resolver is a stand-in: there is none here that could be made to be silent."""
     asked: list[object] = []
 
-    async def silence(*args: object, **kwargs: object) -> None:
+    async def no_response(*args: object, **kwargs: object) -> None:
         asked.append(args)
         await asyncio.sleep(60)
 
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", silence)
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", no_response)
     await fails_in_time(JoggSession("key", base_url="https://silent.test", retry=AT_ONCE, timeout=TIMEOUT))
     assert asked
 
@@ -208,9 +208,9 @@ async def test_connection_that_is_never_accepted_times_out() -> None:
         await fails_in_time(JoggSession("key", base_url=url, retry=AT_ONCE, timeout=TIMEOUT))
 
 
-async def closing_after_each(visit: Visit) -> None:
-    await visit.request()
-    await visit.response()
+async def closing_after_each(connection: Connection) -> None:
+    await connection.request()
+    await connection.response()
 
 
 async def test_a_kept_connection_that_the_server_closed_costs_no_attempt(serve: Serve) -> None:
@@ -226,10 +226,10 @@ async def test_a_kept_connection_that_the_server_closed_costs_no_attempt(serve: 
     await hung_up(server)
 
 
-@pytest.mark.parametrize("behaviour", [closed_on_arrival, reset_on_arrival, Visit.silence])
+@pytest.mark.parametrize("behaviour", [closed_on_arrival, reset_on_arrival, Connection.stay_silent])
 async def test_broken_connections_opened_ahead_cause_no_error(serve: Serve, behaviour: Behaviour) -> None:
-    async def only_the_first_is_good(visit: Visit) -> None:
-        await (behaviour if visit.number else Visit.behave_well)(visit)
+    async def only_the_first_is_good(connection: Connection) -> None:
+        await (behaviour if connection.number else Connection.respond_normally)(connection)
 
     server = await serve(only_the_first_is_good)
     async with JoggSession("key", base_url=server.url, retry=AT_ONCE, timeout=TIMEOUT) as jogg:

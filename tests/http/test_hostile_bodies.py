@@ -17,7 +17,7 @@ from jogg_async import DecodeError, JoggError, JoggSession, ParameterError, Serv
 from jogg_async.testing import FakeJogg, Fault
 
 from .conftest import Serve
-from .raw import AT_ONCE, PAGE, Visit
+from .raw import AT_ONCE, PAGE, Connection
 
 MIB: Final = 2**20
 CAP: Final = 32 * MIB
@@ -74,12 +74,12 @@ async def test_decompression_bomb_is_not_unpacked(answering: Ask, coding: str) -
 async def test_reading_of_an_endless_body_stops_at_32_mib(serve: Serve, chunk: bytes) -> None:
     sent = 0
 
-    async def endless(visit: Visit) -> None:
+    async def endless(connection: Connection) -> None:
         nonlocal sent
-        await visit.request()
-        await visit.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        await connection.request()
+        await connection.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
         while True:
-            await visit.send(chunk * 16)
+            await connection.send(chunk * 16)
             sent += len(chunk) * 16
 
     server = await serve(endless)

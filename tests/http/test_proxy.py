@@ -17,7 +17,7 @@ from jogg_async import JoggSession, TransportError
 
 from .conftest import Serve
 from .leaks import caught, leaks
-from .raw import AT_ONCE, Behaviour, RawServer, Visit
+from .raw import AT_ONCE, Behaviour, Connection, RawServer
 
 KEY: Final = "canary-90ab6c3e17f24d58-key"
 
@@ -51,13 +51,13 @@ class Tunnel:
         self.port = port
         self.passed = bytearray()
 
-    async def __call__(self, visit: Visit) -> None:
-        self.passed += await visit.request()
+    async def __call__(self, connection: Connection) -> None:
+        self.passed += await connection.request()
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-        await visit.send(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        await connection.send(b"HTTP/1.1 200 Connection established\r\n\r\n")
         async with asyncio.TaskGroup() as group:
-            group.create_task(pump(visit.reader, writer, self.passed))
-            group.create_task(pump(reader, visit.writer, self.passed))
+            group.create_task(pump(connection.reader, writer, self.passed))
+            group.create_task(pump(reader, connection.writer, self.passed))
 
 
 @pytest.fixture
@@ -146,9 +146,9 @@ async def test_https_on_loopback_bypasses_the_proxy(
 
 
 def refusing(status: str) -> Behaviour:
-    async def refuse(visit: Visit) -> None:
-        await visit.request()
-        await visit.response(b"<p>no</p>", "Proxy-Authenticate: Basic", status=status)
+    async def refuse(connection: Connection) -> None:
+        await connection.request()
+        await connection.response(b"<p>no</p>", "Proxy-Authenticate: Basic", status=status)
 
     return refuse
 
@@ -197,9 +197,9 @@ async def test_unreachable_proxy_is_a_transport_error(serve: Serve, monkeypatch:
 async def test_error_does_not_show_the_password_of_the_proxy(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     credentials = "Basic dXNlcjpwYXNzLXdvcmQ="
 
-    async def refuse_and_repeat(visit: Visit) -> None:
-        await visit.request()
-        await visit.response(b"<p>no</p>", f"X-Seen: {credentials}", status="407 Proxy Authentication Required")
+    async def refuse_and_repeat(connection: Connection) -> None:
+        await connection.request()
+        await connection.response(b"<p>no</p>", f"X-Seen: {credentials}", status="407 Proxy Authentication Required")
 
     proxy = await serve(refuse_and_repeat)
     monkeypatch.setenv("HTTPS_PROXY", f"http://user:pass-word@127.0.0.1:{proxy.port}")
@@ -214,16 +214,16 @@ async def test_error_does_not_show_the_password_of_the_proxy(serve: Serve, monke
 
 
 async def test_no_connection_is_opened_ahead_through_a_proxy(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def stall(visit: Visit) -> None:
-        await visit.request()
-        await visit.silence()
+    async def stall(connection: Connection) -> None:
+        await connection.request()
+        await connection.stay_silent()
 
     proxy = await serve(stall)
     monkeypatch.setenv("HTTPS_PROXY", proxy.url)
     async with JoggSession(KEY, base_url="https://music.test", retry=AT_ONCE) as jogg:
         step = asyncio.ensure_future(anext(jogg.tracks()))
         async with asyncio.timeout(5):
-            while not proxy.heads:  # noqa: ASYNC110 (the server tells nobody)
+            while not proxy.heads:  # noqa: ASYNC110 (the server has no event for it)
                 await asyncio.sleep(0.001)
         await asyncio.sleep(0.05)
         assert proxy.accepted == 1

@@ -22,7 +22,7 @@ from jogg_async.testing import FakeJogg, Fault
 
 from .conftest import Serve
 from .leaks import caught, caught_at_once, holds, leaks, leaks_in_log
-from .raw import AT_ONCE, Visit
+from .raw import AT_ONCE, Connection
 
 KEY: Final = "canary-2b8e64d07c1f93a5-key"
 LONG_KEY: Final = "canary-" + "0123456789abcdef" * 12
@@ -30,16 +30,16 @@ LONG_KEY: Final = "canary-" + "0123456789abcdef" * 12
 MakeFake = Callable[..., Awaitable[FakeJogg]]
 
 
-async def silent_in_the_body(visit: Visit) -> None:
-    await visit.request()
-    await visit.response(b"{", length=1000)
-    await visit.silence()
+async def silent_in_the_body(connection: Connection) -> None:
+    await connection.request()
+    await connection.response(b"{", length=1000)
+    await connection.stay_silent()
 
 
-async def silent_in_the_body_after_an_echo(visit: Visit) -> None:
-    await visit.request()
-    await visit.response(b"{", f"X-Echo: {KEY}", length=1000)
-    await visit.silence()
+async def silent_in_the_body_after_an_echo(connection: Connection) -> None:
+    await connection.request()
+    await connection.response(b"{", f"X-Echo: {KEY}", length=1000)
+    await connection.stay_silent()
 
 
 BAD_SETTINGS: Final[dict[str, Callable[[], JoggSession]]] = {
@@ -111,7 +111,7 @@ async def test_invalid_argument_of_a_method_shows_no_key(make_fake: MakeFake) ->
         ),
     ],
 )
-async def test_cancelled_request_shows_no_key(serve: Serve, behaviour: Callable[[Visit], Awaitable[None]]) -> None:
+async def test_cancelled_request_shows_no_key(serve: Serve, behaviour: Callable[[Connection], Awaitable[None]]) -> None:
     server = await serve(behaviour)
     async with JoggSession(KEY, base_url=server.url) as jogg:
         given_up = await caught(asyncio.wait_for(jogg.page(), 0.05))

@@ -20,7 +20,7 @@ from jogg_async import JoggSession, TransportError
 
 from .conftest import Serve
 from .leaks import caught, leaks, leaks_in_log
-from .raw import AT_ONCE, PAGE, Behaviour, RawServer, Visit
+from .raw import AT_ONCE, PAGE, Behaviour, Connection, RawServer
 
 KEY: Final = "canary-5d1c07e9ab3f4286-key"
 LONG_AGO: Final = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
@@ -116,21 +116,21 @@ async def test_crawl_does_not_retry_a_rejected_certificate(serve: Serve, server_
     assert leaks(error, KEY) == []
 
 
-async def babble(visit: Visit) -> None:
-    await visit.send(b"220 mail.example.org ESMTP ready\r\n")
+async def babble(connection: Connection) -> None:
+    await connection.send(b"220 mail.example.org ESMTP ready\r\n")
 
 
-async def answer_plainly(visit: Visit) -> None:
-    await visit.reader.read(1)
-    await visit.response(b"", status="400 Bad Request")
+async def answer_plainly(connection: Connection) -> None:
+    await connection.reader.read(1)
+    await connection.response(b"", status="400 Bad Request")
 
 
-async def leave(visit: Visit) -> None:
-    await visit.reader.read(1)
+async def leave(connection: Connection) -> None:
+    await connection.reader.read(1)
 
 
-async def stay_silent(visit: Visit) -> None:
-    await visit.silence()
+async def stay_silent(connection: Connection) -> None:
+    await connection.stay_silent()
 
 
 @pytest.mark.parametrize("behaviour", [babble, leave, answer_plainly])
@@ -153,11 +153,11 @@ async def test_stalled_tls_handshake_times_out(serve: Serve) -> None:
 async def test_tls_connection_cut_in_the_body_is_retried(
     serve: Serve, server_tls: ssl.SSLContext, trusting: aiohttp.ClientSession
 ) -> None:
-    async def cut_the_first(visit: Visit) -> None:
-        if visit.number:
-            await visit.behave_well()
-        await visit.request()
-        await visit.response(length=10_000)
+    async def cut_the_first(connection: Connection) -> None:
+        if connection.number:
+            await connection.respond_normally()
+        await connection.request()
+        await connection.response(length=10_000)
 
     server = await serve(cut_the_first, tls=server_tls)
     async with JoggSession(KEY, base_url=server.url, http=trusting, retry=AT_ONCE) as jogg:
@@ -177,15 +177,15 @@ asyncio.run(main())
 """
 
 
-async def ends_the_connection(visit: Visit) -> None:
-    await visit.request()
-    await visit.response(PAGE, "Connection: close")
-    assert isinstance(visit.writer.transport, asyncio.Transport)
-    visit.writer.transport.pause_reading()  # so that it never says good-bye
+async def ends_the_connection(connection: Connection) -> None:
+    await connection.request()
+    await connection.response(PAGE, "Connection: close")
+    assert isinstance(connection.writer.transport, asyncio.Transport)
+    connection.writer.transport.pause_reading()  # so that it never says good-bye
     try:
         await asyncio.sleep(60)
     finally:
-        visit.writer.transport.abort()
+        connection.writer.transport.abort()
 
 
 async def test_tls_connection_ended_by_the_service_is_closed(

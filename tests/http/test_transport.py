@@ -18,7 +18,7 @@ from jogg_async import APIError, JoggSession, NotFoundError, SessionClosedError,
 from jogg_async.testing import FakeJogg, Fault
 
 from .conftest import Serve
-from .raw import AT_ONCE, PAGE, RawServer, Visit
+from .raw import AT_ONCE, PAGE, Connection, RawServer
 
 KEY: Final = "the-key"
 REDIRECTS: Final = range(300, 309)
@@ -86,10 +86,10 @@ async def test_known_code_decides_over_a_redirect_status(make_fake: MakeFake, ma
         await make_session(fake).page()
 
 
-async def give_cookies(visit: Visit) -> None:
+async def give_cookies(connection: Connection) -> None:
     while True:
-        await visit.request()
-        await visit.response(PAGE, "Set-Cookie: session=1; Path=/", "Set-Cookie: other=2")
+        await connection.request()
+        await connection.response(PAGE, "Set-Cookie: session=1; Path=/", "Set-Cookie: other=2")
 
 
 async def test_cookies_are_not_sent_back(serve: Serve) -> None:
@@ -149,9 +149,9 @@ async def test_callers_headers_are_sent_but_do_not_replace_ours(serve: Serve) ->
 async def test_timeout_status_and_decompression_settings_of_the_caller_do_not_apply(
     make_fake: MakeFake, serve: Serve
 ) -> None:
-    async def compressed(visit: Visit) -> None:
-        await visit.request()
-        await visit.response(gzip.compress(PAGE, mtime=0), "Content-Encoding: gzip")
+    async def compressed(connection: Connection) -> None:
+        await connection.request()
+        await connection.response(gzip.compress(PAGE, mtime=0), "Content-Encoding: gzip")
 
     fake, server = await make_fake(5), await serve(compressed)
     fake.fail(Fault.slow(0.1) + Fault.business(10104, http_status=404))
@@ -235,7 +235,7 @@ async def test_closing_the_session_closes_its_connections(make_fake: MakeFake) -
     assert 1 <= fake.open_connections <= 8 + 3  # those opened ahead may come when requests have opened their own
     await jogg.aclose()
     async with asyncio.timeout(2):
-        while fake.open_connections:  # noqa: ASYNC110 (the fake tells nobody)
+        while fake.open_connections:  # noqa: ASYNC110 (the fake has no event for it)
             await asyncio.sleep(0.001)
 
 

@@ -20,7 +20,7 @@ import trustme
 
 from jogg_async import DecodeError, JoggError, JoggSession, RetryPolicy, ServerError, TransportError
 from jogg_async.testing import FakeJogg, Fault
-from tests.http.raw import RawServer, Visit
+from tests.http.raw import Connection, RawServer
 
 from .programs import free_port, serving
 
@@ -236,7 +236,7 @@ async def test_proxy_credentials_are_not_sent_to_the_service(tmp_path: Path, mon
     authority, tls = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("music.test").configure_cert(tls)
     authority.cert_pem.write_to_path(tmp_path / "authority.pem")
-    service = RawServer(Visit.behave_well, tls)
+    service = RawServer(Connection.respond_normally, tls)
     await service.start()
     # What it passes on unopened is just what the client sent.
     options = ("--set", f"proxyauth={CREDENTIALS}", "--ignore-hosts", "music.test")

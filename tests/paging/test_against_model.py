@@ -1,4 +1,4 @@
-"""Whatever fails: what comes out is `model.crawl`, or the start of it."""
+"""Crawls under faults yield the tracks of `sequential_crawl`, or the first of them and an error."""
 
 from __future__ import annotations
 
@@ -11,7 +11,17 @@ from hypothesis import strategies as st
 
 from jogg_async import AuthenticationError, JoggError, JoggSession, ParameterError, RetryPolicy, ServerError
 from jogg_async.testing import FakeJogg, Fault
-from tests.model import PASSING, REFUSED, Doors, crawl, examples, ids_from, no_complaints, read_into, until
+from tests.model import (
+    REJECTED,
+    TRANSIENT,
+    HeldResponses,
+    examples,
+    ids_from,
+    no_loop_errors,
+    read_into,
+    sequential_crawl,
+    until,
+)
 
 if TYPE_CHECKING:
     from tests.conftest import MakeFake, MakeSession
@@ -34,7 +44,7 @@ async def test_tracks_before_a_failed_page_are_yielded_before_its_error(fake: Fa
 
 
 async def test_error_names_the_page_to_restart_from(fake: FakeJogg, jogg: JoggSession) -> None:
-    fake.fail(PASSING, page=2, times=3)
+    fake.fail(TRANSIENT, page=2, times=3)
     found: list[int] = []
     with pytest.raises(ServerError) as caught:
         await read_into(found, jogg.tracks())
@@ -45,7 +55,7 @@ async def test_error_names_the_page_to_restart_from(fake: FakeJogg, jogg: JoggSe
 
 
 async def test_step_after_a_failed_first_page_retries_it(fake: FakeJogg, jogg: JoggSession) -> None:
-    fake.fail(REFUSED)
+    fake.fail(REJECTED)
     pager = jogg.tracks(page_size=100)
     with pytest.raises(ParameterError) as caught:
         await anext(pager)
@@ -58,12 +68,12 @@ async def test_unordered_crawl_yields_received_pages_before_the_error(
     make_fake: MakeFake, make_session: MakeSession
 ) -> None:
     fake = await make_fake(70)
-    doors = Doors(fake, 5)
-    fake.fail(REFUSED, page=3)
+    held = HeldResponses(fake, 5)
+    fake.fail(REJECTED, page=3)
     pager = make_session(fake).tracks(page_size=10, ordered=False)
     await anext(pager)
     await until(lambda: fake.in_flight == 1 and len(fake.requests) == 7)
-    await doors.open()
+    await held.release()
     await until(lambda: fake.in_flight == 0)
     await asyncio.sleep(0.01)
     found = [1]
@@ -76,7 +86,7 @@ async def test_unordered_crawl_yields_received_pages_before_the_error(
 
 async def test_no_page_beyond_a_failed_one_is_requested(make_fake: MakeFake, make_session: MakeSession) -> None:
     fake = await make_fake(1000)
-    fake.fail(REFUSED, page=5, times=2)
+    fake.fail(REJECTED, page=5, times=2)
     pager = make_session(fake, concurrency=2).tracks(page_size=10)
     with pytest.raises(ParameterError):
         await ids_from(pager)
@@ -92,7 +102,7 @@ async def test_no_page_beyond_a_failed_one_is_requested(make_fake: MakeFake, mak
 FAULTS = st.lists(
     st.tuples(
         st.integers(1, 8),
-        st.sampled_from([REFUSED, PASSING, Fault.html(503), Fault.truncate(), Fault.slow(0.004)]),
+        st.sampled_from([REJECTED, TRANSIENT, Fault.html(503), Fault.truncate(), Fault.slow(0.004)]),
         st.integers(1, 3),
     ),
     max_size=5,
@@ -117,13 +127,13 @@ async def test_random_faults_lose_no_track(  # noqa: PLR0917 (what hypothesis dr
     jitter: float,
 ) -> None:
     rows = [{"id": number} for number in numbers]
-    wanted = crawl(rows, page_size)
+    wanted = sequential_crawl(rows, page_size)
     async with FakeJogg(rows, jitter=jitter) as fake, JoggSession(fake.api_key, base_url=fake.url, retry=TWICE) as jogg:
         for page, fault, times in faults:
             fake.fail(fault, page=page, times=times)
         pager = jogg.tracks(page_size=page_size, ordered=ordered, concurrency=concurrency, on_drift="ignore")
         found: list[int] = []
-        with no_complaints():
+        with no_loop_errors():
             async with asyncio.timeout(20):
                 ended = False
                 while not ended:
@@ -131,7 +141,7 @@ async def test_random_faults_lose_no_track(  # noqa: PLR0917 (what hypothesis dr
                         await read_into(found, pager)
                         ended = True
                     except JoggError as error:
-                        before = crawl(rows, page_size, end_page=(error.page or 0) - 1)
+                        before = sequential_crawl(rows, page_size, end_page=(error.page or 0) - 1)
                         assert (found == before) if ordered else (set(found) >= set(before))
         assert (found if ordered else sorted(found)) == (wanted if ordered else sorted(wanted))
         assert fake.max_in_flight <= concurrency

@@ -16,12 +16,12 @@ from jogg_async._requests.adaptive_rate import AdaptiveRate
 
 class Server(Protocol):
     def wait(self, now: float) -> float | None:
-        """Take a request, or name the wait of a refusal."""
+        """Accept a request (`None`), or refuse it with seconds to wait."""
 
 
 @dataclass
 class Bucket:
-    """A token bucket, as the fake service has it."""
+    """Token bucket, like that of the fake service."""
 
     rate: float
     burst: int = 10
@@ -40,7 +40,7 @@ class Bucket:
 
 @dataclass
 class Window:
-    """So many requests in each window; a refusal names the window's end, in whole seconds."""
+    """Fixed window: so many requests in each; a refusal names the seconds to its end, rounded up."""
 
     requests: int
     seconds: float
@@ -56,7 +56,7 @@ class Window:
 
 @dataclass
 class Outage:
-    """Refuses all until a moment, then takes all."""
+    """Refuse every request until a time, then accept every request."""
 
     until: float
     retry_after: float = 1.0
@@ -76,7 +76,7 @@ class Crawled:
 def crawl(
     adaptive: AdaptiveRate, server: Server, requests: int, *, concurrency: int = 8, start: float = 0.0, seed: int = 0
 ) -> Crawled:
-    """Send so many requests until the server took each, as fast as the adaptive allows, on a clock of its own."""
+    """Send requests as fast as the rate allows until each is accepted, on a simulated clock."""
     chance = random.Random(seed)
     done = Crawled(start)
     order = itertools.count()
@@ -93,8 +93,8 @@ def crawl(
             requests, in_flight = requests - 1, in_flight + 1
             heapq.heappush(events, (now + chance.uniform(0.0025, 0.025), next(order), now, None, False))
             continue
-        now, _, sent_at, wait, answered = heapq.heappop(events)
-        if not answered:
+        now, _, sent_at, wait, responded = heapq.heappop(events)
+        if not responded:
             heapq.heappush(events, (now + chance.uniform(0.0025, 0.025), next(order), sent_at, server.wait(now), True))
             continue
         in_flight -= 1
@@ -110,7 +110,7 @@ def crawl(
 
 
 def limited(accepted: int = 100, every: float = 0.02) -> tuple[AdaptiveRate, float]:
-    """A adaptive that met one refusal, with a wait of a second, after so many requests; and the clock."""
+    """Return a rate after `accepted` requests and one refusal with a wait of a second, and the time then."""
     adaptive = AdaptiveRate(0.0)
     now = 0.0
     for _ in range(accepted):
@@ -207,7 +207,7 @@ def test_search_starts_above_the_accepted_rate_and_doubles_within_half_a_second(
 
 
 def held_back(adaptive: AdaptiveRate, now: float, requests: int) -> float:
-    """Send so many requests, each as soon as the rate allows and accepted at once; return the time after them."""
+    """Send requests as soon as the rate allows, each accepted at once; return the time after the last."""
     for _ in range(requests):
         now += adaptive.delay(now)
         adaptive.sent(now)
@@ -241,7 +241,7 @@ def test_climb_to_the_ceiling_takes_at_most_a_minute() -> None:
 
 
 def test_refusal_does_not_lower_a_rate_that_was_not_used_up() -> None:
-    """Requests that the crawl itself sent more slowly say nothing of the service."""
+    """Requests that the crawl itself sent more slowly do not show the limit of the service."""
     adaptive, now = limited()
     now += 30  # the rate has doubled out of sight
     for _ in range(100):
@@ -280,7 +280,7 @@ def test_a_refusal_of_all_in_flight_sets_a_rate_and_halves_the_number_in_flight(
 
 
 def refused_early(adaptive: AdaptiveRate, now: float) -> list[float]:
-    """Have every thirtieth request refused, until there is no rate any more; return the rates met."""
+    """Refuse every thirtieth request until no rate is set; return the rates in between."""
     rates: list[float] = []
     while (rate := adaptive.rate(now + 1)) is not None and len(rates) < 20:
         rates.append(rate)
@@ -364,7 +364,7 @@ def test_number_of_ignored_refusals_doubles_up_to_sixteen() -> None:
 
 
 def test_failed_probe_subtracts_the_burst_from_the_measured_rate() -> None:
-    """Ten requests beyond the rate were accepted, since the bucket was full."""
+    """Ten requests beyond the rate were accepted because the bucket was full."""
     adaptive = with_ceiling(50, 3, burst=10)
     now = held_back(adaptive, 0.0, 50 * 6)
     recent = len(adaptive._recent)

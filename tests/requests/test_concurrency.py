@@ -1,4 +1,4 @@
-"""Whose turn it is: one bound for the whole session, fair turns, repetitions that give theirs back, and rate limits."""
+"""Concurrency of a session: one bound for all requests, fair slots, backoff without a slot, rate limits, limiters."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from jogg_async import (
     TransportError,
 )
 from jogg_async.testing import Fault, RateLimit
-from tests.model import PASSING, REFUSED, Doors, ids, ids_from, read_into, turns, until
+from tests.model import REJECTED, TRANSIENT, HeldResponses, ids, ids_from, iterate_loop, read_into, until
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from tests.conftest import MakeFake, MakeSession
 
 
-class Counted:
-    """A limiter that lets all pass, and counts."""
+class CountingLimiter:
+    """Limiter that admits every request and counts them."""
 
     def __init__(self) -> None:
         self.entered = self.inside = self.most = 0
@@ -69,23 +69,23 @@ async def test_a_page_beside_a_big_crawl_does_not_wait_for_it(make_fake: MakeFak
     async with session.tracks(page_size=10) as pager:
         await anext(pager)
         await until(lambda: fake.in_flight == 12)
-        answered = len(fake.requests) - 12
+        responded = len(fake.requests) - 12
         await session.page(1, page_size=7)
         (place,) = (place for place, seen in enumerate(fake.requests) if seen.page_size == 7)
         # Those in flight, and at the most one more request of the crawl, go before.
-        assert place <= answered + 12 + 2 * 12
-        position = [seen.page_size for seen in fake.requests[answered + 12 :]].index(7)
+        assert place <= responded + 12 + 2 * 12
+        position = [seen.page_size for seen in fake.requests[responded + 12 :]].index(7)
         assert position <= 12
 
 
 async def test_slots_rotate_between_pagers(make_fake: MakeFake, make_session: MakeSession) -> None:
     fake = await make_fake(300)
-    doors = Doors(fake)
+    held = HeldResponses(fake)
     session = make_session(fake, concurrency=1)
     crawls = [asyncio.ensure_future(ids_from(session.tracks(page_size=size))) for size in (10, 20, 30)]
     single = asyncio.ensure_future(session.page(1, page_size=7))
-    await turns()
-    await doors.open()
+    await iterate_loop()
+    await held.release()
     await asyncio.gather(*crawls)
     assert len((await single).tracks) == 7
     sizes = [seen.page_size for seen in fake.requests]
@@ -141,14 +141,14 @@ async def test_rate_limit_lowers_the_number_in_flight_of_the_session(
     session = make_session(fake, concurrency=8)
 
     async def most_in_flight(expected: int) -> int:
-        doors = Doors(fake)
+        held = HeldResponses(fake)
         pages = [asyncio.ensure_future(session.page()) for _ in range(12)]
         async with asyncio.timeout(5):
-            while fake.in_flight < expected:  # noqa: ASYNC110 (the fake tells nobody)
+            while fake.in_flight < expected:  # noqa: ASYNC110 (the fake has no event for it)
                 await asyncio.sleep(0.01)
         await asyncio.sleep(0.05)
         most = fake.in_flight
-        await doors.open()
+        await held.release()
         await asyncio.gather(*pages)
         return most
 
@@ -169,32 +169,32 @@ async def test_crawl_under_a_rate_limit_yields_every_track(make_fake: MakeFake, 
 
 
 async def test_the_limiter_is_entered_around_each_attempt(fake: FakeJogg, make_session: MakeSession) -> None:
-    limiter = Counted()
+    limiter = CountingLimiter()
     session = make_session(fake, limiter=limiter, concurrency=2)
-    fake.fail(PASSING, page=2, times=2)
+    fake.fail(TRANSIENT, page=2, times=2)
     fake.fail(Fault.business(429, retry_after=0.02), page=1)
     assert len(await ids_from(session.tracks())) == 250
     assert limiter.entered == len(fake.requests) == 6
     assert limiter.inside == 0
-    fake.fail(REFUSED)
+    fake.fail(REJECTED)
     with pytest.raises(Exception, match="40000"):
         await session.page()
     assert (limiter.entered, limiter.inside) == (7, 0)
 
 
-class Slow(Counted):
-    """One that takes its time to let go."""
+class SlowLimiter(CountingLimiter):
+    """Limiter that takes some iterations of the event loop to leave."""
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await turns(5)
+        await iterate_loop(5)
         await super().__aexit__(kind, error, traceback)
 
 
 async def test_closing_again_does_not_cut_the_exit_of_a_limiter_short(fake: FakeJogg) -> None:
     fake.fail(Fault.stall(), times=None, after=1)
-    limiter = Slow()
+    limiter = SlowLimiter()
     async with JoggSession(fake.api_key, base_url=fake.url, limiter=limiter) as session:
         pager = session.tracks(page_size=10)
         await anext(pager)
@@ -202,7 +202,7 @@ async def test_closing_again_does_not_cut_the_exit_of_a_limiter_short(fake: Fake
         await until(lambda: fake.in_flight == 8)
         del pager
         closing = asyncio.ensure_future(session.aclose())
-        await turns(3)
+        await iterate_loop(3)
     await closing
     with pytest.raises(SessionClosedError):
         await waiting
@@ -232,8 +232,8 @@ async def test_semaphore_as_limiter_does_not_block_the_retry_of_failed_pages(
 ) -> None:
     fake = await make_fake(100)
     session = make_session(fake, limiter=asyncio.Semaphore(2))
-    fake.fail(REFUSED, page=3)
-    fake.fail(REFUSED, page=4)
+    fake.fail(REJECTED, page=3)
+    fake.fail(REJECTED, page=4)
     pager = session.tracks(page_size=10)
     found: list[int] = []
     failed: list[int | None] = []
@@ -248,7 +248,7 @@ async def test_semaphore_as_limiter_does_not_block_the_retry_of_failed_pages(
     assert (len(found), failed) == (100, [3, 4])
 
 
-@pytest.mark.parametrize("fault", [PASSING, Fault.business(429), Fault.html(502), Fault.truncate()], ids=str)
+@pytest.mark.parametrize("fault", [TRANSIENT, Fault.business(429), Fault.html(502), Fault.truncate()], ids=str)
 async def test_policy_of_one_attempt_sends_one_request(fake: FakeJogg, make_session: MakeSession, fault: Fault) -> None:
     fake.fail(fault, times=None)
     once = make_session(fake, retry=RetryPolicy(attempts=1, wait_initial=0.0))
@@ -259,7 +259,7 @@ async def test_policy_of_one_attempt_sends_one_request(fake: FakeJogg, make_sess
 
 
 async def test_error_counts_the_attempts(fake: FakeJogg, jogg: JoggSession) -> None:
-    fake.fail(PASSING, times=None)
+    fake.fail(TRANSIENT, times=None)
     with pytest.raises(ServerError) as caught:
         await jogg.page()
     assert caught.value.attempts == len(fake.requests) == 3

@@ -1,4 +1,4 @@
-"""What is sent again, and after how long, over a real connection."""
+"""Retries over a real connection: which failures are retried, and after how long."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def gap(fault: Fault, **settings: Any) -> float:
 
 
 def failing(fault: Fault, **settings: Any) -> tuple[JoggError, list[float]]:
-    """Return the error of a page that always fails, and when its attempts were sent."""
+    """Return the error of a page that always fails, and the times of its attempts."""
 
     async def scenario(simulation: Simulation) -> tuple[JoggError, list[float]]:
         simulation.fake.fail(fault, times=None)
@@ -126,7 +126,7 @@ def failing(fault: Fault, **settings: Any) -> tuple[JoggError, list[float]]:
 
 @pytest.fixture
 def most_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Chance adds as much as it may."""
+    """Make the random jitter as large as it can be."""
     monkeypatch.setattr(random, "uniform", lambda _, most: most)
 
 

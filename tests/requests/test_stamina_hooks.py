@@ -1,4 +1,4 @@
-"""What is told of a retry: one log record, and stamina's hooks where the application uses stamina."""
+"""Reports of a retry: one log record, and stamina's hooks if the application uses stamina."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ EXACT: Final = RetryPolicy(attempts=3, wait_initial=2.0, wait_jitter=0.0)
 
 @pytest.fixture
 def hooked() -> Iterator[list[RetryDetails]]:
-    """What stamina's hooks are called with."""
+    """Record the arguments of calls to stamina's hooks."""
     seen: list[RetryDetails] = []
 
     def hook(details: RetryDetails) -> None:

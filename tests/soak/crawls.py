@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 
 from jogg_async import JoggError, JoggSession, Track, TrackPager
-from tests.model import ids, turns
+from tests.model import ids, iterate_loop
 
 from .catalogues import FILTERS
 from .faults import FATAL
@@ -134,7 +134,7 @@ async def _impatient(pager: TrackPager, dice: Random) -> list[Track] | None:
         if dice.random() < 0.5:
             return [await asyncio.wait_for(anext(pager), dice.choice((0.0005, 0.002, 0.01)))]
         step = asyncio.ensure_future(anext(pager))
-        await turns(dice.randint(1, 6))
+        await iterate_loop(dice.randint(1, 6))
         step.cancel()
         return [await step]
     except (TimeoutError, asyncio.CancelledError):

@@ -142,7 +142,7 @@ def first_end(served: list[int], pages: int) -> float:
 
 
 @contextmanager
-def room_for(crowd: int) -> Generator[int]:
+def descriptors_for(crowd: int) -> Generator[int]:
     """Raise the soft limit on descriptors, as far as the hard one lets; how large the crowd may then be."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = 2 * crowd + _SPARE

@@ -10,7 +10,7 @@ from jogg_async.testing import Fault
 if TYPE_CHECKING:
     from jogg_async.testing import FakeJogg, RecordedRequest
 
-PASSING: Final = {
+TRANSIENT: Final = {
     "system": Fault.business(50000),
     "system, http 500": Fault.business(50000, http_status=500),
     "system, named wait": Fault.business(50000, retry_after=0.02),
@@ -39,7 +39,7 @@ FATAL: Final = {
 }
 """What no repetition mends."""
 
-CHAOS: Final = [*PASSING.values(), *HARMLESS.values()] * 3 + [*LIMIT.values()]
+CHAOS: Final = [*TRANSIENT.values(), *HARMLESS.values()] * 3 + [*LIMIT.values()]
 
 
 class Spoiler:

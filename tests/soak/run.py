@@ -15,7 +15,7 @@ from typing import Final
 import attrs
 
 from . import crawls, oddities
-from .fairness import Fairness, room_for, serve_a_crowd
+from .fairness import Fairness, descriptors_for, serve_a_crowd
 from .remote import service
 from .samples import Sample, Sampler
 from .world import World, WrongError, check, world
@@ -153,7 +153,7 @@ class Soak:
         self._outcome.rests.append(await self._sampler.take(idle=True, objects=True, consumers=consumers))
 
     async def _crowd(self) -> None:
-        with room_for(CROWD) as size:
+        with descriptors_for(CROWD) as size:
             async with self._world.session(concurrency=8) as jogg:
                 fairness = await serve_a_crowd(jogg, size, pages=4, page_size=10)
         right = [track.id for track in self._world.oracles[0].tracks(10, end_page=4)]

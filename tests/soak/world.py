@@ -10,7 +10,7 @@ import aiohttp
 import attrs
 
 from jogg_async import JoggSession, RetryPolicy, Track
-from tests.model import crawl
+from tests.model import sequential_crawl
 
 from .catalogues import FILTERS, rough, steady, track_of
 from .remote import Remote
@@ -60,8 +60,8 @@ class Oracle:
                 self._tracks.setdefault(row["id"], track_of(row))
 
     def tracks(self, page_size: int, **bounds: Any) -> list[Track]:
-        """The tracks, in order; `bounds` are those of `model.crawl`."""
-        return [self._tracks[number] for number in crawl(self.rows, page_size, **bounds)]
+        """The tracks, in order; `bounds` are those of `sequential_crawl`."""
+        return [self._tracks[number] for number in sequential_crawl(self.rows, page_size, **bounds)]
 
 
 @attrs.frozen
