@@ -10,6 +10,8 @@ import pytest
 from jogg_async._api import decoding
 from jogg_async._requests import page_fetcher
 
+from .model import until
+
 if TYPE_CHECKING:
     from .conftest import MakeFake, MakeSession
 
@@ -37,9 +39,7 @@ async def test_window_fills_before_the_consumer_takes_a_page(make_fake: MakeFake
     fake = await make_fake(10_000)
     pager = make_session(fake, concurrency=2).tracks(page_size=10)
     await anext(pager)
-    async with asyncio.timeout(10):
-        while len(fake.requests) < 1 + 16 * 2 + 16:  # noqa: ASYNC110 (the fake has no event for it)
-            await asyncio.sleep(0.01)
+    await until(lambda: len(fake.requests) >= 1 + 16 * 2 + 16, 10)
     await asyncio.sleep(0.05)
     assert len(fake.requests) == 1 + 16 * 2 + 16
     assert pager.progress.pages_done == 1
@@ -50,9 +50,7 @@ async def test_connections_are_opened_before_the_first_response(make_fake: MakeF
     fake = await make_fake(2500, latency=0.2)
     pager = make_session(fake, concurrency=6).tracks()
     first = asyncio.ensure_future(anext(pager))
-    async with asyncio.timeout(10):
-        while fake.connections < 4:  # noqa: ASYNC110 (the fake has no event for it)
-            await asyncio.sleep(0.005)
+    await until(lambda: fake.connections >= 4, 10)
     assert (len(fake.requests), first.done()) == (1, False)
     await first
     await pager.aclose()

@@ -1,4 +1,4 @@
-"""Connections: which are used again, how many are opened ahead, and none left open."""
+"""Connections: reuse, opening ahead of the first response, and closing."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import asyncio
 import json
 import re
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import aiohttp
 import pytest
@@ -19,25 +19,26 @@ from jogg_async._api.redaction import Secret
 from jogg_async._http import connector as connector_module
 from jogg_async._http.connector import Connector
 from jogg_async._http.transport import Transport
-from jogg_async.testing import FakeJogg, Fault
+from jogg_async.testing import Fault
+from tests.model import until
 
 from .conftest import Serve
 from .raw import AT_ONCE, Connection, RawServer
 
-KEY: Final = "the-key"
+if TYPE_CHECKING:
+    from tests.conftest import MakeFake, MakeSession
 
-MakeFake = Callable[..., Awaitable[FakeJogg]]
-MakeSession = Callable[..., JoggSession]
+KEY: Final = "the-key"
 
 
 def response(page: int) -> bytes:
-    """A whole response whose one track has the page's number as its id."""
+    """Return a response with one track, whose id is the page's number."""
     body = json.dumps({"code": 0, "msg": "Success", "data": {"music": [{"id": page}]}}).encode()
     return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
 
 
 class Recorder:
-    """Answers each request by its page, and keeps every connection, so that a test can send more on it."""
+    """Server behaviour that responds with the requested page and keeps every connection for the test."""
 
     def __init__(self) -> None:
         self.connections: list[Connection] = []
@@ -53,7 +54,7 @@ class Recorder:
 
 
 class Client:
-    """A transport and its server; `http` is the caller's session, if there is one."""
+    """Transport and its server; `http` is the caller's session, if any."""
 
     def __init__(self, server: RawServer, recorder: Recorder, http: aiohttp.ClientSession | None) -> None:
         self.server = server
@@ -62,7 +63,7 @@ class Client:
         self.transport = Transport(Secret(KEY), self.url, 5.0, http)
 
     async def page(self, number: int) -> int:
-        """The id that comes for a page: the page's own number, unless the response is another's."""
+        """Return the id in the response to a page: its number, unless the response belongs to another request."""
         response = await self.transport.get(self.url.with_query(page=number))
         track_id: int = json.loads(response.body)["data"]["music"][0]["id"]
         return track_id
@@ -72,18 +73,12 @@ class Client:
 async def client_of(
     server: RawServer, recorder: Recorder, http: aiohttp.ClientSession | None = None
 ) -> AsyncGenerator[Client, None]:
-    """A transport, with a pool of its own unless `http` is given."""
+    """Open a transport, with a pool of its own unless `http` is given."""
     client = Client(server, recorder, http)
     try:
         yield client
     finally:
         await client.transport.aclose()
-
-
-async def until(reached: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not reached():  # noqa: ASYNC110 (the server has no event for it)
-            await asyncio.sleep(0.001)
 
 
 @pytest.fixture(params=["plain", "tls"])
@@ -139,7 +134,7 @@ async def test_connection_with_a_late_response_is_not_reused(client: Client, lat
 
 
 async def test_connection_with_a_late_response_in_its_socket_is_not_reused(client: Client) -> None:
-    """The event loop has not run since the response came, so that nobody has read it."""
+    """The event loop has not run since the response arrived, so that it was not read."""
     assert await client.page(1) == 1
     client.recorder.connections[0].writer.write(response(1))
     assert await client.page(2) == 2
@@ -161,7 +156,7 @@ async def test_connection_with_part_of_a_late_response_in_its_socket_is_not_reus
 async def test_response_sent_before_the_first_request_is_read(
     serve: Serve, client_tls: ssl.SSLContext, tls: ssl.SSLContext | None
 ) -> None:
-    """Only kept connections are checked: to pass over new ones would never come to an end."""
+    """Only kept connections are checked: skipping new ones as well could go on for ever."""
     recorder = Recorder()
 
     async def greets(connection: Connection) -> None:
@@ -224,7 +219,7 @@ async def test_bytes_before_the_first_request_close_a_connection_opened_ahead(se
 
 @over_tls
 async def test_session_ticket_does_not_end_a_tls_connection(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A ticket makes the socket readable, and brings no byte of HTTP."""
+    """A ticket makes the socket readable, but contains no byte of HTTP."""
     monkeypatch.setattr(connector_module, "_is_readable", lambda _: True)
     for page in range(1, 4):
         assert await client.page(page) == page
@@ -412,7 +407,7 @@ async def test_one_page_opens_at_most_four_connections(make_fake: MakeFake, make
 @pytest.mark.usefixtures("debug_loop")
 @pytest.mark.parametrize("own_http", [False, True])
 async def test_switching_protocols_is_an_error_that_closes_the_connection(serve: Serve, own_http: bool) -> None:
-    """In debug mode, aiohttp complains of a response that was left open."""
+    """In debug mode, aiohttp warns of a response that was left open."""
 
     async def switches(connection: Connection) -> None:
         await connection.request()

@@ -1,4 +1,4 @@
-"""Connections that break, stall or babble, at every stage of a response: once, or every time."""
+"""Connections that break, stall or send garbage at every stage of a response, once or every time."""
 
 from __future__ import annotations
 
@@ -7,24 +7,25 @@ import contextlib
 import socket
 import sys
 import time
-from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 import pytest
 
 from jogg_async import JoggSession, TransportError
-from jogg_async.testing import FakeJogg, Fault
+from jogg_async.testing import Fault
+from tests.model import until
 
 from .conftest import Serve
 from .raw import AT_ONCE, PAGE, Behaviour, Connection, RawServer
 
+if TYPE_CHECKING:
+    from tests.conftest import MakeFake
+
 TIMEOUT: Final = 0.1
 ATTEMPTS: Final = AT_ONCE.attempts or 0
 SLACK: Final = 1.5  # seconds that a busy machine may add
-RESENT: Final = 2  # aiohttp sends a GET once more when its connection ends before a response: two breaks, one attempt
-
-MakeFake = Callable[..., Awaitable[FakeJogg]]
+RESENT: Final = 2  # aiohttp resends a GET once if its connection ends before a response: two breaks in one attempt
 
 
 async def closed_on_arrival(connection: Connection) -> None:
@@ -114,7 +115,7 @@ every_stage: Final = pytest.mark.parametrize("behaviour", STAGES.values(), ids=S
 
 
 def first(times: int, behaviour: Behaviour) -> Behaviour:
-    """So for the first connections; well for those that follow."""
+    """Return a behaviour that is `behaviour` for the first connections, and normal for the others."""
 
     async def behave(connection: Connection) -> None:
         await (behaviour if connection.number < times else Connection.respond_normally)(connection)
@@ -122,11 +123,9 @@ def first(times: int, behaviour: Behaviour) -> Behaviour:
     return behave
 
 
-async def hung_up(server: RawServer) -> None:
-    """No connection is open any more."""
-    async with asyncio.timeout(2):
-        while server.open:  # noqa: ASYNC110 (the server has no event for it)
-            await asyncio.sleep(0.001)
+async def all_closed(server: RawServer) -> None:
+    """Wait until every connection is closed."""
+    await until(lambda: server.open == 0, 2)
 
 
 @every_stage
@@ -137,7 +136,7 @@ async def test_connection_fault_that_occurs_once_is_retried(serve: Serve, behavi
         assert [track.id for track in await pager.collect()] == [1, 2]
         assert pager.progress.retries in (1, 2)
         assert pager.progress.requests == pager.progress.retries + 1
-    await hung_up(server)
+    await all_closed(server)
 
 
 @every_stage
@@ -154,8 +153,8 @@ async def test_connection_fault_that_persists_is_a_transport_error(serve: Serve,
         assert "page=7" in str(error)
         assert took < ATTEMPTS * TIMEOUT + SLACK
         assert ATTEMPTS <= server.accepted <= ATTEMPTS * RESENT
-        # Also before the session's end: what failed is not put back into the pool.
-        await hung_up(server)
+        # Before the session is closed: a failed connection is not put back into the pool.
+        await all_closed(server)
 
 
 async def test_refused_connection_is_retried_then_a_transport_error(serve: Serve) -> None:
@@ -184,7 +183,7 @@ async def fails_in_time(jogg: JoggSession) -> None:
 
 
 async def test_name_resolution_without_a_response_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The response of the resolver is a stand-in: there is none here that could be made to be silent."""
+    """The resolver is a stand-in: no resolver on the test machine can be made silent."""
     asked: list[object] = []
 
     async def no_response(*args: object, **kwargs: object) -> None:
@@ -201,7 +200,7 @@ async def test_connection_that_is_never_accepted_times_out() -> None:
     with contextlib.ExitStack() as stack:
         deaf = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
         url = f"http://127.0.0.1:{deaf.getsockname()[1]}"
-        for _ in range(4):  # the queue of a listener that accepts nobody: from then on the kernel drops who knocks
+        for _ in range(4):  # fill the queue of a listener that accepts nothing: the kernel then drops connections
             waiting = stack.enter_context(socket.socket())
             waiting.setblocking(False)
             waiting.connect_ex(deaf.getsockname())
@@ -223,7 +222,7 @@ async def test_a_kept_connection_that_the_server_closed_costs_no_attempt(serve: 
         await asyncio.sleep(0.01)
         await jogg.page()
     assert server.accepted >= 5
-    await hung_up(server)
+    await all_closed(server)
 
 
 @pytest.mark.parametrize("behaviour", [closed_on_arrival, reset_on_arrival, Connection.stay_silent])
@@ -234,7 +233,7 @@ async def test_broken_connections_opened_ahead_cause_no_error(serve: Serve, beha
     server = await serve(only_the_first_is_good)
     async with JoggSession("key", base_url=server.url, retry=AT_ONCE, timeout=TIMEOUT) as jogg:
         assert len(await jogg.tracks().collect()) == 2
-    await hung_up(server)
+    await all_closed(server)
 
 
 NOISE: Final[dict[str, bytes]] = {

@@ -9,20 +9,21 @@ import time
 import tracemalloc
 import zlib
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
 from jogg_async import DecodeError, JoggError, JoggSession, ParameterError, ServerError, TransportError
-from jogg_async.testing import FakeJogg, Fault
+from jogg_async.testing import Fault
 
 from .conftest import Serve
 from .raw import AT_ONCE, PAGE, Connection
 
+if TYPE_CHECKING:
+    from tests.conftest import MakeFake, MakeSession
+
 MIB: Final = 2**20
 CAP: Final = 32 * MIB
-MakeFake = Callable[..., Awaitable[FakeJogg]]
-MakeSession = Callable[..., JoggSession]
 Ask = Callable[..., Awaitable[JoggSession]]
 
 

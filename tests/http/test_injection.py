@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,8 +14,9 @@ from jogg_async.testing import FakeJogg
 
 from .conftest import Serve
 
-MakeFake = Callable[..., Awaitable[FakeJogg]]
-MakeSession = Callable[..., JoggSession]
+if TYPE_CHECKING:
+    from tests.conftest import MakeFake, MakeSession
+
 
 VALUES: Final = [
     "",

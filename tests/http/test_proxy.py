@@ -1,4 +1,4 @@
-"""Through an HTTP proxy: what it gets to see, and when it is passed by."""
+"""Requests through an HTTP proxy: what the proxy sees, and when it is bypassed."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from jogg_async import JoggSession, TransportError
+from tests.model import until
 
 from .conftest import Serve
 from .leaks import caught, leaks
@@ -23,7 +24,7 @@ KEY: Final = "canary-90ab6c3e17f24d58-key"
 
 
 class Here(AbstractResolver):
-    """Finds every name on this machine."""
+    """Resolve every host name to 127.0.0.1."""
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
@@ -45,7 +46,7 @@ async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter, copy: b
 
 
 class Tunnel:
-    """What a CONNECT proxy does on each connection; it keeps a copy of all that passes."""
+    """Server behaviour of a CONNECT proxy; it keeps a copy of all bytes that pass."""
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -62,7 +63,7 @@ class Tunnel:
 
 @pytest.fixture
 async def http(client_tls: ssl.SSLContext) -> AsyncIterator[aiohttp.ClientSession]:
-    """A caller's session that trusts the tests' authority and finds music.test here."""
+    """Open a caller's session that trusts the tests' authority and resolves music.test to 127.0.0.1."""
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=client_tls, resolver=Here())) as session:
         yield session
 
@@ -222,9 +223,7 @@ async def test_no_connection_is_opened_ahead_through_a_proxy(serve: Serve, monke
     monkeypatch.setenv("HTTPS_PROXY", proxy.url)
     async with JoggSession(KEY, base_url="https://music.test", retry=AT_ONCE) as jogg:
         step = asyncio.ensure_future(anext(jogg.tracks()))
-        async with asyncio.timeout(5):
-            while not proxy.heads:  # noqa: ASYNC110 (the server has no event for it)
-                await asyncio.sleep(0.001)
+        await until(lambda: proxy.heads, 5)
         await asyncio.sleep(0.05)
         assert proxy.accepted == 1
         step.cancel()

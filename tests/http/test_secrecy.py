@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 import stamina.instrumentation  # its default hook logs what failed
@@ -19,16 +19,17 @@ from jogg_async import (
     ServerError,
     TransportError,
 )
-from jogg_async.testing import FakeJogg, Fault
+from jogg_async.testing import Fault
 
 from .conftest import Serve
 from .leaks import caught, leaks, leaks_in_log
 from .raw import AT_ONCE, PAGE, Connection
 
+if TYPE_CHECKING:
+    from tests.conftest import MakeFake
+
 KEY: Final = "canary-7f3a9c51e8d24b60-key"
 
-MakeFake = Callable[..., Awaitable[FakeJogg]]
-MakeSession = Callable[..., JoggSession]
 
 pytestmark = pytest.mark.usefixtures("debug_loop")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import traceback
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
@@ -18,16 +18,17 @@ from jogg_async import (
     SessionClosedError,
     TransportError,
 )
-from jogg_async.testing import FakeJogg, Fault
+from jogg_async.testing import Fault
 
 from .conftest import Serve
 from .leaks import caught, caught_at_once, holds, leaks, leaks_in_log
 from .raw import AT_ONCE, Connection
 
+if TYPE_CHECKING:
+    from tests.conftest import MakeFake
+
 KEY: Final = "canary-2b8e64d07c1f93a5-key"
 LONG_KEY: Final = "canary-" + "0123456789abcdef" * 12
-
-MakeFake = Callable[..., Awaitable[FakeJogg]]
 
 
 async def silent_in_the_body(connection: Connection) -> None:

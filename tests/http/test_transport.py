@@ -1,4 +1,4 @@
-"""Where the key goes and where it does not, and what stays of a caller's own aiohttp session."""
+"""Transport: where the key is sent, redirects, cookies, proxies, and the caller's own aiohttp session."""
 
 from __future__ import annotations
 
@@ -8,28 +8,29 @@ import gzip
 import re
 import sys
 from asyncio.subprocess import PIPE
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Final
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Final
 
 import aiohttp
 import pytest
 
 from jogg_async import APIError, JoggSession, NotFoundError, SessionClosedError, __version__
-from jogg_async.testing import FakeJogg, Fault
+from jogg_async.testing import Fault
+from tests.model import until
 
 from .conftest import Serve
 from .raw import AT_ONCE, PAGE, Connection, RawServer
 
+if TYPE_CHECKING:
+    from tests.conftest import MakeFake, MakeSession
+
 KEY: Final = "the-key"
 REDIRECTS: Final = range(300, 309)
-
-MakeFake = Callable[..., Awaitable[FakeJogg]]
-MakeSession = Callable[..., JoggSession]
 
 
 @pytest.fixture
 async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    """A caller's own session; its jar takes cookies of an IP address too."""
+    """Open a caller's own session, whose cookie jar also accepts cookies of IP addresses."""
     async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session:
         yield session
 
@@ -232,11 +233,9 @@ async def test_closing_the_session_closes_its_connections(make_fake: MakeFake) -
     fake = await make_fake(3000)
     jogg = JoggSession(fake.api_key, base_url=fake.url)
     assert len(await jogg.tracks().collect()) == 3000
-    assert 1 <= fake.open_connections <= 8 + 3  # those opened ahead may come when requests have opened their own
+    assert 1 <= fake.open_connections <= 8 + 3  # connections opened ahead may add to those of the requests
     await jogg.aclose()
-    async with asyncio.timeout(2):
-        while fake.open_connections:  # noqa: ASYNC110 (the fake has no event for it)
-            await asyncio.sleep(0.001)
+    await until(lambda: fake.open_connections == 0, 2)
 
 
 ALLOCATES: Final = """

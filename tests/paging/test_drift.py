@@ -114,7 +114,7 @@ async def test_drift_is_reported_after_a_cancelled_last_step(make_fake: MakeFake
         crawl = asyncio.ensure_future(ids_from(pager))
         await until(lambda: fake.in_flight == 4)
         await held.release(2)
-        while pager.total_pages != 2:  # noqa: ASYNC110 (the very turn counts)
+        while pager.total_pages != 2:  # noqa: ASYNC110 (each iteration of the loop counts)
             await asyncio.sleep(0)
         await iterate_loop(patience)
         crawl.cancel()

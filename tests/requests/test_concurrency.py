@@ -143,9 +143,7 @@ async def test_rate_limit_lowers_the_number_in_flight_of_the_session(
     async def most_in_flight(expected: int) -> int:
         held = HeldResponses(fake)
         pages = [asyncio.ensure_future(session.page()) for _ in range(12)]
-        async with asyncio.timeout(5):
-            while fake.in_flight < expected:  # noqa: ASYNC110 (the fake has no event for it)
-                await asyncio.sleep(0.01)
+        await until(lambda: fake.in_flight >= expected, 5)
         await asyncio.sleep(0.05)
         most = fake.in_flight
         await held.release()

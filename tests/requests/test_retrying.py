@@ -7,8 +7,7 @@ import email.utils
 import random
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
@@ -17,7 +16,6 @@ from jogg_async import (
     AuthenticationError,
     DecodeError,
     JoggError,
-    JoggSession,
     NotFoundError,
     ParameterError,
     PermissionDeniedError,
@@ -27,12 +25,13 @@ from jogg_async import (
     TransportError,
 )
 from jogg_async._requests.throttle import RequestQueue, Throttle
-from jogg_async.testing import FakeJogg, Fault, RecordedRequest
+from jogg_async.testing import Fault, RecordedRequest
 from tests.http.raw import PAGE
 from tests.simulation import Simulation, simulate
 
-MakeFake = Callable[..., Awaitable[FakeJogg]]
-MakeSession = Callable[..., JoggSession]
+if TYPE_CHECKING:
+    from tests.conftest import MakeFake, MakeSession
+
 
 RETRIED: Final[dict[str, tuple[Fault, type[JoggError]]]] = {
     "408": (Fault.html(408), APIError),
