@@ -27,20 +27,20 @@ def envelope(*rows: Any, **pagination: Any) -> dict[str, Any]:
 
 
 def decode(given: Any, *, skip_invalid: bool = False, number: int = 1, key: str = "") -> Decoded:
-    """What the client makes of a response of HTTP 200 with this body: JSON text, or what JSON is made from."""
+    """Decode a response of HTTP 200 with this body: bytes, or a value to encode as JSON."""
     body = given if isinstance(given, bytes) else json.dumps(given).encode()
     return decode_page(read_envelope(RawResponse(200, {}, body), 0.0, key), number, skip_invalid=skip_invalid, key=key)
 
 
 def decode_learnt(given: Any, *, skip_invalid: bool = False, number: int = 1) -> Decoded:
-    """Decode with a schema that knows the undocumented fields."""
+    """Decode with a schema that has learnt the undocumented fields."""
     with contextlib.suppress(DecodeError):
         decode(given, skip_invalid=True)
     return decode(given, skip_invalid=skip_invalid, number=number)
 
 
 def decode_exactly(given: Any, *, skip_invalid: bool = False, number: int = 1) -> Decoded:
-    """Decode field by field, as where no schema fits."""
+    """Decode field by field, as if no schema matched."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(SCHEMA, "decode", msgspec.json.Decoder(int).decode)
         patch.setattr(SCHEMA, "learn", lambda records: None)

@@ -340,7 +340,7 @@ def deflated(body: bytes, bits: int) -> bytes:
 
 
 def stored(body: bytes, first: int, length: int) -> bytes:
-    """A raw deflate stream of two stored blocks; `first` is its first byte, whose upper five bits mean nothing."""
+    """Return a raw deflate stream of two stored blocks; the upper five bits of its first byte are ignored."""
     blocks = [(first, body[:length]), (1, body[length:])]
     return b"".join(
         bytes([head]) + len(block).to_bytes(2, "little") + (len(block) ^ 0xFFFF).to_bytes(2, "little") + block
@@ -430,7 +430,7 @@ def test_decompression_stops_at_32_mib(coding: str, bits: int, status: int, bomb
 
 @pytest.fixture(scope="module")
 def bombs() -> dict[int, bytes]:
-    """A gigabyte of zeros in a megabyte, once for each framing."""
+    """Return a gigabyte of zeros compressed to a megabyte, for each format."""
     packed: dict[int, bytes] = {}
     for bits in (31, 15, -15):
         packer = zlib.compressobj(1, zlib.DEFLATED, bits)

@@ -56,7 +56,7 @@ def test_a_key_shorter_than_eight_characters_is_not_searched_for(key: str, found
 
 
 class Headers(dict[str, str]):
-    """What holds the key and is no text."""
+    """Object whose `repr` contains the key."""
 
 
 def test_redacted_error_keeps_its_numbers() -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.soak.fairness import descriptors_for, first_end, serve_a_crowd, spread
+from tests.soak.fairness import descriptors_for, first_end, measure_fairness, spread
 
 if TYPE_CHECKING:
     from tests.conftest import MakeFake, MakeSession
 
-CROWD = 2000
+HANDLERS = 2000
 PAGES = 3
 CONCURRENCY = 8
 
@@ -18,10 +18,10 @@ async def test_two_thousand_pagers_of_one_session_progress_evenly(
     make_fake: MakeFake, make_session: MakeSession
 ) -> None:
     fake = await make_fake(PAGES * 5, jitter=0.004)
-    with descriptors_for(CROWD) as size:
-        fairness = await serve_a_crowd(make_session(fake, concurrency=CONCURRENCY), size, PAGES, page_size=5)
+    with descriptors_for(HANDLERS) as size:
+        fairness = await measure_fairness(make_session(fake, concurrency=CONCURRENCY), size, PAGES, page_size=5)
     assert fairness.found == [list(range(1, PAGES * 5 + 1))] * size
-    asked = [int(seen.query["who"]) for seen in fake.requests if "who" in seen.query]
+    asked = [int(seen.query["handler"]) for seen in fake.requests if "handler" in seen.query]
     assert len(fake.requests) == len(asked) + 1 == size * PAGES + 1
     assert spread(asked, size, PAGES) == 1
     assert fairness.spread <= 2
