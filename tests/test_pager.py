@@ -92,9 +92,11 @@ async def test_slow_consumer_stops_prefetching(
             while pager.progress.tracks < taken:
                 await anext(pager)
             most = taken + 16 * concurrency + 16
-            await until(lambda most=most: len(fake.requests) == most)  # type: ignore[misc]
+            # Unordered, page 1 may arrive after the pages that were taken. Until then the window cannot move.
+            least = most if ordered else 16 * concurrency + 16
+            await until(lambda least=least: len(fake.requests) >= least)  # type: ignore[misc]
             await asyncio.sleep(0.03)
-            assert len(fake.requests) == most
+            assert least <= len(fake.requests) <= most
         assert len(await pager.collect()) == 400 - 5
 
 

@@ -399,7 +399,7 @@ async def test_no_timeout_of_aiohttp_applies(serve: Serve, own_http: bool) -> No
 
 async def test_one_page_opens_at_most_four_connections(make_fake: MakeFake, make_session: MakeSession) -> None:
     fake = await make_fake(100)
-    fake.fail(Fault.slow(0.05), page=1)
+    fake.fail(Fault.slow(0.25), page=1)
     assert len(await make_session(fake, concurrency=200).tracks().collect()) == 100
     assert fake.connections == 4
 
