@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     from .tracklist import TrackList
 
 __all__ = ["PageIterator", "Progress", "TrackPager"]
+
+_USES: Final = (
+    ("async for track in pager: ...", "yields the tracks as they arrive"),
+    ("await pager.collect()", "returns all remaining tracks, which a notebook shows as a table"),
+    ("async for page in pager.pages(): ...", "yields pages"),
+)
+"""What a notebook says about a pager: it requests nothing until it is stepped."""
 
 
 @attrs.frozen
@@ -106,6 +113,11 @@ class TrackPager:
         progress = self.progress
         total = "?" if progress.total_pages is None else progress.total_pages
         return f"<TrackPager: {progress.tracks} tracks, {progress.pages_done} of {total} pages>"
+
+    def _repr_html_(self) -> str:
+        from ._render.html import hint
+
+        return hint(repr(self), _USES)
 
     def pages(self) -> PageIterator:
         """Return an async iterator of `Page` over the rest of the crawl, duplicates left out as for tracks.

@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from yarl import URL
 
@@ -40,6 +40,14 @@ if TYPE_CHECKING:
 __all__ = ["JoggSession"]
 
 _T = TypeVar("_T")
+
+_USES: Final = (
+    ("await jogg.count()", "returns the number of tracks"),
+    ("await jogg.page(1)", "returns one page"),
+    ("await jogg.tracks(limit=50).collect()", "returns tracks, which a notebook shows as a table"),
+    ("await jogg.aclose()", "closes the session"),
+)
+"""What a notebook says about an open session."""
 
 
 class JoggSession:
@@ -95,6 +103,11 @@ class JoggSession:
 
     def __repr__(self) -> str:
         return f"<JoggSession {self._base_url}{' closed' if self._closed else ''}>"
+
+    def _repr_html_(self) -> str:
+        from ._render.html import hint
+
+        return hint(repr(self), () if self._closed else _USES)
 
     @property
     def closed(self) -> bool:

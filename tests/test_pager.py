@@ -321,3 +321,9 @@ async def test_repeated_id_is_reported_by_a_warning(make_fake: MakeFake, make_se
     fake = await make_fake(rows_of(1, 2, 1))
     with pytest.warns(CatalogueChangedWarning):
         assert await ids_from(make_session(fake).tracks()) == [1, 2]
+
+
+def test_notebook_shows_what_to_await_on_a_pager(jogg: JoggSession) -> None:
+    shown = jogg.tracks()._repr_html_()
+    assert "&lt;TrackPager: 0 tracks, 0 of ? pages&gt;" in shown
+    assert "await pager.collect()" in shown

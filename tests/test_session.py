@@ -513,3 +513,14 @@ async def test_closed_aiohttp_session_of_the_caller_raises_session_closed_error(
     with pytest.raises(SessionClosedError):
         await jogg.page()
     await jogg.aclose()
+
+
+async def test_notebook_shows_what_to_await_on_an_open_session() -> None:
+    session = JoggSession("s3cret-key", base_url="http://localhost:1/a&b")
+    shown = session._repr_html_()
+    assert "&lt;JoggSession http://localhost:1/a&amp;b&gt;" in shown
+    assert "await jogg.count()" in shown
+    assert "s3cret" not in shown
+    await session.aclose()
+    assert "closed" in session._repr_html_()
+    assert "await" not in session._repr_html_()

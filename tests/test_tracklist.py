@@ -136,8 +136,8 @@ URLS = st.one_of(NASTY, NASTY.map("https://".__add__), NASTY.map("javascript:"._
 @given(NASTY, URLS)
 def test_html_escapes_every_value_of_the_catalogue(name: str, url: str) -> None:
     shown = Shown(html(Track(1, name, url)))
-    assert set(shown.tags) <= {"table", "thead", "tbody", "tr", "th", "td", "audio"}
-    assert {attribute for attribute, _ in shown.attributes} <= {"src", "controls", "preload"}
+    assert set(shown.tags) <= {*("style", "div", "table", "caption", "b"), *("thead", "tbody", "tr", "th", "td", "audio")}
+    assert {attribute for attribute, _ in shown.attributes} <= {"class", "src", "controls", "preload", "aria-label"}
     assert shown.tags.count("td") == 4
     assert all(re.match(r"[\x00-\x20]*https?://", each or "", re.IGNORECASE) for each in shown.sources)
 
@@ -177,12 +177,42 @@ def test_html_shows_durations_as_minutes_and_seconds(seconds: int | None, shown:
     assert f"<td>{shown}</td>" in html(Track(1, "x", None, seconds))
 
 
+@pytest.mark.parametrize(
+    ("durations", "caption"),
+    [
+        ([], "0 tracks "),
+        ([None], "1 track "),
+        ([59], "1 track 59 s of music"),
+        ([60, None, -5], "3 tracks 1 min of music"),
+        ([3600] * 1200, "1,200 tracks 1,200 h 0 min of music, first 50 shown"),
+    ],
+)
+def test_html_caption_names_count_and_length(durations: list[int | None], caption: str) -> None:
+    shown = html(*(Track(number, "x", None, seconds) for number, seconds in enumerate(durations)))
+    assert f"<caption>{caption}</caption>" in re.sub("</?b>", "", shown)
+
+
+def test_html_player_is_named_after_its_track() -> None:
+    shown = Shown(html(Track(7, 'Morning "Light"', "https://h/7"), Track(8, None, "https://h/8")))
+    assert [value for name, value in shown.attributes if name == "aria-label"] == ['Morning "Light"', "8"]
+
+
+def test_html_style_applies_to_the_table_only() -> None:
+    (style,) = re.findall("<style>(.*?)</style>", html(), re.DOTALL)
+    selectors = re.findall(r"(?:^|})\s*([^{}]+){", style)
+    assert len(selectors) > 10
+    assert all(re.search(r"(^|\) )\.jogg-tracks", selector) for selector in selectors)
+    assert "url(" not in style
+    assert "@import" not in style
+
+
 def test_html_table_has_a_bounded_number_of_rows() -> None:
     many = Shown(html(*(Track(number, "x", "https://h/x") for number in range(12_345))))
     assert many.tags.count("audio") == 50
-    assert "12,295 more" in "".join(many.text)
+    assert "first 50 shown" in "".join(many.text)
+    assert "12,295 more tracks" in "".join(many.text)
     assert "more" not in "".join(Shown(html(*TRACKS[:1] * 50)).text)
-    assert "1 more" in "".join(Shown(html(*TRACKS[:1] * 51)).text)
+    assert "1 more track" in "".join(Shown(html(*TRACKS[:1] * 51)).text)
     assert Shown(html()).tags.count("td") == 0
     assert "more" not in "".join(Shown(html(TRACKS[0])).text)
 

@@ -1,40 +1,96 @@
-"""Tracks as an HTML table with players, for notebooks. Every value is escaped."""
+"""HTML for notebooks: tracks as a table with players, and hints on objects that are awaited. Every value is escaped."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Final
 from urllib.parse import urlsplit
 
-from jogg_async._render.records import minutes
+from jogg_async._render.records import hours, minutes
 from jogg_async.models import Track
 
 _ROWS: Final = 50
 """Rows shown at most; each has a player."""
 
+# The colour scheme follows the page's theme where it names one (JupyterLab, VS Code, Colab, Sphinx), else the system's.
+# `color-scheme` also switches the browser's own players. JupyterLab's colours take precedence over ours.
+_STYLE: Final = """<style>
+.jogg-tracks{color-scheme:light dark;--text:var(--jp-content-font-color1,light-dark(#1f2328,#e6e6e9));
+--muted:var(--jp-content-font-color2,light-dark(#656d76,#9a9aa4));--back:var(--jp-layout-color0,light-dark(#fff,#18181b));
+--line:var(--jp-border-color2,light-dark(#e4e6ea,#33333a));--hover:var(--jp-layout-color2,light-dark(#f4f5f8,#232328));
+max-width:54rem;max-height:34rem;overflow:auto;margin:.25rem 0;border:1px solid var(--line);border-radius:8px;
+background:var(--back);color:var(--text);font:14px/1.4 var(--jp-ui-font-family,system-ui,sans-serif)}
+:is([data-jp-theme-light=true],.vscode-light,[theme=light],[data-theme=light]) .jogg-tracks{color-scheme:light}
+:is([data-jp-theme-light=false],.vscode-dark,[theme=dark],[data-theme=dark]) .jogg-tracks{color-scheme:dark}
+.jogg-tracks table{width:100%;margin:0;border:0;border-collapse:separate;border-spacing:0;font:inherit;color:inherit}
+.jogg-tracks caption{caption-side:top;padding:10px 14px;text-align:left;color:var(--muted);font:inherit}
+.jogg-tracks caption b{color:var(--text);font-size:16px;font-weight:600;margin-right:.5em}
+.jogg-tracks :is(th,td){padding:5px 14px;border:0;border-top:1px solid var(--line);text-align:left;
+vertical-align:middle;white-space:nowrap;background:none}
+.jogg-tracks th{position:sticky;top:0;z-index:1;background:var(--back);border-bottom:1px solid var(--line);
+color:var(--muted);font-size:12px;font-weight:500}
+.jogg-tracks tr:first-child td{border-top:0}
+.jogg-tracks tbody tr{background:none}
+.jogg-tracks tbody tr:hover{background:var(--hover)}
+.jogg-tracks :is(th,td):is(:nth-child(1),:nth-child(3)){text-align:right;font-variant-numeric:tabular-nums}
+.jogg-tracks :is(td:nth-child(1),tfoot td){color:var(--muted)}
+.jogg-tracks td:nth-child(2){width:99%;max-width:18rem;overflow:hidden;text-overflow:ellipsis;font-weight:500}
+.jogg-tracks td:nth-child(4){max-width:18rem;overflow:hidden;text-overflow:ellipsis;color:var(--muted)}
+.jogg-tracks tfoot td{text-align:center;border-top:1px solid var(--line)}
+.jogg-tracks audio{display:block;width:16rem;height:32px}
+</style>"""
+"""Styles of the table, for elements inside of it only. A notebook may hold them many times."""
+
 
 def rendered(tracks: Sequence[Track]) -> str:
-    """Return the HTML of the table."""
+    """Return the HTML of the table: at most 50 rows, and a caption with the number of tracks and their length."""
     head = "".join(f"<th>{name}</th>" for name in ("id", "name", "duration", "music"))
     body = "".join(map(_row, tracks[:_ROWS]))
-    left = len(tracks) - _ROWS
-    more = f"<p>… and {left:,} more tracks</p>" if left > 0 else ""
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"
+    table = f"{_caption(tracks)}<thead><tr>{head}</tr></thead><tbody>{body}</tbody>{_foot(len(tracks) - _ROWS)}"
+    return f'{_STYLE}<div class="jogg-tracks"><table>{table}</table></div>'
+
+
+def hint(text: str, uses: Iterable[tuple[str, str]]) -> str:
+    """Return the HTML of an object that shows nothing until it is awaited.
+
+    Args:
+        text: the object's `repr`.
+        uses: lines of code, and what each of them gives.
+    """
+    lines = "".join(f"<li><code>{escape(code)}</code> {escape(use)}</li>" for code, use in uses)
+    return f"<div><code>{escape(text)}</code><ul>{lines}</ul></div>"
+
+
+def _caption(tracks: Sequence[Track]) -> str:
+    count = f"{len(tracks):,} {'track' if len(tracks) == 1 else 'tracks'}"
+    seconds = sum(max(track.duration or 0, 0) for track in tracks)
+    facts = [f"{hours(seconds)} of music"] if seconds else []
+    facts += [f"first {_ROWS} shown"] if len(tracks) > _ROWS else []
+    return f"<caption><b>{count}</b> {', '.join(facts)}</caption>"
+
+
+def _foot(left: int) -> str:
+    if left <= 0:
+        return ""
+    more = f"{left:,} more {'track' if left == 1 else 'tracks'}"
+    return f'<tfoot><tr><td colspan="4">… and {more}</td></tr></tfoot>'
 
 
 def _row(track: Track) -> str:
     cells = (str(track.id), track.name or "", minutes(track.duration))
     shown = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
-    return f"<tr>{shown}<td>{_player(track.music_url)}</td></tr>"
+    return f"<tr>{shown}<td>{_player(track)}</td></tr>"
 
 
-def _player(url: str | None) -> str:
+def _player(track: Track) -> str:
+    url = track.music_url
     if not url:
         return ""
     if not _is_web_address(url):
         return escape(url)
-    return f'<audio controls preload="none" src="{escape(url)}"></audio>'
+    name = escape(track.name or str(track.id))
+    return f'<audio controls preload="none" aria-label="{name}" src="{escape(url)}"></audio>'
 
 
 def _is_web_address(url: str) -> bool:

@@ -49,3 +49,11 @@ def minutes(seconds: int | None) -> str:
         return ""
     whole, rest = divmod(abs(seconds), 60)
     return f"{'-' if seconds < 0 else ''}{whole}:{rest:02d}"
+
+
+def hours(seconds: int) -> str:
+    """Return a long duration in words, rounded down, such as "2 h 31 min", "12 min" or "45 s"."""
+    if seconds < 60:
+        return f"{seconds} s"
+    whole, rest = divmod(seconds // 60, 60)
+    return f"{whole:,} h {rest} min" if whole else f"{rest} min"

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from jogg_async import Track
-from jogg_async._render.records import COLUMNS, csv_lines, json_lines, minutes, row
+from jogg_async._render.records import COLUMNS, csv_lines, hours, json_lines, minutes, row
 from jogg_async.models import Fields
 
 PLAIN = Track(1, "a", "https://host/1.mp3", 61)
@@ -49,3 +49,11 @@ def test_csv_round_trips_and_leaves_null_empty() -> None:
     assert header == list(COLUMNS)
     assert plain == ["1", "a", "https://host/1.mp3", "61", ""]
     assert odd == [str(ODD.id), ODD.name, "", "", '{"größe":"ß","tags":[null]}']
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0 s"), (59, "59 s"), (60, "1 min"), (3599, "59 min"), (3600, "1 h 0 min"), (9_060, "2 h 31 min")],
+)
+def test_long_durations_are_written_in_words(seconds: int, text: str) -> None:
+    assert hours(seconds) == text
