@@ -252,7 +252,7 @@ def lowest(session: nox.Session) -> None:
     env = {"COVERAGE_FILE": str(_coverage_file(session, ".lowest")), "PYTHONDEVMODE": "1"}
     # The simulations of rate limits take minutes in development mode, and cover nothing that other tests do not.
     left_out = "--ignore=tests/requests/test_rate_limits.py"
-    _pytest(session, "lowest", "-m", "coverage", "run", "-m", "pytest", "-q", left_out, env=env)
+    _pytest(session, "lowest", "-m", "coverage", "run", *PYTEST, left_out, env=env)
 
 
 @nox.session(requires=[WHEEL])
