@@ -75,7 +75,7 @@ class AdaptiveRate:
         self._concurrency = float(concurrency)
         self._resume = now
         self._next = now
-        self._held_back = False  # whether the rate delayed the last request
+        self._held_back = False  # True if the rate delayed the last request
         self._search: float | None = None
         self._ceiling: float | None = None
         self._climb = _MIN_CLIMB
@@ -85,13 +85,13 @@ class AdaptiveRate:
         self._refusal: Refusal | None = None  # the one whose pause is not over
         self._sustained: float | None = None  # `None` until the second refusal: at the first a bucket may be full
         self._burst = 0  # requests accepted at once, which a pause may refill
-        self._confirmed = False  # whether a limit explained the refusals so far
-        self._excused = 0  # refusals still to be taken for chance
+        self._confirmed = False  # True if a rate limit has explained the refusals so far
+        self._excused = 0  # number of next refusals to treat as chance
         self._excuses = 0
 
     @property
     def limited(self) -> bool:
-        """Whether there is a rate: a limit is known or searched for."""
+        """True if a rate is set: a limit is known or searched for."""
         return self._search is not None or self._ceiling is not None
 
     def paused(self, now: float) -> float:
@@ -195,7 +195,7 @@ class AdaptiveRate:
             self._limit(refusal, rate)
 
     def _is_doubtful(self, refusal: Refusal) -> bool:
-        """Whether a ceiling was too high already, so that full speed had better show the cause."""
+        """Return True if the ceiling proved too high soon after it was set, so that it may not be a rate limit."""
         early = self._ceiling is not None and not self._has_climbed(refusal)
         return early and refusal.frequent and bool(self._excuses or not self._confirmed)
 

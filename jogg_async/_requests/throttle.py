@@ -33,7 +33,7 @@ class RequestQueue:
         self.on_backoff: Callable[[], None] = _nothing
         """Called when a request enters backoff."""
         self.is_listed = False
-        """Whether the throttle has this queue in its rotation."""
+        """True while the throttle has this queue in its rotation."""
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     def enter_backoff(self) -> None:
@@ -60,7 +60,7 @@ class RequestQueue:
 
     @property
     def is_ready(self) -> bool:
-        """Whether a request waits and the queue's own limit lets it be sent."""
+        """True if a request waits and the queue's own limit allows to send it."""
         return bool(self._waiting) and self.in_flight < self.limit
 
 
