@@ -194,7 +194,7 @@ def test_cancelled_requests_leak_no_slot(
             sender.tasks[place % len(requests)].cancel()
         await asyncio.gather(*sender.tasks, return_exceptions=True)
         assert not [task for task in sender.tasks if not task.cancelled() and task.exception()]
-        assert sender.throttle._in_flight == sum(fresh_queue.in_flight for queue in queues) == 0
+        assert sender.throttle._in_flight == sum(queue.in_flight for queue in queues) == 0
         sender.tasks, sender.most, fresh_queue = [], 0, RequestQueue(UNLIMITED)
         for number in range(2 * concurrency):
             sender.send(fresh_queue, number)
