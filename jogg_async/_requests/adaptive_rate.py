@@ -1,14 +1,14 @@
 """Request rate and number in flight, learnt from refusals (429). No I/O; the clock is passed in.
 
-A refusal pauses every request for the wait it names. What it says of the rate is decided when the pause ends: by then
-the requests in flight at the refusal have shown whether the service refuses most of them (a rate limit) or only a few
-(refusals by chance, or of one page). One measurement can be relied on: a service that limits the rate has nothing left
-to give when a pause begins, so what it accepts until its next refusal, divided by that time and the pause, is a rate
-that it sustains. Where requests sent no faster than that are refused, the refusal has nothing to do with the rate.
+A refusal pauses every request for the wait it names. Its cause is decided when the pause ends: by then the requests in
+flight at the refusal have shown whether the service refuses most of them (a rate limit) or only a few (refusals by
+chance, or of one page). One measurement is reliable: a service that limits the rate has no requests left when a pause
+begins, so the number that it accepts until its next refusal, divided by that time and the pause, is a rate that it
+sustains. If requests are refused that were sent no faster than that, the refusal is unrelated to the rate.
 
 No limit known: neither `_search` nor `_ceiling`. Searching: `_search` doubles every half second. Limit known: the rate
 climbs from 0.9 of `_ceiling` back to it on the cubic curve of TCP CUBIC (RFC 9438), stays about there, then doubles
-every half second in case the limit was lifted. A failed probe costs a pause, so probes are as rare as pauses are dear.
+every half second in case the limit was lifted. A failed probe costs a pause: the longer the pauses, the rarer probes.
 """
 
 from __future__ import annotations
