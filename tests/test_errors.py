@@ -152,6 +152,42 @@ def test_advice_of_an_error_is_a_sentence_of_its_own(kind: type[JoggError]) -> N
     assert str(kind("what came")) == f"what came. {kind.advice}"
 
 
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (JoggError(), ""),
+        (JoggError("what came"), "what came"),
+        (JoggError("What came."), "What came."),
+        (SessionClosedError(), SessionClosedError.advice),
+        (SessionClosedError("What came."), f"What came. {SessionClosedError.advice}"),
+    ],
+)
+def test_full_stop_is_added_only_between_a_text_and_its_advice(error: JoggError, text: str) -> None:
+    assert str(error) == text
+
+
+@pytest.mark.parametrize(
+    "error", [APIError(msg="No luck"), TransportError(message="No luck"), DecodeError(message="No luck")]
+)
+def test_message_given_by_keyword_is_in_the_text(error: JoggError) -> None:
+    assert str(error).startswith("No luck")
+
+
+def test_transport_error_is_not_transient_by_default() -> None:
+    assert TransportError("broken").transient is False
+
+
+@pytest.mark.parametrize("kind", [errors.ArgumentError, ConfigurationError])
+def test_error_about_an_argument_holds_its_name(kind: type[errors.ArgumentError | ConfigurationError]) -> None:
+    error = errors.argument_error("page_size", "must be at most 100", kind)
+    assert (error.argument, str(error)) == ("page_size", "page_size must be at most 100")
+
+
+@pytest.mark.parametrize(("length", "text"), [(1000, "m" * 1000), (1001, f"{'m' * 1000}… (1001 characters)")])
+def test_text_of_an_error_quotes_a_thousand_characters(length: int, text: str) -> None:
+    assert str(JoggError("m" * length)) == text
+
+
 @pytest.mark.parametrize("kind", API_ERRORS)
 def test_text_of_an_api_error_is_message_code_and_advice(kind: type[APIError]) -> None:
     assert str(kind("No luck", code=77)) == f"No luck (code 77). {kind.advice}"

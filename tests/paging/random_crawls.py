@@ -117,11 +117,16 @@ class StandIn:
         self.page_totals: dict[Any, int] = {}
         self.fetched: set[int] = set()
         self.received: set[int] = set()
-        self.running: set[int] = set()
+        self._tasks: dict[asyncio.Task[Any], int] = {}
         self.arrived: set[int] = set()
         self.ended = False
         self._failures = dict(scenario.failures)
         self._rng = random.Random(scenario.seed)
+
+    @property
+    def running(self) -> list[int]:
+        """Pages being fetched. With eager tasks others start before those that were cancelled have ended."""
+        return [number for task, number in self._tasks.items() if not task.cancelling()]
 
     def preconnect(self, count: int) -> None:
         """Open nothing."""
@@ -133,14 +138,16 @@ class StandIn:
         assert number not in self.running, f"page {number} is fetched twice at once"
         assert len(self.running) < self.scenario.concurrency
         assert number not in self.arrived, f"page {number} is fetched again"
-        self.running.add(number)
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks[task] = number
         self.fetched.add(number)
         stats.requests += 1
         try:
             for _ in range(self.scenario.delays.get(number, self._rng.randint(0, 3))):
                 await asyncio.sleep(0)
         finally:
-            self.running.discard(number)
+            del self._tasks[task]
         if self._failures.get(number, 0) > 0:
             self._failures[number] -= 1
             error = ServerError("system error", code=50000)
