@@ -309,9 +309,17 @@ def _prism(session: nox.Session) -> list[Path]:
 
 @nox.session(requires=[WHEEL])
 def docs(session: nox.Session) -> None:
-    """Build the documentation; a warning or a broken reference is an error."""
+    """Build the documentation; a warning, a broken reference or an outdated generated page is an error."""
     _install(session, *_group("docs"))
+    session.run("python", "-m", "tests.site", "--check")
     session.run("sphinx-build", "-W", "--keep-going", "-n", "docs", "docs/_build/html", *session.posargs)
+
+
+@nox.session(requires=[WHEEL])
+def site(session: nox.Session) -> None:
+    """Write the generated parts of the documentation: the command line, llms.txt, the notebook's outputs, pictures."""
+    _install(session, *_group("site"))
+    session.run("python", "-m", "tests.site", "--notebook", *session.posargs)
 
 
 @nox.session(requires=[WHEEL])

@@ -14,31 +14,42 @@ _ROWS: Final = 50
 """Rows shown at most; each has a player."""
 
 # The colour scheme follows the page's theme where it names one (JupyterLab, VS Code, Colab, Sphinx), else the system's.
-# `color-scheme` also switches the browser's own players. JupyterLab's colours take precedence over ours.
+# `color-scheme` also switches the browser's own players. JupyterLab's colours take precedence over ours; its rules for
+# tables must not, so the class is named twice.
 _STYLE: Final = """<style>
-.jogg-tracks{color-scheme:light dark;--text:var(--jp-content-font-color1,light-dark(#1f2328,#e6e6e9));
---muted:var(--jp-content-font-color2,light-dark(#656d76,#9a9aa4));--back:var(--jp-layout-color0,light-dark(#fff,#18181b));
---line:var(--jp-border-color2,light-dark(#e4e6ea,#33333a));--hover:var(--jp-layout-color2,light-dark(#f4f5f8,#232328));
-max-width:54rem;max-height:34rem;overflow:auto;margin:.25rem 0;border:1px solid var(--line);border-radius:8px;
-background:var(--back);color:var(--text);font:14px/1.4 var(--jp-ui-font-family,system-ui,sans-serif)}
-:is([data-jp-theme-light=true],.vscode-light,[theme=light],[data-theme=light]) .jogg-tracks{color-scheme:light}
-:is([data-jp-theme-light=false],.vscode-dark,[theme=dark],[data-theme=dark]) .jogg-tracks{color-scheme:dark}
-.jogg-tracks table{width:100%;margin:0;border:0;border-collapse:separate;border-spacing:0;font:inherit;color:inherit}
-.jogg-tracks caption{caption-side:top;padding:10px 14px;text-align:left;color:var(--muted);font:inherit}
-.jogg-tracks caption b{color:var(--text);font-size:16px;font-weight:600;margin-right:.5em}
-.jogg-tracks :is(th,td){padding:5px 14px;border:0;border-top:1px solid var(--line);text-align:left;
-vertical-align:middle;white-space:nowrap;background:none}
-.jogg-tracks th{position:sticky;top:0;z-index:1;background:var(--back);border-bottom:1px solid var(--line);
-color:var(--muted);font-size:12px;font-weight:500}
-.jogg-tracks tr:first-child td{border-top:0}
-.jogg-tracks tbody tr{background:none}
-.jogg-tracks tbody tr:hover{background:var(--hover)}
-.jogg-tracks :is(th,td):is(:nth-child(1),:nth-child(3)){text-align:right;font-variant-numeric:tabular-nums}
-.jogg-tracks :is(td:nth-child(1),tfoot td){color:var(--muted)}
-.jogg-tracks td:nth-child(2){width:99%;max-width:18rem;overflow:hidden;text-overflow:ellipsis;font-weight:500}
-.jogg-tracks td:nth-child(4){max-width:18rem;overflow:hidden;text-overflow:ellipsis;color:var(--muted)}
-.jogg-tracks tfoot td{text-align:center;border-top:1px solid var(--line)}
-.jogg-tracks audio{display:block;width:16rem;height:32px}
+.jogg-tracks.jogg-tracks {
+  color-scheme: light dark;
+  --text: var(--jp-content-font-color1, light-dark(#1f2328, #e6e6e9));
+  --muted: var(--jp-content-font-color2, light-dark(#656d76, #9a9aa4));
+  --back: var(--jp-layout-color0, light-dark(#fff, #18181b));
+  --line: var(--jp-border-color2, light-dark(#e4e6ea, #33333a));
+  --hover: var(--jp-layout-color2, light-dark(#f4f5f8, #232328));
+  max-width: 54rem; max-height: 34rem; margin: .25rem 0; overflow: auto;
+  border: 1px solid var(--line); border-radius: 8px; background: var(--back); color: var(--text);
+  font: 14px/1.4 var(--jp-ui-font-family, system-ui, sans-serif);
+  table { width: 100%; margin: 0; border: 0; border-collapse: separate; border-spacing: 0; table-layout: auto;
+    font: inherit; color: inherit }
+  caption { caption-side: top; padding: 10px 14px; text-align: left; color: var(--muted); font: inherit }
+  caption b { margin-right: .5em; color: var(--text); font-size: 16px; font-weight: 600 }
+  thead { border: 0 }
+  th, td { padding: 5px 14px; border: 0; border-top: 1px solid var(--line); background: none; white-space: nowrap;
+    text-align: left; vertical-align: middle }
+  th { position: sticky; top: 0; z-index: 1; border-bottom: 1px solid var(--line); background: var(--back);
+    color: var(--muted); font-size: 12px; font-weight: 500 }
+  tbody tr:first-child td { border-top: 0 }
+  tbody tr:nth-child(n) { background: none }
+  tbody tr:hover:nth-child(n) { background: var(--hover) }
+  :is(th, td):is(:nth-child(1), :nth-child(3)) { text-align: right; font-variant-numeric: tabular-nums }
+  td:nth-child(1), tfoot td { color: var(--muted) }
+  td:nth-child(2) { width: 99%; max-width: 18rem; overflow: hidden; text-overflow: ellipsis; font-weight: 500 }
+  td:nth-child(4) { max-width: 18rem; overflow: hidden; text-overflow: ellipsis; color: var(--muted) }
+  tfoot td:nth-child(n) { text-align: center }
+  audio { display: block; width: 16rem; height: 32px }
+}
+:is([data-jp-theme-light=true], .vscode-light, [theme=light], [data-theme=light]) .jogg-tracks.jogg-tracks {
+  color-scheme: light }
+:is([data-jp-theme-light=false], .vscode-dark, [theme=dark], [data-theme=dark]) .jogg-tracks.jogg-tracks {
+  color-scheme: dark }
 </style>"""
 """Styles of the table, for elements inside of it only. A notebook may hold them many times."""
 

@@ -48,7 +48,8 @@ def _text(page: Path) -> str:
     """Return the Markdown of a page or a notebook, included files in place."""
     text = page.read_text(encoding="utf-8")
     if page.suffix == ".ipynb":
-        text = "\n\n".join("".join(cell["source"]) for cell in json.loads(text)["cells"] if cell["cell_type"] == "markdown")
+        cells = json.loads(text)["cells"]
+        text = "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
     return re.sub(r"```{include} (\S+)\n```", lambda match: _text(page.parent / match[1]), text)
 
 

@@ -75,7 +75,7 @@ def _screenshot(page: Path, target: Path, *, dark: bool) -> None:
     chromium = next(filter(None, map(shutil.which, _CHROMIUM)), None)
     if chromium is None:
         raise FileNotFoundError("There is no Chromium: apt-get install chromium fonts-inter")
-    options = ["--headless", "--disable-gpu", "--hide-scrollbars", "--window-size=1000,860"]
+    options = ["--headless", "--disable-gpu", "--hide-scrollbars", "--window-size=1000,844"]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         options.append("--no-sandbox")  # it refuses to run as root otherwise
     scheme = f"--blink-settings=preferredColorScheme={0 if dark else 1}"

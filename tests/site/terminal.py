@@ -11,7 +11,7 @@ from typing import Final
 from rich.console import Console
 from rich.text import Text
 
-from ..cli.processes import Cli, Terminal
+from tests.cli.processes import Cli, Terminal
 
 PICTURE: Final = Path(__file__).parents[2] / "docs" / "images" / "terminal.svg"
 COMMAND: Final = ("tracks", "--demo", "--limit", "8")
