@@ -96,7 +96,7 @@ class FakeResponse:
 
 
 def json_response(envelope: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> FakeResponse:
-    """Return a response with this value as JSON; its `code` is the envelope's, if there is one."""
+    """Return a response with this value as JSON. The `code` of the response is that of the envelope, or `None`."""
     code = cast("dict[str, Any]", envelope).get("code") if isinstance(envelope, dict) else None
     body = json.dumps(envelope, ensure_ascii=False, separators=(",", ":")).encode()
     response = FakeResponse(status, body, code=code if isinstance(code, int) else None)
