@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import jogg_async
-from jogg_async import DownloadProgress, JoggError, RetryPolicy, Track, TrackList
+from jogg_async import JoggError, RetryPolicy, Track, TrackList
 from jogg_async._download.part_file import PartFile
 from jogg_async.testing import FakeJogg, Fault
 from tests.conftest import AT_ONCE
@@ -334,44 +334,3 @@ async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
         while not condition():  # noqa: ASYNC110 (files and servers tell nobody)
             await asyncio.sleep(0.005)
-
-
-# Progress
-
-
-async def test_progress_counts_every_track(fake: FakeJogg, jogg: JoggSession, folder: Path) -> None:
-    await jogg_async.download(jogg.tracks(limit=2), folder)
-    fake.fail(404, path="/music/3.wav")
-    seen: list[DownloadProgress] = []
-    await jogg_async.download(jogg.tracks(limit=5), folder, progress=seen.append)
-    assert seen[-1] == DownloadProgress(downloaded=2, skipped=2, failed=1, bytes=2 * 24_044, total=5)
-    assert seen[-1].done == 5
-    assert [each.done for each in seen] == sorted(each.done for each in seen)
-
-
-@pytest.mark.parametrize(
-    ("make", "total"), [(as_list, 2), (as_track_list, 2), (sync_generator, None), (async_generator, None)]
-)
-async def test_the_total_is_known_where_the_tracks_have_a_length(
-    folder: Path, make: Callable[[list[Track]], Any], total: int | None
-) -> None:
-    seen: list[DownloadProgress] = []
-    await jogg_async.download(await make([Track(1), Track(2)]), folder, progress=seen.append)
-    assert {each.total for each in seen} == {total}
-
-
-async def test_the_total_of_no_tracks_is_0(folder: Path) -> None:
-    seen: list[DownloadProgress] = []
-    await jogg_async.download([], folder, progress=seen.append)
-    assert seen[-1].total == 0
-
-
-async def test_an_error_of_the_progress_function_ends_the_download(
-    server: AudioServer, fetch: Fetch, folder: Path
-) -> None:
-    def fail(_: DownloadProgress) -> None:
-        raise LookupError("from the caller")
-
-    server.paths["/1.mp3"] = AudioFile(hangs_after=1000)
-    with pytest.raises(LookupError, match="from the caller"):
-        await fetch(track(server), progress=fail)
