@@ -290,6 +290,14 @@ def interop(session: nox.Session) -> None:
     session.run("python", "-m", "pytest", *tests, env={**TEST_ENV, "PATH": path})
 
 
+@nox.session(requires=[WHEEL])
+def web(session: nox.Session) -> None:
+    """Serve the web apps of docs/examples to 200 clients at once; run the examples of traces and metrics."""
+    _install(session, *_group("web"))
+    session.run("python", "-c", FROM_WHEEL, env=TEST_ENV)
+    session.run("python", *PYTEST, *(session.posargs or ["tests/web"]), env=TEST_ENV)
+
+
 def _mitmproxy(session: nox.Session) -> Path:
     """Where mitmproxy is: in an environment of its own, since it pins what it needs; its newest wants a new Python."""
     folder = session.cache_dir.resolve() / "mitmproxy"

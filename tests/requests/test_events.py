@@ -164,15 +164,14 @@ CHANGES: Final[dict[str, tuple[Any, int, str]]] = {
 }
 
 
-@pytest.mark.parametrize(("change", "page", "text"), CHANGES.values(), ids=CHANGES)
+@pytest.mark.parametrize("case", CHANGES.values(), ids=CHANGES)
 async def test_change_of_the_catalogue_is_logged_with_the_page_that_shows_it(
     make_fake: MakeFake,
     make_session: MakeSession,
     log: pytest.LogCaptureFixture,
-    change: Any,
-    page: int,
-    text: str,
+    case: tuple[Any, int, str],
 ) -> None:
+    change, page, text = case
     fake = await make_fake(50)
     fake.fail(Fault.patch(lambda envelope: change(envelope["data"])), page=page)
     pager = make_session(fake, concurrency=1).tracks(page_size=10, on_drift="ignore")
