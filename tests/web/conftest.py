@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import aiohttp
 import pytest
@@ -25,14 +26,47 @@ def command(name: str, port: int) -> tuple[str, ...]:
     return sys.executable, *UVICORN, str(port), f"{name}_app:app"
 
 
-@pytest.fixture(params=APPS)
-def app(request: pytest.FixtureRequest, fake_jogg: FakeJogg, tmp_path: Path) -> Iterator[str]:
-    """Serve an app in front of `fake_jogg`, and return its address."""
-    pytest.importorskip(request.param)
+class Served(NamedTuple):
+    """A running app.
+
+    Attributes:
+        url: its address.
+        fake: the fake service behind it.
+    """
+
+    url: str
+    fake: FakeJogg
+
+
+@contextmanager
+def serve(name: str, fake: FakeJogg, log: Path) -> Generator[Served]:
+    """Serve an app in front of a fake service."""
+    pytest.importorskip(name)
     port = free_port()
-    env = {"JOGG_API_KEY": fake_jogg.api_key, "JOGG_BASE_URL": fake_jogg.url, "PORT": str(port)}
-    with serving(*command(request.param, port), port=port, log=tmp_path / "log", env=env):
-        yield f"http://127.0.0.1:{port}"
+    env = {"JOGG_API_KEY": fake.api_key, "JOGG_BASE_URL": fake.url, "PORT": str(port)}
+    with serving(*command(name, port), port=port, log=log, env=env):
+        yield Served(f"http://127.0.0.1:{port}", fake)
+
+
+@pytest.fixture(params=APPS)
+def app(request: pytest.FixtureRequest, fake_jogg: FakeJogg, tmp_path: Path) -> Iterator[Served]:
+    """Serve an app for one test, in front of `fake_jogg`."""
+    with serve(request.param, fake_jogg, tmp_path / "log") as served:
+        yield served
+
+
+@pytest.fixture(scope="module", params=APPS)
+def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """Serve an app for the tests of a module."""
+    with FakeJogg() as fake, serve(request.param, fake, tmp_path_factory.mktemp("log") / "log") as served:
+        yield served
+
+
+@pytest.fixture
+def shared(running: Served) -> Served:
+    """Return an app that other tests use, too, with a fake service that has forgotten them."""
+    running.fake.clear()
+    return running
 
 
 @pytest.fixture

@@ -12,6 +12,8 @@ import pytest
 
 from jogg_async.testing import FakeJogg, Fault
 
+from .conftest import Served
+
 CLIENTS: Final = 200
 RID: Final = "c" * 32
 
@@ -45,126 +47,114 @@ async def settled(fake: FakeJogg) -> int:
                 return known
 
 
-async def test_200_clients_at_once_get_their_page(
-    app: str, browser: aiohttp.ClientSession, fake_jogg: FakeJogg
-) -> None:
-    urls = [f"{app}/music?page={number % 50 + 1}" for number in range(CLIENTS)]
+async def test_200_clients_at_once_get_their_page(shared: Served, browser: aiohttp.ClientSession) -> None:
+    urls = [f"{shared.url}/music?page={number % 50 + 1}" for number in range(CLIENTS)]
     responses = await asyncio.gather(*(get(browser, url) for url in urls))
     assert Counter(status for status, _, _ in responses) == {200: CLIENTS}
     for number, (_, body, _) in enumerate(responses):
         first = number % 50 * 20
-        assert body["tracks"] == list(fake_jogg.catalogue[first : first + 20])
-    assert len(fake_jogg.requests) == CLIENTS
-    assert fake_jogg.max_in_flight <= 16
-    assert fake_jogg.connections <= 16
+        assert body["tracks"] == list(shared.fake.catalogue[first : first + 20])
+    assert len(shared.fake.requests) == CLIENTS
+    assert shared.fake.max_in_flight <= 16
+    assert shared.fake.open_connections <= 16
 
 
-async def test_filter_reaches_the_service(app: str, browser: aiohttp.ClientSession, fake_jogg: FakeJogg) -> None:
-    _, body, _ = await get(browser, f"{app}/music?mood=Calm")
-    assert body["tracks"] == list(fake_jogg.catalogue.filtered(mood="Calm"))[:20]
+async def test_filter_reaches_the_service(shared: Served, browser: aiohttp.ClientSession) -> None:
+    _, body, _ = await get(browser, f"{shared.url}/music?mood=Calm")
+    assert body["tracks"] == list(shared.fake.catalogue.filtered(mood="Calm"))[:20]
 
 
-async def test_bad_page_is_refused_before_any_request(
-    app: str, browser: aiohttp.ClientSession, fake_jogg: FakeJogg
-) -> None:
+async def test_bad_page_is_refused_before_any_request(shared: Served, browser: aiohttp.ClientSession) -> None:
     for page in ("abc", "0", "-1", "1.5", "", "1" + 30 * "0"):
-        status, _, _ = await get(browser, f"{app}/music?page={page}")
+        status, _, _ = await get(browser, f"{shared.url}/music?page={page}")
         assert status in (400, 422), page
-    assert fake_jogg.requests == []
+    assert shared.fake.requests == []
 
 
 @pytest.mark.fake_jogg(tracks=500)
-async def test_200_clients_at_once_stream_every_track(
-    app: str, browser: aiohttp.ClientSession, fake_jogg: FakeJogg
-) -> None:
-    found = await asyncio.gather(*(lines(browser, f"{app}/music.ndjson") for _ in range(CLIENTS)))
+async def test_200_clients_at_once_stream_every_track(app: Served, browser: aiohttp.ClientSession) -> None:
+    found = await asyncio.gather(*(lines(browser, f"{app.url}/music.ndjson") for _ in range(CLIENTS)))
     assert found == [list(range(1, 501))] * CLIENTS
-    assert Counter(fake_jogg.pages) == dict.fromkeys(range(1, 6), CLIENTS)
+    assert Counter(app.fake.pages) == dict.fromkeys(range(1, 6), CLIENTS)
 
 
 @pytest.mark.fake_jogg(latency=0.02)
-async def test_catalogue_is_crawled_once_for_200_clients_at_once(
-    app: str, browser: aiohttp.ClientSession, fake_jogg: FakeJogg
-) -> None:
+async def test_catalogue_is_crawled_once_for_200_clients_at_once(app: Served, browser: aiohttp.ClientSession) -> None:
     for _ in range(2):
-        responses = await asyncio.gather(*(get(browser, f"{app}/catalogue") for _ in range(CLIENTS)))
-        assert all(response == (200, list(fake_jogg.catalogue), None) for response in responses)
-    assert sorted(page or 0 for page in fake_jogg.pages) == list(range(1, 26))
+        responses = await asyncio.gather(*(get(browser, f"{app.url}/catalogue") for _ in range(CLIENTS)))
+        assert all(response == (200, list(app.fake.catalogue), None) for response in responses)
+    assert sorted(page or 0 for page in app.fake.pages) == list(range(1, 26))
 
 
 @pytest.mark.fake_jogg(latency=0.1)
 async def test_client_that_leaves_does_not_stop_the_crawl_that_others_wait_for(
-    app: str, browser: aiohttp.ClientSession, fake_jogg: FakeJogg
+    app: Served, browser: aiohttp.ClientSession
 ) -> None:
-    first = asyncio.ensure_future(get(browser, f"{app}/catalogue"))
-    while not fake_jogg.requests:  # noqa: ASYNC110 (the fake tells nobody)
+    first = asyncio.ensure_future(get(browser, f"{app.url}/catalogue"))
+    while not app.fake.requests:  # noqa: ASYNC110 (the fake tells nobody)
         await asyncio.sleep(0.01)
-    second = asyncio.ensure_future(get(browser, f"{app}/catalogue"))
+    second = asyncio.ensure_future(get(browser, f"{app.url}/catalogue"))
     await asyncio.sleep(0.05)
     first.cancel()
     status, body, _ = await second
     assert (status, len(body)) == (200, 2500)
-    assert len(fake_jogg.requests) == 25
+    assert len(app.fake.requests) == 25
 
 
-async def test_failed_crawl_is_not_cached(app: str, browser: aiohttp.ClientSession, fake_jogg: FakeJogg) -> None:
-    fake_jogg.fail(Fault.business(40000), page=1)
-    assert (await get(browser, f"{app}/catalogue"))[0] == 400
-    assert (await get(browser, f"{app}/catalogue"))[0] == 200
+async def test_failed_crawl_is_not_cached(app: Served, browser: aiohttp.ClientSession) -> None:
+    app.fake.fail(Fault.business(40000), page=1)
+    assert (await get(browser, f"{app.url}/catalogue"))[0] == 400
+    assert (await get(browser, f"{app.url}/catalogue"))[0] == 200
 
 
 @pytest.mark.fake_jogg(tracks=100_000, latency=0.02)
-async def test_client_that_leaves_midway_stops_its_crawl(
-    app: str, browser: aiohttp.ClientSession, fake_jogg: FakeJogg
-) -> None:
-    async with browser.get(f"{app}/music.ndjson") as response:
+async def test_client_that_leaves_midway_stops_its_crawl(app: Served, browser: aiohttp.ClientSession) -> None:
+    async with browser.get(f"{app.url}/music.ndjson") as response:
         assert json.loads(await response.content.readline())["id"] == 1
-    left = len(fake_jogg.requests)
+    left = len(app.fake.requests)
     # At most some requests more, sent before the server noticed: without an end there would be a thousand.
-    assert await settled(fake_jogg) <= left + 20
-    assert fake_jogg.in_flight == 0
+    assert await settled(app.fake) <= left + 20
+    assert app.fake.in_flight == 0
 
 
 @pytest.mark.fake_jogg(latency=0.02)
-async def test_stream_that_fails_midway_does_not_look_complete(
-    app: str, browser: aiohttp.ClientSession, fake_jogg: FakeJogg
-) -> None:
-    fake_jogg.fail(Fault.business(40000), page=20)
+async def test_stream_that_fails_midway_does_not_look_complete(app: Served, browser: aiohttp.ClientSession) -> None:
+    app.fake.fail(Fault.business(40000), page=20)
     found: list[int] = []
-    async with browser.get(f"{app}/music.ndjson") as response:
+    async with browser.get(f"{app.url}/music.ndjson") as response:
         with pytest.raises(aiohttp.ClientPayloadError):
             await read_into(found, response)
     assert found == list(range(1, len(found) + 1))
     assert len(found) <= 1900
 
 
-async def test_failure_before_the_first_line_has_a_status(
-    app: str, browser: aiohttp.ClientSession, fake_jogg: FakeJogg
-) -> None:
-    fake_jogg.fail(Fault.business(10105, rid=RID))
-    assert await get(browser, f"{app}/music.ndjson") == (500, {"error": "Internal Server Error", "rid": RID}, None)
+async def test_failure_before_the_first_line_has_a_status(shared: Served, browser: aiohttp.ClientSession) -> None:
+    shared.fake.fail(Fault.business(10105, rid=RID))
+    assert await get(browser, f"{shared.url}/music.ndjson") == (
+        500,
+        {"error": "Internal Server Error", "rid": RID},
+        None,
+    )
 
 
-async def test_rate_limit_is_passed_on_with_its_wait(
-    app: str, browser: aiohttp.ClientSession, fake_jogg: FakeJogg
-) -> None:
-    fake_jogg.fail(Fault.business(429, retry_after=40, rid=RID), times=None)
-    status, body, retry_after = await get(browser, f"{app}/music")
+async def test_rate_limit_is_passed_on_with_its_wait(app: Served, browser: aiohttp.ClientSession) -> None:
+    app.fake.fail(Fault.business(429, retry_after=40, rid=RID), times=None)
+    status, body, retry_after = await get(browser, f"{app.url}/music")
     assert (status, body) == (503, {"error": "Service Unavailable", "rid": RID})
     assert retry_after == "40"
     for path in ("/music", "/music?page=2", "/music.ndjson"):
-        status, body, retry_after = await get(browser, app + path)
+        status, body, retry_after = await get(browser, app.url + path)
         assert (status, body) == (503, {"error": "Service Unavailable", "rid": None})
         assert 30 <= int(retry_after or 0) <= 40
-    assert len(fake_jogg.requests) == 1
-    status, body, _ = await get(browser, f"{app}/health")
+    assert len(app.fake.requests) == 1
+    status, body, _ = await get(browser, f"{app.url}/health")
     assert (status, body["status"]) == (200, "paused")
     assert 30 < body["paused"] <= 40
 
 
-async def test_health_is_ok_before_any_request(app: str, browser: aiohttp.ClientSession, fake_jogg: FakeJogg) -> None:
-    assert (await get(browser, f"{app}/health"))[:2] == (200, {"status": "ok", "paused": 0.0})
-    assert fake_jogg.requests == []
+async def test_health_is_ok_before_any_request(shared: Served, browser: aiohttp.ClientSession) -> None:
+    assert (await get(browser, f"{shared.url}/health"))[:2] == (200, {"status": "ok", "paused": 0.0})
+    assert shared.fake.requests == []
 
 
 FAILURES: Final[tuple[tuple[Fault, int], ...]] = (
@@ -183,12 +173,12 @@ FAILURES: Final[tuple[tuple[Fault, int], ...]] = (
 
 
 async def test_each_failure_is_mapped_to_a_status_that_tells_no_more_than_it_must(
-    app: str, browser: aiohttp.ClientSession, fake_jogg: FakeJogg
+    shared: Served, browser: aiohttp.ClientSession
 ) -> None:
     for number, (fault, _) in enumerate(FAILURES, 1):
-        fake_jogg.fail(fault, page=number, times=None)
-    urls = [f"{app}/music?page={number}" for number in range(1, len(FAILURES) + 1)]
-    responses = await asyncio.gather(*(get(browser, url) for url in [*urls, f"{app}/music?page=999"]))
+        shared.fake.fail(fault, page=number, times=None)
+    urls = [f"{shared.url}/music?page={number}" for number in range(1, len(FAILURES) + 1)]
+    responses = await asyncio.gather(*(get(browser, url) for url in [*urls, f"{shared.url}/music?page=999"]))
     assert [status for status, _, _ in responses] == [*(status for _, status in FAILURES), 404]
     for _, body, _ in responses:
         assert body.keys() == {"error", "rid"}
