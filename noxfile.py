@@ -40,6 +40,7 @@ WHEEL = "build" if LOCKED else "wheel"
 PYTEST = ("-m", "pytest", "-q", "-n", "2")
 # Searches whose number of examples JOGG_LONG multiplies.
 SEARCHES = ("tests/api", "tests/paging", "tests/requests", "tests/testing", "tests/test_cancellation.py")
+EXAMPLES = Path("docs", "examples")
 # The tree must not shadow the installed wheel.
 TEST_ENV = {"PYTHONSAFEPATH": "1"}
 # Where nobody tells of this flaw (no service in reach, a mirror without them), silence about others is no health.
@@ -295,6 +296,7 @@ def web(session: nox.Session) -> None:
     """Serve the web apps of docs/examples to 200 clients at once; run the examples of traces and metrics."""
     _install(session, *_group("web"))
     session.run("python", "-c", FROM_WHEEL, env=TEST_ENV)
+    session.run("mypy", *map(str, sorted(EXAMPLES.glob("*.py"))), env={"MYPYPATH": str(EXAMPLES)})
     session.run("python", *PYTEST, *(session.posargs or ["tests/web"]), env=TEST_ENV)
 
 

@@ -1,6 +1,6 @@
 """Serve JoggAI's music with FastAPI. Run it with ``uvicorn fastapi_app:app``; the key is in ``JOGG_API_KEY``."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
@@ -10,7 +10,7 @@ from music_service import FAILURES, MusicService, failure, open_music
 
 
 @asynccontextmanager
-async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, MusicService]]:
+async def lifespan(_: FastAPI) -> AsyncGenerator[dict[str, MusicService]]:
     async with open_music() as music:
         yield {"music": music}
 
@@ -26,7 +26,7 @@ def service(request: Request) -> MusicService:
 Music = Annotated[MusicService, Depends(service)]
 
 
-async def chunks(music: Music) -> AsyncIterator[AsyncIterator[bytes]]:
+async def chunks(music: Music) -> AsyncGenerator[AsyncIterator[bytes]]:
     """Keep the crawl until the response is sent, or its client has left."""
     async with music.lines() as lines:
         yield lines

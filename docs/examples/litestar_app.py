@@ -1,6 +1,6 @@
 """Serve JoggAI's music with Litestar. Run it with ``uvicorn litestar_app:app``; the key is in ``JOGG_API_KEY``."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Annotated, Any
 
@@ -14,7 +14,7 @@ from music_service import FAILURES, MusicService, failure, open_music
 
 
 @asynccontextmanager
-async def lifespan(app: Litestar) -> AsyncIterator[None]:
+async def lifespan(app: Litestar) -> AsyncGenerator[None]:
     async with open_music() as app.state.music:
         yield
 

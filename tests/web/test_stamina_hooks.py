@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,9 +14,11 @@ from jogg_async import JoggSession
 from jogg_async.testing import FakeJogg, Fault
 from tests.conftest import AT_ONCE
 
-prometheus_client = pytest.importorskip("prometheus_client")
-structlog = pytest.importorskip("structlog")
-instrumentation = pytest.importorskip("stamina.instrumentation")
+from .conftest import EXAMPLES
+
+prometheus_client: Any = pytest.importorskip("prometheus_client")
+structlog: Any = pytest.importorskip("structlog")
+instrumentation: Any = pytest.importorskip("stamina.instrumentation")
 
 
 @pytest.fixture
@@ -36,6 +40,16 @@ def counted(number: int, error: str) -> float:
     """Return the value of the counter of retries for an attempt and an error."""
     labels = {"callable": "jogg_async", "retry_num": str(number), "error_type": f"jogg_async.errors.{error}"}
     return float(prometheus_client.REGISTRY.get_sample_value("stamina_retries_total", labels) or 0)
+
+
+def test_example_prints_the_retries_that_prometheus_counted(fake_jogg_env: FakeJogg) -> None:
+    fake_jogg_env.fail(500)
+    example = str(EXAMPLES / "stamina_example.py")
+    done = subprocess.run([sys.executable, example], capture_output=True, text=True, check=True)
+    assert "2500 tracks" in done.stdout
+    labels = 'callable="jogg_async",error_type="jogg_async.errors.ServerError",retry_num="1"'
+    assert f"stamina_retries_total{{{labels}}} 1.0" in done.stdout
+    assert "stamina.retry_scheduled" in done.stdout
 
 
 async def test_prometheus_counts_retries_by_attempt_and_error(hooks: Any, fake_jogg: FakeJogg) -> None:
