@@ -58,7 +58,7 @@ def app(request: pytest.FixtureRequest, fake_jogg: FakeJogg, tmp_path: Path) -> 
 @pytest.fixture(scope="module", params=APPS)
 def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """Serve an app for the tests of a module."""
-    with FakeJogg() as fake, serve(request.param, fake, tmp_path_factory.mktemp("log") / "log") as served:
+    with FakeJogg(500) as fake, serve(request.param, fake, tmp_path_factory.mktemp("log") / "log") as served:
         yield served
 
 
