@@ -26,6 +26,7 @@ nox.options.sessions = [
     "coverage",
     "loops",
     "long",
+    "web",
 ]
 # On CI too: a machine need not have every Python, only one of them (see `_find_pythons`).
 nox.options.error_on_missing_interpreters = False

@@ -15,7 +15,7 @@ from jogg_async.testing import FakeJogg
 from tests.interop.programs import free_port, serving
 
 EXAMPLES: Final = Path(__file__).parents[2] / "docs" / "examples"
-UVICORN: Final = ("-m", "uvicorn", "--loop", "uvloop", "--app-dir", str(EXAMPLES), "--port")
+UVICORN: Final = ("-m", "uvicorn", "--loop", "uvloop", "--port")
 APPS: Final = ("fastapi", "aiohttp", "litestar")
 
 
@@ -43,7 +43,7 @@ def serve(name: str, fake: FakeJogg, log: Path) -> Generator[Served]:
     """Serve an app in front of a fake service."""
     pytest.importorskip(name)
     port = free_port()
-    env = {"JOGG_API_KEY": fake.api_key, "JOGG_BASE_URL": fake.url, "PORT": str(port)}
+    env = {"JOGG_API_KEY": fake.api_key, "JOGG_BASE_URL": fake.url, "PORT": str(port), "PYTHONPATH": str(EXAMPLES)}
     with serving(*command(name, port), port=port, log=log, env=env):
         yield Served(f"http://127.0.0.1:{port}", fake)
 
