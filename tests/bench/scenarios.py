@@ -130,7 +130,7 @@ def _limits(part: int) -> Iterator[Scenario]:
     for pages, peers in ((300, (OURS, *others)), (1500, (OURS,))):
         settings = Settings(pages=pages // min(part, 5), rate=50)
         yield Scenario(f"rate limit, {pages}", settings, peers, rationed(settings), once=others, rounds=3, cap=60)
-    lifted = Settings(pages=1000, rate=50, changes=[(5, 5), (10, 200)])
+    lifted = Settings(pages=1000, latency=0.01, rate=50, changes=[(5, 5), (10, 200)])
     yield Scenario("rate limit, lifted", lifted, (OURS, RETRIED), rationed(lifted), once=(RETRIED,), rounds=2, cap=60)
 
 

@@ -67,7 +67,7 @@ def _of_errors() -> Iterator[Target]:
 
 
 def _of_rates() -> Iterator[Target]:
-    for name, bound in (("rate limit, 300", 2.0), ("rate limit, 1500", 1.25)):
+    for name, bound in (("rate limit, 300", 1.45), ("rate limit, 1500", 1.12)):
         yield Target(name, "time / theory", bound, _to_theory(name))
         yield Target(name, "refused", 5, _median(name, lambda record: 100 * refused(record)), "%")
     yield Target("rate limit, lifted", "time / theory", 1.6, _to_theory("rate limit, lifted"))

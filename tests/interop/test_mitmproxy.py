@@ -20,7 +20,7 @@ import trustme
 
 from jogg_async import DecodeError, JoggError, JoggSession, RetryPolicy, ServerError, TransportError
 from jogg_async.testing import FakeJogg, Fault
-from tests.http.raw import RawServer, Visit
+from tests.http.raw import Connection, RawServer
 
 from .programs import free_port, serving
 
@@ -119,7 +119,7 @@ async def test_key_and_filters_are_not_sent_before_tls(fake: FakeJogg, jogg: Jog
     assert fake.requests[0].headers["x-api-key"] == KEY
 
 
-async def test_a_proxy_that_nobody_trusts_is_told_nothing(fake: FakeJogg, proxy: Proxy) -> None:
+async def test_untrusted_proxy_never_sees_the_key(fake: FakeJogg, proxy: Proxy) -> None:
     async with session() as jogg:
         with pytest.raises(TransportError, match="certificate verify failed") as caught:
             await jogg.count()
@@ -128,7 +128,7 @@ async def test_a_proxy_that_nobody_trusts_is_told_nothing(fake: FakeJogg, proxy:
     assert KEY not in proxy.heard()
 
 
-def test_the_command_line_takes_proxy_and_authority_from_the_environment(fake: FakeJogg, proxy: Proxy) -> None:
+def test_command_line_takes_proxy_and_certificate_authority_from_the_environment(fake: FakeJogg, proxy: Proxy) -> None:
     command = [sys.executable, "-m", "jogg_async", "tracks", "--format", "jsonl"]
     given = {"JOGG_API_KEY": KEY, "JOGG_BASE_URL": ADDRESS, "SSL_CERT_FILE": str(proxy.authority)}
     done = subprocess.run(command, env={**os.environ, **given}, capture_output=True, text=True, check=False)
@@ -138,7 +138,7 @@ def test_the_command_line_takes_proxy_and_authority_from_the_environment(fake: F
 @pytest.mark.parametrize(
     "wish", ["none", "stream", "late", "gzip", "deflate", "close", "chunked", "old", "without-length"]
 )
-async def test_changes_of_a_proxy_that_crawls_tolerate(fake: FakeJogg, jogg: JoggSession, wish: str) -> None:
+async def test_harmless_changes_by_a_proxy_lose_no_track(fake: FakeJogg, jogg: JoggSession, wish: str) -> None:
     tracks = await jogg.tracks(params={"wish": wish}).collect()
     assert [track.id for track in tracks] == [row["id"] for row in fake.catalogue]
     assert len(fake.requests) == 3
@@ -157,7 +157,7 @@ async def test_changes_of_a_proxy_that_crawls_tolerate(fake: FakeJogg, jogg: Jog
         ("longer", TransportError, 3, "timed out after 1 s"),
     ],
 )
-async def test_changes_of_a_proxy_that_are_errors(
+async def test_harmful_changes_by_a_proxy_raise_the_matching_error(
     fake: FakeJogg, jogg: JoggSession, *, wish: str, kind: type[JoggError], attempts: int, text: str
 ) -> None:
     with pytest.raises(kind, match=text) as caught:
@@ -168,7 +168,7 @@ async def test_changes_of_a_proxy_that_are_errors(
 
 @pytest.mark.parametrize("chunked", [False, True])
 @pytest.mark.parametrize(("wish", "kind"), [("stream", TransportError), ("none", ServerError)])
-async def test_a_service_that_dies_in_the_middle_of_a_page(
+async def test_response_cut_behind_a_proxy_is_an_error_and_the_crawl_can_continue(
     fake: FakeJogg, jogg: JoggSession, chunked: bool, wish: str, kind: type[JoggError]
 ) -> None:
     fake.fail(Fault.truncate(chunked=chunked), page=2, times=3)
@@ -180,12 +180,12 @@ async def test_a_service_that_dies_in_the_middle_of_a_page(
 
 
 @pytest.mark.parametrize("wish", ["stream", "none"])
-async def test_a_service_that_sends_little_at_a_time(fake: FakeJogg, jogg: JoggSession, wish: str) -> None:
+async def test_slow_response_behind_a_proxy_arrives_whole(fake: FakeJogg, jogg: JoggSession, wish: str) -> None:
     fake.fail(Fault.drip(0.4), times=None)
     assert len(await jogg.tracks(params={"wish": wish}).collect()) == 250
 
 
-async def test_a_proxy_that_ends_and_comes_again(
+async def test_session_works_again_after_its_proxy_restarts(
     fake: FakeJogg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with proxying(tmp_path, port_of(fake)) as proxy:
@@ -211,7 +211,7 @@ def guarded(served: FakeJogg, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 
 @pytest.mark.parametrize("credentials", ["", "porter:wrong-word@"])
-async def test_a_proxy_that_lets_nobody_in(
+async def test_proxy_that_rejects_the_credentials_is_a_transport_error(
     fake: FakeJogg, guarded: Proxy, monkeypatch: pytest.MonkeyPatch, credentials: str
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", f"http://{credentials}127.0.0.1:{guarded.port}")
@@ -223,18 +223,20 @@ async def test_a_proxy_that_lets_nobody_in(
     assert KEY not in guarded.heard()
 
 
-async def test_credentials_open_it(fake: FakeJogg, guarded: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_proxy_accepts_credentials_from_the_environment(
+    fake: FakeJogg, guarded: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HTTPS_PROXY", f"http://{CREDENTIALS}@127.0.0.1:{guarded.port}")
     async with trusting(guarded.authority) as http, session(http) as jogg:
         assert len(await jogg.tracks().collect()) == 250
     assert len(fake.requests) == 3
 
 
-async def test_credentials_go_to_the_proxy_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_proxy_credentials_are_not_sent_to_the_service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     authority, tls = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("music.test").configure_cert(tls)
     authority.cert_pem.write_to_path(tmp_path / "authority.pem")
-    service = RawServer(Visit.behave_well, tls)
+    service = RawServer(Connection.respond_normally, tls)
     await service.start()
     # What it passes on unopened is just what the client sent.
     options = ("--set", f"proxyauth={CREDENTIALS}", "--ignore-hosts", "music.test")

@@ -63,7 +63,7 @@ def anything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     yield from prism(tmp_path_factory.mktemp("anything"), "--dynamic")
 
 
-async def test_crawl_of_static_prism_ends(examples: str) -> None:
+async def test_crawl_of_static_prism_yields_its_example_tracks(examples: str) -> None:
     async with JoggSession(KEY, base_url=examples) as jogg:
         assert await jogg.count() == 2
         assert [track.name for track in await jogg.tracks(mood="Calm", params={"sort": "name"}).collect()] == [
@@ -86,7 +86,9 @@ async def test_crawl_of_static_prism_ends(examples: str) -> None:
         ("example=there-is-none", NotFoundError, 1),
     ],
 )
-async def test_a_failure(examples: str, wish: str, kind: type[JoggError], attempts: int) -> None:
+async def test_error_example_raises_the_matching_error(
+    examples: str, wish: str, kind: type[JoggError], attempts: int
+) -> None:
     async with (
         aiohttp.ClientSession(headers={"Prefer": wish}) as http,
         JoggSession(KEY, base_url=examples, http=http, retry=AT_ONCE) as jogg,
@@ -96,7 +98,7 @@ async def test_a_failure(examples: str, wish: str, kind: type[JoggError], attemp
     assert caught.value.attempts == attempts
 
 
-async def test_no_tracks_at_all(examples: str) -> None:
+async def test_empty_example_has_no_tracks(examples: str) -> None:
     async with (
         aiohttp.ClientSession(headers={"Prefer": "example=empty"}) as http,
         JoggSession(KEY, base_url=examples, http=http) as jogg,
@@ -104,7 +106,7 @@ async def test_no_tracks_at_all(examples: str) -> None:
         assert (await jogg.count(), len(await jogg.tracks().collect())) == (0, 0)
 
 
-def test_the_command_line(examples: str) -> None:
+def test_command_line_prints_the_example_tracks(examples: str) -> None:
     command = [sys.executable, "-m", "jogg_async", "tracks", "--base-url", examples, "--format", "jsonl"]
     done = subprocess.run(command, env={**os.environ, "JOGG_API_KEY": KEY}, capture_output=True, text=True, check=False)
     assert (done.returncode, len(done.stdout.splitlines()), done.stderr) == (0, 2, "")
@@ -141,7 +143,7 @@ async def test_random_responses_end_in_tracks_or_an_error(anything: str, on_drif
     assert [str(error) for error in errors if not str(error).startswith(f"GET {anything}") or KEY in str(error)] == []
 
 
-async def test_a_count_is_never_below_0(anything: str) -> None:
+async def test_count_of_random_responses_is_never_negative(anything: str) -> None:
     async with JoggSession(KEY, base_url=anything, retry=AT_ONCE) as jogg:
         counts = [await counted(jogg) for _ in range(60)]
     assert min(count for count in counts if count is not None) >= 0

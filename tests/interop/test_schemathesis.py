@@ -60,7 +60,9 @@ async def test_schemathesis_finds_no_flaw_in_the_fake(
     assert "No issues found" in await tried(tmp_path, await make_fake(250, **settings), without=without)
 
 
-async def test_invalid_requests_are_rejected_with_either_kind_of_status(make_fake: MakeFake, tmp_path: Path) -> None:
+async def test_invalid_requests_get_the_same_codes_with_and_without_http_errors(
+    make_fake: MakeFake, tmp_path: Path
+) -> None:
     fake, other = await make_fake(250), await make_fake(250, http_errors=False)
     await tried(tmp_path, fake)
     async with aiohttp.ClientSession() as http:
@@ -71,11 +73,11 @@ async def test_invalid_requests_are_rejected_with_either_kind_of_status(make_fak
     assert [seen.code for seen in other.requests] == [seen.code for seen in fake.requests]
 
 
-async def test_a_key_that_nobody_looks_at_is_found(make_fake: MakeFake, tmp_path: Path) -> None:
+async def test_schemathesis_detects_that_the_key_is_not_checked(make_fake: MakeFake, tmp_path: Path) -> None:
     assert "API accepts requests without authentication" in await tried(tmp_path, await make_fake(250, check_key=False))
 
 
-async def test_a_total_of_the_wrong_type_is_found(make_fake: MakeFake, tmp_path: Path) -> None:
+async def test_schemathesis_detects_a_page_number_of_the_wrong_type(make_fake: MakeFake, tmp_path: Path) -> None:
     fake = await make_fake(250)
     fake.fail(Fault.patch(lambda body: body["data"] and body["data"]["pagination"].update(page="1")), times=None)
     assert "Response violates schema" in await tried(tmp_path, fake)

@@ -29,6 +29,7 @@ def _arguments() -> argparse.Namespace:
         "--only", nargs="+", default=[""], metavar="NAME", help="modules by the beginnings of their names"
     )
     parser.add_argument("--sample", type=int, help="how many faults to draw; all of them unless told")
+    parser.add_argument("--each", type=int, help="the most faults to draw of each module")
     parser.add_argument("--seed", type=int, default=0, help="of the draw")
     parser.add_argument("--workers", type=int, default=2, help="faults tried at a time; default 2")
     parser.add_argument("--json", type=Path, default=Path("mutants.json"), help="the file for every outcome")
@@ -39,16 +40,24 @@ def main() -> int:
     """Run the mutation tests."""
     arguments = _arguments()
     modules = [name for name in MODULES if name.startswith(tuple(arguments.only))]
-    faults = [fault for name in modules for fault in faults_of(name, read(_ROOT / PACKAGE, name))]
-    if arguments.sample is not None and arguments.sample < len(faults):
-        faults = random.Random(arguments.seed).sample(faults, arguments.sample)
-        faults.sort(key=lambda fault: (modules.index(fault.module), fault.line))
+    draw = random.Random(arguments.seed)
+    faults = [
+        fault
+        for name in modules
+        for fault in _drawn(draw, list(faults_of(name, read(_ROOT / PACKAGE, name))), arguments.each)
+    ]
+    faults = _drawn(draw, faults, arguments.sample)
+    faults.sort(key=lambda fault: (modules.index(fault.module), fault.line))
     with tempfile.TemporaryDirectory() as scratch:
         trees = [Tree(_ROOT, Path(scratch, f"tree-{number}")) for number in range(arguments.workers)]
         outcomes = list(_outcomes(faults, trees))
     _say(*table(outcomes))
     save(arguments.json, {"sample": arguments.sample, "seed": arguments.seed}, outcomes)
     return int(share(outcomes) < _WANTED)
+
+
+def _drawn(draw: random.Random, faults: list[Fault], most: int | None) -> list[Fault]:
+    return faults if most is None or most >= len(faults) else draw.sample(faults, most)
 
 
 def _outcomes(faults: Sequence[Fault], trees: Sequence[Tree]) -> Iterator[Outcome]:
