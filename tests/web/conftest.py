@@ -46,13 +46,16 @@ def serve(name: str, fake: FakeJogg, log: Path) -> Generator[Served]:
     env = {"JOGG_API_KEY": fake.api_key, "JOGG_BASE_URL": fake.url, "PORT": str(port), "PYTHONPATH": str(EXAMPLES)}
     with serving(*command(name, port), port=port, log=log, env=env):
         yield Served(f"http://127.0.0.1:{port}", fake)
+    assert fake.api_key not in log.read_text(encoding="utf-8")
 
 
 @pytest.fixture(params=APPS)
 def app(request: pytest.FixtureRequest, fake_jogg: FakeJogg, tmp_path: Path) -> Iterator[Served]:
-    """Serve an app for one test, in front of `fake_jogg`."""
-    with serve(request.param, fake_jogg, tmp_path / "log") as served:
+    """Serve an app for one test, in front of `fake_jogg`. Its log must show no traceback."""
+    log = tmp_path / "log"
+    with serve(request.param, fake_jogg, log) as served:
         yield served
+    assert "Traceback" not in log.read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module", params=APPS)

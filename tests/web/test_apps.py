@@ -125,6 +125,20 @@ async def test_client_that_leaves_midway_stops_its_crawl(app: Served, browser: a
     assert app.fake.in_flight == 0
 
 
+@pytest.mark.parametrize("app", ["aiohttp"], indirect=True)
+async def test_client_that_leaves_cancels_its_handler_and_the_request_to_the_service_under_aiohttp(
+    app: Served, browser: aiohttp.ClientSession
+) -> None:
+    app.fake.fail(Fault.slow(60))
+    waiting = asyncio.ensure_future(get(browser, f"{app.url}/music"))
+    while not app.fake.requests:  # noqa: ASYNC110 (the fake tells nobody)
+        await asyncio.sleep(0.01)
+    waiting.cancel()
+    async with asyncio.timeout(4):  # sooner than the handler's own timeout
+        while app.fake.open_connections:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
 async def test_stream_that_fails_midway_does_not_look_complete(shared: Served, browser: aiohttp.ClientSession) -> None:
     shared.fake.fail(Fault.business(40000), page=4)
     found: list[int] = []
