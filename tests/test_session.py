@@ -326,11 +326,11 @@ async def test_closing_the_session_ends_waiting_steps_with_session_closed_error(
 async def test_pager_cut_short_by_the_close_of_its_session_raises_at_every_step(
     fake: FakeJogg, jogg: JoggSession
 ) -> None:
-    fresh, standing, ended = jogg.tracks(), jogg.tracks(), jogg.tracks()
-    await anext(standing)
+    fresh, started, ended = jogg.tracks(), jogg.tracks(), jogg.tracks()
+    await anext(started)
     await ended.collect()
     await jogg.aclose()
-    for pager in (fresh, standing):
+    for pager in (fresh, started):
         for _ in range(2):
             with pytest.raises(SessionClosedError):
                 await anext(pager)

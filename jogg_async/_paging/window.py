@@ -148,7 +148,7 @@ class Window(Generic[T]):
 
     @property
     def is_drained(self) -> bool:
-        """Whether every number up to `last` is taken, and none is running, buffered or failed."""
+        """True if every number up to `last` is taken, and none is running, buffered or failed."""
         return self.lowest > self.last and not (self._running or self._buffered or self._failed)
 
     def _startable(self) -> int | None:

@@ -83,7 +83,7 @@ class PageFetcher:
             request.add_request_to(error)
             raise
         except asyncio.CancelledError as cancelled:
-            # If other code cancels the task of a page, the window raises this cause: it tells about the request.
+            # If other code cancels the task of a page, the window raises this cause, which describes the request.
             cancelled.__cause__ = request.add_request_to(JoggError("the request was cancelled from outside"))
             raise
         if decoded.invalid:

@@ -42,7 +42,7 @@ class RequestQueue:
         self.on_backoff: Callable[[], None] = _nothing
         """Called when a request enters backoff."""
         self.is_listed = False
-        """Whether the throttle has this queue in its rotation."""
+        """True while the throttle has this queue in its rotation."""
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._failures_in_a_row = 0
         self._has_succeeded = False
@@ -92,7 +92,7 @@ class RequestQueue:
 
     @property
     def is_ready(self) -> bool:
-        """Whether a request waits and the queue's own limit lets it be sent."""
+        """True if a request waits and the queue's own limit allows to send it."""
         return bool(self._waiting) and self.in_flight < self.limit
 
 

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSI
 
 
 def announced(process: subprocess.Popen[bytes]) -> dict[str, str]:
-    """The variables that a server prints, once it serves."""
+    """Return the environment variables that `serve` prints once it is ready."""
     assert process.stdout is not None
     url, *variables = [process.stdout.readline().decode() for _ in range(3)]
     assert re.search(r"http://127\.0\.0\.1:\d+", url)

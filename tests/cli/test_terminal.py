@@ -23,7 +23,7 @@ _TOKEN = re.compile(r"\x1b\[([\d;?]*)([A-Za-z])|\x1b\][^\x1b]*\x1b\\|([^\x1b])",
 
 
 def displayed(raw: bytes) -> list[str]:
-    """The lines that a tall terminal would show in the end: just what rich and the table use is understood."""
+    """Return the lines on a tall terminal at the end. Only the control sequences of rich and the table are handled."""
     lines, row, column = [""], 0, 0
     for values, command, char in _TOKEN.findall(raw.decode()):
         if command == "A":

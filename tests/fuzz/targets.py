@@ -13,6 +13,7 @@ from jogg_async import APIError, DecodeError, JoggError, TransportError
 from jogg_async._api.decoding import decode_page
 from jogg_async._api.envelope import RawResponse, is_retryable, read_envelope
 from jogg_async._api.limits import MAX_PAGE_SIZE
+from jogg_async._api.redaction import redact_error
 from jogg_async._api.retry_after import retry_after
 from jogg_async._paging.checkpoint import Checkpoint
 from jogg_async.errors import RateLimitError, ServerError
@@ -55,6 +56,7 @@ def responses(data: bytes) -> None:
     try:
         decode_page(read_envelope(response, _NOW, _KEY), 1, skip_invalid=bool(data[0] & 128))
     except JoggError as error:
+        redact_error(error, _KEY)  # as the page fetcher does
         _require_matching(error, response)
     _require_wait(headers)
 

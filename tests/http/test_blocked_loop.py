@@ -1,4 +1,4 @@
-"""Code that holds the event loop longer than a timeout, as a cell of a notebook or a breakpoint does."""
+"""Code that blocks the event loop for longer than a timeout, like a notebook cell or a breakpoint."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ async def with_server(
 
 
 def responds_and_blocks(body: bytes = PAGE) -> Behaviour:
-    """Send a whole response, then hold the loop: when it runs again, the response lies in the socket."""
+    """Send a whole response, then block the loop: when it runs again, the response is in the socket."""
 
     async def behave(connection: Connection) -> None:
         await connection.request()
@@ -78,7 +78,7 @@ def test_response_in_the_socket_is_read_before_a_timeout_is_declared(factory: Fa
 
 @every_loop
 def test_large_response_in_the_socket_is_read_before_a_timeout_is_declared(factory: Factory) -> None:
-    """The socket's buffer holds a megabyte and more, which the loop reads in many turns."""
+    """The socket's buffer has more than a megabyte, which the loop reads in many iterations."""
     body = PAGE + b" " * 1_500_000
 
     async def use(server: RawServer) -> None:
@@ -108,7 +108,7 @@ def test_response_in_the_socket_of_a_tls_connection_is_read_before_a_timeout_is_
 
 @every_loop
 def test_blocked_time_does_not_count_towards_the_timeout_of_an_attempt(factory: Factory) -> None:
-    """The response is sent only after the block, while the client blocks time and again."""
+    """The server responds only after `BLOCK` seconds, in which the client blocks the loop again and again."""
 
     async def slow(connection: Connection) -> None:
         await connection.request()

@@ -1,4 +1,4 @@
-"""Filters and params reach the service exactly as they were given, whatever is in them, and nothing else does."""
+"""Filters and params reach the service exactly as given, whatever characters they contain."""
 
 from __future__ import annotations
 

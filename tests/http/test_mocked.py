@@ -1,4 +1,4 @@
-"""A user's own tests, which mock aiohttp with aioresponses instead of starting a server."""
+"""Sessions in tests of users that mock aiohttp with aioresponses instead of starting a server."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ANY: Final = re.compile(re.escape(MUSICS))
 
 
 class WrittenResponse(aiohttp.ClientResponse):
-    """What aioresponses 0.7.9 makes lacks an argument that aiohttp 3.14 asks for."""
+    """Response of aioresponses 0.7.9 with an argument that aiohttp 3.14 requires."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("stream_writer", Mock())

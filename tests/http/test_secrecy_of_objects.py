@@ -1,4 +1,4 @@
-"""The key in what lives in the client: settings, frames, `repr`, odd keys."""
+"""The key is not shown by the client's objects: settings, frames, `repr`; unusual keys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Timeouts of attempts: with real timers for what tasks see, and by a clock of the test for when they expire."""
+"""Timeouts of attempts: their effect on tasks with real timers, and their times on a simulated clock."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def cancelling() -> int:
 
 
 async def attempt(timeouts: SharedTimeout, seconds: float) -> float:
-    """How long an attempt that wants so long lasted."""
+    """Run an attempt that sleeps for `seconds`; return how long it took."""
     begun = asyncio.get_running_loop().time()
     with timeouts.attempt():
         await asyncio.sleep(seconds)
@@ -56,7 +56,7 @@ async def test_scope_that_ends_in_time_is_not_cancelled(timeouts: SharedTimeout)
 
 
 async def test_each_attempt_has_the_whole_timeout(timeouts: SharedTimeout) -> None:
-    """One timer serves all, and is set again for the next in line, however they overlap."""
+    """One timer serves all attempts, and is set again for the next one that expires."""
     for _ in range(3):
         await attempt(timeouts, SHORT * 0.6)
     late = [asyncio.create_task(attempt(timeouts, 60))]
@@ -70,7 +70,7 @@ async def test_each_attempt_has_the_whole_timeout(timeouts: SharedTimeout) -> No
 
 @pytest.fixture
 async def timers(monkeypatch: pytest.MonkeyPatch) -> list[asyncio.TimerHandle]:
-    """Every timer that is set from now on."""
+    """Record every timer that is set from now on."""
     loop = asyncio.get_running_loop()
     timers: list[asyncio.TimerHandle] = []
     real = loop.call_at
@@ -223,7 +223,7 @@ async def test_attempt_expires_after_a_block(timeouts: SharedTimeout) -> None:
 
 @attrs.define
 class Loop:
-    """An event loop's clock and timers, moved by the test."""
+    """Clock and timers of an event loop, advanced by the test."""
 
     now: float = 100.0
     timers: list[tuple[float, Callable[[], object]]] = attrs.field(factory=list)
@@ -239,7 +239,7 @@ class Loop:
     def call_soon(self, callback: Callable[..., object], *args: object) -> asyncio.Handle:
         return self.call_at(self.now, callback, *args)
 
-    def turn(self) -> None:
+    def iterate(self) -> None:
         """Run what is due, once."""
         due = [callback for when, callback in self.timers if when <= self.now]
         self.timers = [(when, callback) for when, callback in self.timers if when > self.now]
@@ -247,22 +247,22 @@ class Loop:
             callback()
 
     def run(self, seconds: float) -> None:
-        """Let time pass while nobody blocks the loop."""
+        """Advance the time while the loop runs."""
         until = self.now + seconds
         while self.timers and (when := min(when for when, _ in self.timers)) <= until:
             self.now = max(self.now, when)
-            self.turn()
+            self.iterate()
         self.now = until
 
     def block(self, seconds: float) -> None:
-        """Let time pass while other code holds the loop."""
+        """Advance the time while other code blocks the loop."""
         self.now += seconds
-        self.turn()
+        self.iterate()
 
 
 @attrs.define(eq=False)
 class Task:
-    """A task that only counts how often it is cancelled."""
+    """Stand-in for a task that counts its cancellations."""
 
     cancelled: int = 0
 
@@ -344,7 +344,7 @@ async def test_blocked_time_is_seen_before_the_timer_fires(scene: Scene) -> None
     scene.loop.now += 20
     assert scene.timeouts.blocked == pytest.approx(20, abs=TICK)
     scene.loop.now += 5
-    scene.loop.turn()
+    scene.loop.iterate()
     assert scene.timeouts.blocked == pytest.approx(25, abs=TICK)
 
 
@@ -378,19 +378,19 @@ async def test_blocked_time_is_measured_during_a_watch(scene: Scene) -> None:
 
 
 async def test_loop_iterates_before_an_attempt_is_cancelled(scene: Scene) -> None:
-    """Whatever the attempt waits for can lie in the socket: the loop reads it in these turns."""
+    """The response may be in the socket already: the loop reads it in these iterations."""
     _, patient = scene.begin()
     attempt, finishes = scene.begin()
     scene.loop.run(SECONDS - TICK)
     scene.loop.block(20)
     scene.loop.now += TICK
-    for turn in range(75):
-        scene.loop.turn()
+    for iteration in range(75):
+        scene.loop.iterate()
         assert patient.cancelled == 0
-        if turn == 70:
+        if iteration == 70:
             attempt.__exit__(None, None, None)
     for _ in range(10):
-        scene.loop.turn()
+        scene.loop.iterate()
     assert (patient.cancelled, finishes.cancelled) == (1, 0)
 
 
@@ -399,7 +399,7 @@ async def test_block_in_the_last_iterations_is_measured(scene: Scene) -> None:
     scene.loop.run(SECONDS - 0.001)
     scene.loop.now += 0.001
     for _ in range(40):
-        scene.loop.turn()
+        scene.loop.iterate()
     assert scene.timeouts.blocked == 0
     scene.loop.block(20)
     assert task.cancelled == 0
@@ -413,11 +413,11 @@ async def test_attempt_due_in_the_last_iterations_of_another_has_iterations_of_i
     scene.loop.run(SECONDS - 0.011)
     while not first.cancelled:
         scene.loop.now += 0.001
-        scene.loop.turn()
+        scene.loop.iterate()
     assert second.cancelled == 0
     scene.loop.run(1)
     assert second.cancelled == 1
-    assert scene.timeouts.blocked == 0  # the turns took longer than a timer may be late, and nobody blocked the loop
+    assert scene.timeouts.blocked == 0  # the iterations took longer than a timer's slack, but nothing blocked
 
 
 async def test_paused_attempt_does_not_expire(scene: Scene) -> None:

@@ -1,4 +1,4 @@
-"""What may be wrong with a certificate, and with what stands where TLS should be."""
+"""Faults of certificates and TLS handshakes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LONG_AGO: Final = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
 
 @pytest.fixture
 async def trusting(client_tls: ssl.SSLContext) -> AsyncIterator[aiohttp.ClientSession]:
-    """A caller's session that trusts the tests' authority."""
+    """Open a caller's session that trusts the tests' authority."""
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=client_tls)) as http:
         yield http
 
@@ -181,7 +181,7 @@ async def ends_the_connection(connection: Connection) -> None:
     await connection.request()
     await connection.response(PAGE, "Connection: close")
     assert isinstance(connection.writer.transport, asyncio.Transport)
-    connection.writer.transport.pause_reading()  # so that it never says good-bye
+    connection.writer.transport.pause_reading()  # so that it never sends its close notification
     try:
         await asyncio.sleep(60)
     finally:
@@ -191,7 +191,7 @@ async def ends_the_connection(connection: Connection) -> None:
 async def test_tls_connection_ended_by_the_service_is_closed(
     serve: Serve, server_tls: ssl.SSLContext, authority: trustme.CA, tmp_path: Path
 ) -> None:
-    """In a process of its own: aiohttp reads the trusted authorities when it is imported."""
+    """Runs in a process of its own, since aiohttp reads the trusted authorities when it is imported."""
     server = await serve(ends_the_connection, tls=server_tls)
     trusted = tmp_path / "trusted.pem"
     authority.cert_pem.write_to_path(str(trusted))

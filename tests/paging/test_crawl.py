@@ -160,7 +160,7 @@ async def test_fewer_records_than_the_total_are_reported_as_drift(
 
 @pytest.fixture
 async def stopped(fake: FakeJogg, jogg: JoggSession) -> dict[str, Any]:
-    """A checkpoint after 120 of 250 tracks, before 50 of those read are removed."""
+    """Return a checkpoint after 120 of 250 tracks; then remove 50 of those from the catalogue."""
     async with jogg.tracks(page_size=50) as pager:
         assert await take(pager, 120) == list(range(1, 121))
         saved: dict[str, Any] = json.loads(json.dumps(pager.checkpoint()))

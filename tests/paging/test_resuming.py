@@ -83,8 +83,8 @@ async def test_resumed_unordered_crawl_loses_no_track(found: int, page_size: int
         after = await ids_from(jogg.tracks(resume=checkpoint, ordered=data.draw(st.booleans())))
         assert len(after) == len(set(after))
         assert set(before) | set(after) == set(range(1, found + 1))
-        standing = min((checkpoint["page"] - 1) * page_size, found)
-        assert set(range(1, standing + 1)) <= set(before)
+        before_checkpoint = min((checkpoint["page"] - 1) * page_size, found)
+        assert set(range(1, before_checkpoint + 1)) <= set(before)
 
 
 async def test_unordered_checkpoint_is_at_the_lowest_page_not_yielded(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jogg_async._requests.throttle import RequestQueue, Throttle
+from jogg_async._requests.throttle import RequestQueue, Slot, Throttle
 
 from .rate_simulation import VirtualLoop, run
 
@@ -217,9 +217,9 @@ def test_cancelled_requests_leak_no_slot(
         await asyncio.gather(*sender.tasks, return_exceptions=True)
         assert not [task for task in sender.tasks if not task.cancelled() and task.exception()]
         assert sender.throttle._in_flight == sum(queue.in_flight for queue in queues) == 0
-        sender.tasks, sender.most, again = [], 0, RequestQueue(UNLIMITED)
+        sender.tasks, sender.most, fresh_queue = [], 0, RequestQueue(UNLIMITED)
         for number in range(2 * concurrency):
-            sender.send(again, number)
+            sender.send(fresh_queue, number)
         async with asyncio.timeout(600):
             await sender.all()
         assert refused or sender.most == concurrency
@@ -263,14 +263,19 @@ def test_rate_limit_pauses_all_queues_for_its_wait() -> None:
     run(main())
 
 
+async def grant_beside_a_request_in_flight() -> tuple[Throttle, Slot, asyncio.Task[Slot]]:
+    """Return a throttle at second 1, the slot of a request in flight, and a request that was just granted a slot."""
+    throttle, queue = Throttle(2), RequestQueue(UNLIMITED)
+    done, in_flight = await throttle.acquire(queue), await throttle.acquire(queue)
+    await asyncio.sleep(1)
+    waiting = await wait_for_a_slot(throttle, queue)
+    throttle.release(done)
+    return throttle, in_flight, waiting
+
+
 def test_pause_that_begins_after_a_grant_holds_the_request_back() -> None:
     async def main() -> None:
-        throttle, queue = Throttle(2), RequestQueue(UNLIMITED)
-        done, refused = await throttle.acquire(queue), await throttle.acquire(queue)
-        await asyncio.sleep(1)
-        waiting = asyncio.create_task(throttle.acquire(queue))
-        await asyncio.sleep(0)
-        throttle.release(done)
+        throttle, refused, waiting = await grant_beside_a_request_in_flight()
         for call in (partial(throttle.on_rate_limited, refused, 3.0), partial(throttle.release, refused)):
             asyncio.get_running_loop().call_soon(call)  # after the grant, and before the task wakes up
         slot = await waiting
@@ -283,12 +288,7 @@ def test_pause_that_begins_after_a_grant_holds_the_request_back() -> None:
 
 def test_responses_that_arrive_together_are_processed_before_the_next_request_is_sent() -> None:
     async def main() -> None:
-        throttle, queue = Throttle(2), RequestQueue(UNLIMITED)
-        done, refused = await throttle.acquire(queue), await throttle.acquire(queue)
-        await asyncio.sleep(1)
-        waiting = asyncio.create_task(throttle.acquire(queue))
-        await asyncio.sleep(0)
-        throttle.release(done)
+        throttle, refused, waiting = await grant_beside_a_request_in_flight()
         throttle.on_rate_limited(refused, 3.0)
         throttle.release(refused)
         assert (await waiting).sent_at == pytest.approx(4.0)
@@ -308,7 +308,7 @@ def test_rate_limit_halves_the_number_in_flight_and_success_raises_it_again() ->
             return sender.most
 
         assert await most(80, 0.01) == 8
-        assert await most(8, 1.0, wait=1.0) == 8  # one volley: it counts once
+        assert await most(8, 1.0, wait=1.0) == 8  # refusals of the same burst count once
         assert await most(4, 1.0) == 4
         assert await most(8, 1.0) == 5
         assert await most(400, 1.0) == 8
@@ -386,7 +386,7 @@ def timers() -> list[float]:
     return sorted(timer.when() for timer in scheduled if not timer.cancelled())
 
 
-async def wait_for_a_slot(throttle: Throttle, queue: RequestQueue) -> asyncio.Task[Any]:
+async def wait_for_a_slot(throttle: Throttle, queue: RequestQueue) -> asyncio.Task[Slot]:
     waiting = asyncio.create_task(throttle.acquire(queue))
     await asyncio.sleep(0)
     return waiting
