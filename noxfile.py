@@ -26,6 +26,7 @@ nox.options.sessions = [
     "coverage",
     "loops",
     "long",
+    "web",
 ]
 # On CI too: a machine need not have every Python, only one of them (see `_find_pythons`).
 nox.options.error_on_missing_interpreters = False
@@ -47,6 +48,7 @@ SEARCHES = (
     "tests/testing",
     "tests/test_cancellation.py",
 )
+EXAMPLES = Path("docs", "examples")
 # The tree must not shadow the installed wheel.
 TEST_ENV = {"PYTHONSAFEPATH": "1"}
 # If this known vulnerability is not reported (no service in reach, a mirror without data), nothing was audited.
@@ -295,6 +297,15 @@ def interop(session: nox.Session) -> None:
     path = os.pathsep.join([str(_mitmproxy(session)), *map(str, _prism(session)), os.environ["PATH"]])
     tests = session.posargs or ["tests/interop"]
     session.run("python", "-m", "pytest", *tests, env={**TEST_ENV, "PATH": path})
+
+
+@nox.session(requires=[WHEEL])
+def web(session: nox.Session) -> None:
+    """Serve the web apps of docs/examples to 200 clients at once; run the examples of traces and metrics."""
+    _install(session, *_group("web"))
+    session.run("python", "-c", FROM_WHEEL, env=TEST_ENV)
+    session.run("mypy", *map(str, sorted(EXAMPLES.glob("*.py"))), env={"MYPYPATH": str(EXAMPLES)})
+    session.run("python", *PYTEST, *(session.posargs or ["tests/web"]), env=TEST_ENV)
 
 
 def _mitmproxy(session: nox.Session) -> Path:

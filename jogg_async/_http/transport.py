@@ -175,11 +175,13 @@ class Transport:
             connector=connector,
             connector_owner=given is None,
             cookie_jar=aiohttp.DummyCookieJar(),
-            trace_configs=given.trace_configs if given is not None else None,
             timeout=_NO_TIMEOUT,
             headers=self._headers if self._proxy is None else None,
             auto_decompress=False,  # `decompress` does it, with a bound on the size
         )
+        if given is not None:
+            # Set here, not above: instrumentations wrap the constructor, and would trace each request a second time.
+            self._http.trace_configs[:] = given.trace_configs
         return self._http
 
     def _merge_headers(self) -> CIMultiDict[str]:

@@ -57,6 +57,7 @@ MODULES: Final[dict[str, tuple[str, ...]]] = {
     "pager.py": ("test_pager.py", "paging/test_resuming.py", "paging/test_drift.py", "paging/test_ending.py"),
     # The retry and the throttle.
     "retry.py": ("test_retry.py", "requests/test_retrying.py"),
+    "_requests/events.py": ("requests/test_events.py",),
     "_requests/page_fetcher.py": (
         "test_retry.py",
         "requests/test_retrying.py",
