@@ -26,6 +26,7 @@ nox.options.sessions = [
     "coverage",
     "loops",
     "long",
+    "web",
 ]
 # On CI too: a machine need not have every Python, only one of them (see `_find_pythons`).
 nox.options.error_on_missing_interpreters = False
@@ -39,7 +40,15 @@ WHEEL = "build" if LOCKED else "wheel"
 # One process for each of two cores.
 PYTEST = ("-m", "pytest", "-q", "-n", "2")
 # Property tests; JOGG_LONG multiplies their number of examples.
-SEARCHES = ("tests/api", "tests/paging", "tests/requests", "tests/testing", "tests/test_cancellation.py")
+SEARCHES = (
+    "tests/api",
+    "tests/download",
+    "tests/paging",
+    "tests/requests",
+    "tests/testing",
+    "tests/test_cancellation.py",
+)
+EXAMPLES = Path("docs", "examples")
 # The tree must not shadow the installed wheel.
 TEST_ENV = {"PYTHONSAFEPATH": "1"}
 # If this known vulnerability is not reported (no service in reach, a mirror without data), nothing was audited.
@@ -252,7 +261,7 @@ def lowest(session: nox.Session) -> None:
     env = {"COVERAGE_FILE": str(_coverage_file(session, ".lowest")), "PYTHONDEVMODE": "1"}
     # The simulations of rate limits take minutes in development mode, and cover nothing that other tests do not.
     left_out = "--ignore=tests/requests/test_rate_limits.py"
-    _pytest(session, "lowest", "-m", "coverage", "run", *PYTEST, left_out, env=env)
+    _pytest(session, "lowest", "-m", "coverage", "run", "-m", "pytest", "-q", left_out, env=env)
 
 
 @nox.session(requires=[WHEEL])
@@ -288,6 +297,15 @@ def interop(session: nox.Session) -> None:
     path = os.pathsep.join([str(_mitmproxy(session)), *map(str, _prism(session)), os.environ["PATH"]])
     tests = session.posargs or ["tests/interop"]
     session.run("python", "-m", "pytest", *tests, env={**TEST_ENV, "PATH": path})
+
+
+@nox.session(requires=[WHEEL])
+def web(session: nox.Session) -> None:
+    """Serve the web apps of docs/examples to 200 clients at once; run the examples of traces and metrics."""
+    _install(session, *_group("web"))
+    session.run("python", "-c", FROM_WHEEL, env=TEST_ENV)
+    session.run("mypy", *map(str, sorted(EXAMPLES.glob("*.py"))), env={"MYPYPATH": str(EXAMPLES)})
+    session.run("python", *PYTEST, *(session.posargs or ["tests/web"]), env=TEST_ENV)
 
 
 def _mitmproxy(session: nox.Session) -> Path:
