@@ -244,9 +244,9 @@ async def responses(app: Any, *paths: str) -> list[tuple[int, Any, str | None]]:
 
 
 def test_the_test_example_passes_in_a_project_set_up_as_described(pytester: pytest.Pytester) -> None:
-    recipes = ROOT / "docs" / "recipes.md"
-    (settings,) = blocks(recipes, "toml")
-    (tests,) = (block for block in blocks(recipes, "python") if "def test_" in block)
+    page = ROOT / "docs" / "testing.md"
+    (settings,) = blocks(page, "toml")
+    (tests,) = (block for block in blocks(page, "python") if "def test_" in block)
     pytester.makepyprojecttoml(settings)
     pytester.makepyfile(tests)
     pytester.runpytest_subprocess().assert_outcomes(passed=tests.count("async def test_"))
@@ -254,7 +254,8 @@ def test_the_test_example_passes_in_a_project_set_up_as_described(pytester: pyte
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_between_pages_have_targets(page: Path) -> None:
-    for link in re.findall(r"\]\((?!https?:)([^)\s]*)\)", page.read_text(encoding="utf-8")):
+    text = page.read_text(encoding="utf-8")
+    for link in re.findall(r"\]\((?!https?:)([^)\s]*)\)", text) + re.findall(r'(?:src|srcset)="([^"]*)"', text):
         path, _, heading = link.partition("#")
         target = page.parent / path if path else page
         assert target.exists(), link

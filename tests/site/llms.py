@@ -10,7 +10,8 @@ from typing import Final
 
 DOCS: Final = Path(__file__).parents[2] / "docs"
 PAGE: Final = DOCS / "llms.txt"
-SOURCE: Final = "https://github.com/jogg-async/jogg-async/blob/main/docs/"
+SOURCES: Final = "_sources/"
+"""Folder of the built site that holds the Markdown of each page."""
 
 
 def render_page() -> str:
@@ -41,7 +42,7 @@ def _sections() -> Iterator[str]:
         yield f"\n## {caption}\n\n"
         for page in found:
             title, sentence = _title_and_sentence(_text(page))
-            yield f"- [{title}]({SOURCE}{page.name}): {sentence}\n"
+            yield f"- [{title}]({SOURCES}{page.name}.txt): {sentence}\n"
 
 
 def _text(page: Path) -> str:
