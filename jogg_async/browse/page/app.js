@@ -5,13 +5,13 @@ import { Catalogue, minutes } from "./catalogue.js";
 import { Feed } from "./feed.js";
 import { listen } from "./keys.js";
 import { VirtualList } from "./list.js";
-import { announce, notice, setText, showToast } from "./notices.js";
+import { announce, setText, showToast } from "./notices.js";
 import { Player } from "./player.js";
 import { colour, connect } from "./player_bar.js";
+import { present } from "./state.js";
 
 const get = (id) => document.getElementById(id);
 const [grid, search, genre, mood, length, help] = ["grid", "search", "genre", "mood", "length", "help"].map(get);
-const count = new Intl.NumberFormat("en");
 const REFRESH = 200; // milliseconds between two refreshes while tracks arrive
 const QUIET = 700; // milliseconds without typing before the number of matches is announced
 
@@ -21,7 +21,7 @@ const list = new VirtualList(grid, get("rows"), get("row-template"), fillRow);
 const failed = new Set();
 let status = { state: "loading", total: null };
 let order = { sort: null, descending: false };
-let lost = false;
+let lost = ""; // "lost" while the server cannot be reached, "expired" once it is another run's
 let refreshing = 0;
 let announcing = 0;
 
@@ -61,7 +61,7 @@ function onFilter() {
   refresh();
   list.toTop();
   clearTimeout(announcing);
-  announcing = setTimeout(() => announce(countText()), QUIET);
+  announcing = setTimeout(() => announce(get("count").textContent), QUIET);
 }
 
 function sortBy(key) {
@@ -76,40 +76,10 @@ function sortBy(key) {
 
 // State
 
-function countText() {
-  const [shown, held] = [list.items.length, catalogue.tracks.length];
-  if (["loading", "paused"].includes(status.state)) {
-    const all = status.total == null ? "" : ` of ${count.format(Math.max(status.total, held))}`;
-    return shown === held ? `Loading ${count.format(held)}${all} tracks` : `${count.format(shown)} found, loading ${count.format(held)}${all}`;
-  }
-  const noun = held === 1 ? "track" : "tracks";
-  return shown === held ? `${count.format(held)} ${noun}` : `${count.format(shown)} of ${count.format(held)} ${noun}`;
-}
-
 function showState() {
-  setText(get("count"), countText());
-  get("clear").disabled = !filtered();
-  showProgress();
-  showEmpty();
-  showNotices();
-}
-
-function showProgress() {
-  const share = status.total ? Math.min(1, catalogue.tracks.length / status.total) : 0;
-  get("progress").hidden = !["loading", "paused"].includes(status.state);
-  get("progress").setAttribute("aria-valuenow", Math.round(share * 100));
-  get("progress").firstElementChild.style.transform = `scaleX(${share})`;
-}
-
-function showEmpty() {
-  const empty = !list.items.length;
-  get("empty").hidden = !empty;
-  if (!empty) return;
-  const loading = ["loading", "paused"].includes(status.state);
-  const title = loading ? "Loading tracks" : status.state === "failed" ? "No tracks loaded" : filtered() ? "No tracks match" : "No tracks";
-  setText(get("empty-title"), catalogue.tracks.length && loading ? "No match so far" : title);
-  setText(get("empty-text"), filtered() ? `Filters: ${filterTexts().join(", ")}` : loading ? "The first ones arrive in a moment." : "");
-  get("empty-clear").hidden = !filtered();
+  present({ status, lost, held: catalogue.tracks.length, shown: list.items.length, filters: filterTexts(), retry: () => feed.retry() });
+  get("previous").disabled = get("next").disabled = !list.items.length;
+  get("play").disabled = !player.track && !list.items.length;
 }
 
 function filterTexts() {
@@ -119,39 +89,6 @@ function filterTexts() {
     mood.value.trim() && `mood ${mood.value.trim()}`,
     length.value && length.selectedOptions[0].text.toLowerCase(),
   ].filter(Boolean);
-}
-
-function filtered() {
-  return filterTexts().length > 0;
-}
-
-function showNotices() {
-  const { state, seconds, reason, advice, drifted, invalid } = status;
-  const retry = { button: "Try again", action: () => feed.retry() };
-  const seen = !lost;
-  notice("failed", seen && state === "failed" ? reason : "", { advice, danger: true, ...retry });
-  notice("paused", seen && state === "paused" ? `The service asks for a pause: loading goes on in ${seconds} s.` : "", {
-    advice: "Tracks that are already here can be searched and played.",
-  });
-  notice("drifted", seen && state === "complete" && drifted ? "The catalogue changed while it was loaded: some tracks may be missing." : "", {
-    button: "Load again",
-    action: () => feed.retry(),
-  });
-  notice("invalid", invalid ? `${count.format(invalid)} records were left out: they are no valid tracks.` : "");
-}
-
-function onLost(expired) {
-  lost = true;
-  showNotices();
-  notice("lost", expired ? "This page belongs to an earlier run of jogg-async browse." : "The connection to jogg-async is lost. Is it still running?", {
-    advice: expired ? "Open the address that it printed last." : "Tracks that are already here can be searched and played. Connecting again…",
-    danger: true,
-  });
-}
-
-function onFound() {
-  lost = false;
-  notice("lost", "");
 }
 
 const feed = new Feed({
@@ -171,11 +108,17 @@ const feed = new Feed({
     status = now;
     if (finished) {
       refresh();
-      announce(countText());
+      announce(get("count").textContent);
     } else showState();
   },
-  lost: onLost,
-  found: onFound,
+  lost(expired) {
+    lost = expired ? "expired" : "lost";
+    showState();
+  },
+  found() {
+    lost = "";
+    showState();
+  },
 });
 
 // Filters
@@ -254,13 +197,7 @@ player.addEventListener("failed", () => {
 player.addEventListener("change", () => {
   if (player.playing && !player.loading) failed.delete(player.track.id);
   list.refresh();
-  showNeighbours();
 });
-
-function showNeighbours() {
-  get("play").disabled = !player.track && !list.items.length;
-  get("previous").disabled = get("next").disabled = !list.items.length;
-}
 
 const actions = {
   move: (by) => list.activate(list.active + by),
@@ -288,9 +225,8 @@ connect(player, {
 });
 
 get("rows").addEventListener("mousedown", (event) => {
-  // The grid keeps the focus, so that the keys still work after a click on a button.
+  // The focus stays in the list, where every key works: a row's buttons are for the mouse.
   if (event.target.closest("button")) event.preventDefault();
-  grid.focus({ preventScroll: true });
 });
 get("rows").addEventListener("click", (event) => {
   const index = list.indexOf(event.target);
@@ -314,5 +250,6 @@ try {
   offer(mood, settings.moods, settings.mood, settings.anyText);
   openFeed();
 } catch {
-  onLost(false);
+  lost = "lost";
+  showState();
 }

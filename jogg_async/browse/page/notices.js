@@ -11,7 +11,7 @@ let hiding = 0;
  * Show, change or (without a text) remove the notice of a name. A new one is announced, a changed one is not: a
  * countdown would never stop talking.
  */
-export function notice(name, text, { advice = "", danger = false, button = "", action = null } = {}) {
+export function notice(name, text, { advice = "", detail = "", danger = false, button = "", action = null } = {}) {
   let element = shown.get(name);
   if (!text) {
     element?.remove();
@@ -27,6 +27,7 @@ export function notice(name, text, { advice = "", danger = false, button = "", a
   element.classList.toggle("danger", danger);
   setText(element.querySelector(".what"), text);
   setText(element.querySelector(".advice"), advice);
+  setText(element.querySelector(".detail"), detail);
   setText(element.querySelector("button"), button);
   element.querySelector("button").onclick = action;
 }

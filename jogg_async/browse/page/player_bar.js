@@ -50,7 +50,8 @@ function showTrack(player) {
   const { track, failure } = player;
   setText(get("now-title"), track.title);
   get("now-title").title = track.title;
-  setText(get("now-detail"), failure ? `Cannot be played. ${failure}` : player.loading ? "Loading" : `ID ${track.id}`);
+  setText(get("now-detail"), failure ? failure : player.loading ? "Loading" : `ID ${track.id}`);
+  get("now-detail").title = failure;
   get("now-detail").classList.toggle("danger", Boolean(failure));
   colour(get("now-tile"), track);
   get("now-copy").hidden = false;
