@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable
 from importlib.resources import files
 from types import TracebackType
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -188,7 +187,7 @@ class BrowseServer:
 
     async def _audio_file(self, request: web.Request) -> web.StreamResponse:
         url = self._feeds.music_url(int(request.match_info["id"]))
-        if url is None or urlsplit(url).scheme not in ("http", "https"):
+        if url is None or not url.lower().startswith(("http://", "https://")):
             raise web.HTTPNotFound(text="The track has no audio file.")
         return await self._audio.send(request, url)
 

@@ -25,6 +25,7 @@ from .outlet import Outlet
 from .running import Ending, run
 from .terminal import Screen
 
+_TEXT_BROWSERS: Final = ("www-browser", "links", "elinks", "lynx", "w3m")
 _DEMO: Final = ("Demo catalogue", Suggestions(GENRES, MOODS))
 
 
@@ -101,6 +102,6 @@ def _open(url: str, screen: Screen) -> None:
     """Open the address in the default browser; not in one that would take the terminal over, such as w3m."""
     with contextlib.suppress(webbrowser.Error):
         browser = webbrowser.get()
-        if type(browser) is not webbrowser.GenericBrowser and browser.open(url):
+        if browser.name not in _TEXT_BROWSERS and browser.open(url):
             return
     screen.note("No browser was opened: open the address yourself.")

@@ -54,7 +54,8 @@ function refresh() {
 }
 
 function refreshSoon() {
-  refreshing ||= setTimeout(refresh, REFRESH);
+  if (!list.items.length) refresh();
+  else refreshing ||= setTimeout(refresh, REFRESH);
 }
 
 function onFilter() {

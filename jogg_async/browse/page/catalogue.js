@@ -50,7 +50,7 @@ export class Catalogue {
   }
 
   /**
-   * Return the tracks that match, in order.
+   * Return the tracks that match, in order. The array does not change when more tracks are added.
    * @param search words that the title must contain, or an id
    * @param length range in seconds such as "60-119" or "180-"; empty for all
    * @param sort "title", "id" or "length"; null for the catalogue's own order
@@ -58,7 +58,7 @@ export class Catalogue {
   select({ search = "", length = "", sort = null, descending = false } = {}) {
     const tracks = this.#ordered(sort, descending);
     const words = fold(search).split(/\s+/).filter(Boolean);
-    if (!words.length && !length) return tracks;
+    if (!words.length && !length) return tracks.slice();
     const id = search.trim();
     const [low, high] = length ? length.split("-") : ["", ""];
     const most = high ? Number(high) : Infinity;
