@@ -46,7 +46,7 @@ class Browsing:
 
     async def shows(self, text: str) -> None:
         """Wait until a text is to be seen."""
-        await self.page.get_by_text(text).first.wait_for(timeout=SOON)
+        await self.page.get_by_text(text).filter(visible=True).first.wait_for(timeout=SOON)
 
     async def press(self, *keys: str) -> None:
         for key in keys:

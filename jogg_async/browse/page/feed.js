@@ -39,21 +39,33 @@ export class Feed {
   async #follow(signal) {
     let wait = FIRST_WAIT;
     while (!signal.aborted) {
-      try {
-        const where = { ...this.#query, feed: this.#feed, after: this.#batches };
-        const response = await fetch(address("tracks", where), { signal, cache: "no-store" });
-        if (response.status === 403) return this.#on.lost(true);
-        if (!response.ok) throw new Error(`HTTP ${response.status}`);
-        this.#on.found();
-        wait = FIRST_WAIT;
-        for await (const message of messages(response.body)) this.#take(message);
-      } catch (error) {
-        if (signal.aborted) return;
-        if (wait > FIRST_WAIT || error instanceof TypeError) this.#on.lost(false);
-        wait = Math.min(wait * 2, LONGEST_WAIT);
-      }
-      await new Promise((resume) => setTimeout(resume, wait));
+      const stream = await this.#connect(signal);
+      if (signal.aborted || stream === "expired") return;
+      wait = stream ? FIRST_WAIT : Math.min(wait * 2, LONGEST_WAIT);
+      // A stream that breaks is no news: only a server that cannot be reached again is lost.
+      if (stream) await this.#read(stream).catch(() => {});
+      if (!signal.aborted) await new Promise((resume) => setTimeout(resume, wait));
     }
+  }
+
+  async #connect(signal) {
+    try {
+      const where = { ...this.#query, feed: this.#feed, after: this.#batches };
+      const response = await fetch(address("tracks", where), { signal });
+      if (response.ok) {
+        this.#on.found();
+        return response.body;
+      }
+      this.#on.lost(response.status === 403);
+      return response.status === 403 ? "expired" : null;
+    } catch {
+      if (!signal.aborted) this.#on.lost(false);
+      return null;
+    }
+  }
+
+  async #read(stream) {
+    for await (const message of messages(stream)) this.#take(message);
   }
 
   #take(message) {
