@@ -43,7 +43,7 @@ export class Feed {
       if (signal.aborted || stream === "expired") return;
       wait = stream ? FIRST_WAIT : Math.min(wait * 2, LONGEST_WAIT);
       // A stream that breaks is no news: only a server that cannot be reached again is lost.
-      if (stream) await this.#read(stream).catch(() => {});
+      if (stream) await this.#read(stream, signal).catch(() => {});
       if (!signal.aborted) await new Promise((resume) => setTimeout(resume, wait));
     }
   }
@@ -64,8 +64,11 @@ export class Feed {
     }
   }
 
-  async #read(stream) {
-    for await (const message of messages(stream)) this.#take(message);
+  async #read(stream, signal) {
+    for await (const message of messages(stream)) {
+      if (signal.aborted) return; // the rest of a chunk belongs to a query that was left
+      this.#take(message);
+    }
   }
 
   #take(message) {
