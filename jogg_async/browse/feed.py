@@ -27,6 +27,7 @@ _MOST_FEEDS: Final = 8
 """Complete feeds kept for the next page with the same query."""
 
 _json = msgspec.json.Encoder()
+_batch = msgspec.json.Decoder(dict[str, list[tuple[str, str | None, str | None, int | None]]])
 
 
 class State(enum.StrEnum):
@@ -123,7 +124,7 @@ class Feed:
         It searches all tracks: only audio that goes through this server needs it.
         """
         for batch in self.batches:
-            for found, _, url, _ in msgspec.json.decode(batch)["tracks"]:
+            for found, _, url, _ in _batch.decode(batch)["tracks"]:
                 if found == str(track_id):
                     return url
         return None

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from jogg_async.testing import FakeJogg
+    from tests.conftest import MakeFake, MakeSession
 
-    from ..conftest import MakeFake, MakeSession
     from .conftest import Client, Serve
 
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from jogg_async import JoggSession, Track
     from jogg_async.testing import FakeJogg
+    from tests.conftest import MakeFake, MakeSession
 
-    from ..conftest import MakeFake, MakeSession
     from .conftest import Client, Serve
 
 

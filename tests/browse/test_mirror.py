@@ -38,7 +38,7 @@ def mirror(folder: Path, rows: Iterable[tuple[Any, ...]]) -> Path:
     return path
 
 
-def row(id: int, genre: str | None = None, gone: str | None = None, **fields: str) -> tuple[Any, ...]:  # noqa: A002
+def row(id: int, genre: str | None = None, gone: str | None = None, **fields: str) -> tuple[Any, ...]:
     extra = fields | ({"genre": genre} if genre else {})
     return (id, f"Track {id}", f"https://media.example/{id}.mp3", 90, json.dumps(extra) if extra else None, gone)
 
@@ -100,7 +100,7 @@ def test_a_missing_file_is_not_created(tmp_path: Path) -> None:
 def test_another_file_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "other.db"
     path.write_bytes(content)
-    with pytest.raises(SourceError, match="cannot be read as a mirror of the catalogue: .* Choose a file that"):
+    with pytest.raises(SourceError, match=r"cannot be read as a mirror of the catalogue: .* Choose a file that"):
         MirrorSource.open(path)
 
 

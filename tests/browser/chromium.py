@@ -8,7 +8,7 @@ import shutil
 from collections.abc import AsyncGenerator
 from typing import Any
 
-from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+from playwright.async_api import Browser, Page, async_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 """Commands by which distributions install it."""
@@ -33,16 +33,10 @@ async def launched() -> AsyncGenerator[Browser]:
             await browser.close()
 
 
-async def context_of(browser: Browser, **settings: Any) -> BrowserContext:
-    """Return a fresh profile that may use the clipboard."""
-    return await browser.new_context(
-        **{"viewport": {"width": 1280, "height": 800}, "locale": "en-GB", **settings},
-        permissions=["clipboard-read", "clipboard-write"],
-    )
-
-
 async def opened(browser: Browser, url: str, **settings: Any) -> Page:
-    """Open an address in a fresh profile."""
-    page = await (await context_of(browser, **settings)).new_page()
+    """Open an address in a fresh profile, which may use the clipboard."""
+    settings = {"viewport": {"width": 1280, "height": 800}, "locale": "en-GB", **settings}
+    context = await browser.new_context(permissions=["clipboard-read", "clipboard-write"], **settings)
+    page = await context.new_page()
     await page.goto(url)
     return page

@@ -57,9 +57,9 @@ class Browsing:
         return await self.page.evaluate(f"document.getElementById('audio').{attribute}")
 
     async def until(self, expression: str) -> None:
-        """Wait until an expression of JavaScript is true. Playwright's own wait needs an eval, which the page forbids."""
+        """Wait until an expression of JavaScript is true. The page forbids the eval of playwright's own wait."""
         async with asyncio.timeout(SOON / 1000):
-            while not await self.page.evaluate(expression):
+            while not await self.page.evaluate(expression):  # noqa: ASYNC110 (the page tells nobody)
                 await asyncio.sleep(0.02)
 
     async def plays(self, seconds: float = 0.1) -> None:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-
-from PIL import Image
 
 from jogg_async import JoggSession
 from jogg_async.browse.server import BrowseServer
@@ -26,7 +23,6 @@ SCHEMES: Final = ("light", "dark")
 
 async def take(folder: Path) -> None:
     """Write one picture for each colour scheme, with a track that plays."""
-    folder.mkdir(parents=True, exist_ok=True)
     async with (
         FakeJogg(2500) as fake,
         JoggSession(fake.api_key, base_url=fake.url) as jogg,
@@ -34,25 +30,16 @@ async def take(folder: Path) -> None:
         launched() as browser,
     ):
         for scheme in SCHEMES:
-            picture = await picture_of(browser, server.url, scheme)
-            (folder / f"browse-{scheme}.png").write_bytes(optimised(picture))
+            await take_one(browser, server.url, scheme, folder / f"browse-{scheme}.png")
 
 
-async def picture_of(browser: Browser, url: str, scheme: str) -> bytes:
-    page = await opened(browser, url, color_scheme=scheme, device_scale_factor=1.5, viewport={"width": 1120, "height": 700})
+async def take_one(browser: Browser, url: str, scheme: str, target: Path) -> None:
+    page = await opened(browser, url, color_scheme=scheme, viewport={"width": 1120, "height": 700})
     await page.locator("#count:text-is('2,500 tracks')").wait_for()
     await page.locator(".row").nth(3).click()
     await page.keyboard.press("Space")
     await page.wait_for_timeout(500)
-    return await page.screenshot()
-
-
-def optimised(png: bytes) -> bytes:
-    """Return a PNG with a palette of 256 colours: a third of the size, and no difference to be seen."""
-    palette = Image.open(io.BytesIO(png)).convert("RGB").quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    target = io.BytesIO()
-    palette.save(target, "PNG", optimize=True)
-    return target.getvalue()
+    await page.screenshot(path=target)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from .conftest import Browse
 
 
+FOCUSED = "document.activeElement.id || document.activeElement.textContent.trim()"
+
+
 def names(fake: FakeJogg, **filters: str) -> list[str]:
     return [row["name"] for row in fake.catalogue.filtered(**filters)]
 
@@ -141,7 +144,7 @@ async def test_ids_beyond_53_bits_are_copied_exactly(browse: Browse) -> None:
     assert await browsing.page.evaluate("navigator.clipboard.readText()") == str(2**53 + 1)
 
 
-async def test_the_keyboard_alone_is_enough(browse: Browse) -> None:
+async def test_keys_choose_a_track(browse: Browse) -> None:
     browsing = await browse()
     await browsing.counts("2,500 tracks")
     rows = list(browsing.fake.catalogue)
@@ -152,23 +155,35 @@ async def test_the_keyboard_alone_is_enough(browse: Browse) -> None:
     assert await chosen.inner_text() == rows[-1]["name"]
     await browsing.press("Home", "PageDown")
     assert await chosen.inner_text() in [row["name"] for row in rows[3:12]]
-    await browsing.press("PageUp", "ArrowDown", "Space")
+    await browsing.press("PageUp")
+    assert await chosen.inner_text() == rows[0]["name"]
+
+
+async def test_keys_play_pause_mute_and_go_to_the_next_track(browse: Browse) -> None:
+    browsing = await browse()
+    await browsing.counts("2,500 tracks")
+    await browsing.press("ArrowDown", "Space")
     await browsing.plays(0.05)
     await browsing.press("Space")
     assert await browsing.audio("paused")
     await browsing.press("n")
     await browsing.until("!document.getElementById('audio').paused")
-    assert await browsing.page.inner_text("#now-title") == rows[2]["name"]
+    assert await browsing.page.inner_text("#now-title") == browsing.fake.catalogue[2]["name"]
     await browsing.press("p", "m")
-    assert await browsing.page.inner_text("#now-title") == rows[1]["name"]
+    assert await browsing.page.inner_text("#now-title") == browsing.fake.catalogue[1]["name"]
     assert await browsing.audio("muted")
-    await browsing.press("Enter")
+
+
+async def test_keys_search_copy_and_explain_themselves(browse: Browse) -> None:
+    browsing = await browse()
+    await browsing.counts("2,500 tracks")
+    await browsing.press("ArrowDown", "Enter")
     await browsing.shows("Copied id 2")
     await browsing.press("/")
     await browsing.page.keyboard.type("golden c?")
     await browsing.press("Backspace", "Enter", "c")
-    found = [row for row in rows if "golden" in row["name"].lower() and "c" in row["name"].lower()]
-    await browsing.shows(f"Copied id {found[0]['id']}")
+    found = [name for name in names(browsing.fake) if "golden" in name.lower() and "c" in name.lower()]
+    await browsing.shows(f"Copied id {names(browsing.fake).index(found[0]) + 1}")
     await browsing.press("/", "Escape")
     await browsing.counts("2,500 tracks")
     await browsing.press("Escape", "?")
@@ -183,7 +198,9 @@ async def test_tab_reaches_every_control_in_order(browse: Browse) -> None:
     reached = []
     for _ in range(16):
         await browsing.press("Tab")
-        reached.append(await browsing.page.evaluate("document.activeElement.id || document.activeElement.textContent.trim()"))
+        reached.append(
+            await browsing.page.evaluate("document.activeElement.id || document.activeElement.textContent.trim()")
+        )
     expected = ["help-button", "search", "genre", "mood", "length", "grid", "Title", "ID", "Length"]
     assert reached[:9] == expected
     assert {"previous", "play", "next", "mute", "volume"} <= set(reached)
@@ -264,4 +281,3 @@ async def test_nothing_is_asked_of_any_other_host(browse: Browse) -> None:
     assert len(asked) > 8
     assert [url for url in asked if not url.startswith(own)] == []
     assert browsing.fake.api_key not in await browsing.page.content()
-

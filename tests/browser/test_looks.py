@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,6 +12,8 @@ from jogg_async.testing import FakeJogg, Fault
 
 if TYPE_CHECKING:
     from .conftest import Browse, Browsing
+
+RecordProperty = Callable[[str, object], None]
 
 SCHEMES = ("light", "dark")
 NARROW = {"width": 360, "height": 640}
@@ -30,20 +33,30 @@ async (seconds) => {
   return { frames: frames.slice(1), rows, last: document.querySelector(".row:last-child .id").textContent };
 }
 """
-SCRIPT_TIME = """
-async (steps) => {
-  const grid = document.getElementById("grid"), spent = [];
-  for (let i = 0; i < steps; i += 1) {
-    grid.scrollTop = ((i * 7919) % steps) / steps * grid.scrollHeight;
-    grid.dispatchEvent(new Event("scroll"));
-    await new Promise(requestAnimationFrame);
+SEARCH = """
+async () => {
+  const { Catalogue } = await import("./catalogue.js");
+  const catalogue = new Catalogue(), spent = {};
+  const title = (i) => `Track ${(i * 7919) % 10000} Café`;
+  catalogue.add(Array.from({ length: 10000 }, (_, i) => [String(i), title(i), null, i % 300]));
+  const time = (name, choice) => {
     const before = performance.now();
-    document.body.offsetHeight;
-    spent.push(performance.now() - before);
-  }
+    catalogue.select(choice);
+    spent[name] = performance.now() - before;
+  };
+  time("sort", { sort: "title" });
+  time("search", { sort: "title", search: "cafe 77" });
   return spent;
 }
 """
+STILL = """
+Promise.all(
+  document.getAnimations()
+    .filter((each) => each.effect.getTiming().iterations !== Infinity)
+    .map((each) => each.finished)
+)
+"""
+"""Waits until colours no longer change."""
 
 
 async def luminance(browsing: Browsing) -> float:
@@ -63,7 +76,7 @@ async def test_the_page_follows_the_colour_scheme_of_the_system(
 
 async def violations(browsing: Browsing) -> list[tuple[Any, ...]]:
     """Return what axe-core finds, of any impact: rule, impact, and where."""
-    await browsing.page.evaluate("Promise.all(document.getAnimations().filter((a) => a.effect.getTiming().iterations !== Infinity).map((a) => a.finished))")
+    await browsing.page.evaluate(STILL)
     results = await Axe().run(browsing.page)
     found = results.response["violations"]
     return [(each["id"], each["impact"], [node["html"][:120] for node in each["nodes"]]) for each in found]
@@ -139,7 +152,7 @@ async def test_the_grid_tells_a_screen_reader_where_it_is(browse: Browse) -> Non
 
 
 async def test_ten_thousand_tracks_scroll_fluently_with_few_rows_in_the_document(
-    browse: Browse, record_property: pytest.RecordProperty
+    browse: Browse, record_property: RecordProperty
 ) -> None:
     browsing = await browse(FakeJogg(10_000))
     await browsing.counts("10,000 tracks")
@@ -148,30 +161,16 @@ async def test_ten_thousand_tracks_scroll_fluently_with_few_rows_in_the_document
     median, slow = frames[len(frames) // 2], frames[int(len(frames) * 0.95)]
     figures = f"{len(frames)} frames, median {median:.1f} ms, 95th percentile {slow:.1f} ms, {measured['rows']} rows"
     record_property("scroll", figures)
-    print(figures)
     assert measured["last"] == "10000"
     assert measured["rows"] <= 40
     assert median < 34  # 16.7 on a machine at rest
 
 
-async def test_searching_and_sorting_ten_thousand_tracks_takes_no_time(browse: Browse) -> None:
-    browsing = await browse(FakeJogg(10_000))
-    await browsing.counts("10,000 tracks")
-    spent = await browsing.page.evaluate(
-        """async () => {
-          const { Catalogue } = await import("./catalogue.js");
-          const catalogue = new Catalogue(), spent = {};
-          catalogue.add(Array.from({ length: 10000 }, (_, i) => [String(i), `Track ${(i * 7919) % 10000} Café`, null, i % 300]));
-          const time = (name, choice) => {
-            const before = performance.now();
-            catalogue.select(choice);
-            spent[name] = performance.now() - before;
-          };
-          time("sort", { sort: "title" });
-          time("search", { sort: "title", search: "cafe 77" });
-          return spent;
-        }"""
-    )
-    print(spent)
-    assert spent["search"] < 50
-    assert spent["sort"] < 500
+async def test_searching_and_sorting_ten_thousand_tracks_takes_a_few_frames(
+    browse: Browse, record_property: RecordProperty
+) -> None:
+    browsing = await browse(FakeJogg(1))
+    spent = await browsing.page.evaluate(SEARCH)
+    record_property("milliseconds", spent)
+    assert spent["search"] < 50  # 5 on a machine with other work
+    assert spent["sort"] < 500  # 43

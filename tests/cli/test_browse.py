@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 
-OPENER = "#!/bin/sh\necho \"$1\" > {}\n"
+OPENER = '#!/bin/sh\necho "$1" > {}\n'
 
 
 def address_of(process: subprocess.Popen[bytes]) -> str:
