@@ -19,7 +19,7 @@ from .chromium import executable, launched, opened
 if TYPE_CHECKING:
     from playwright.async_api import Browser, Locator, Page
 
-SOON = 5_000
+SOON = 10_000
 """Milliseconds within which the page shows what it should."""
 
 

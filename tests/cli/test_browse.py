@@ -1,16 +1,21 @@
 from __future__ import annotations
 
+import io
 import signal
 import sqlite3
 import sys
 import time
 import urllib.error
 import urllib.request
+import webbrowser
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
+from rich.console import Console
 
+from jogg_async.cli.browse import _open
+from jogg_async.cli.terminal import Screen
 from jogg_async.testing import FakeJogg
 
 from .processes import PATIENCE, ended
@@ -42,27 +47,18 @@ def status_of(address: str) -> int:
         return error.code
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_browse_prints_its_address_serves_until_a_signal_and_exits_with_0(cli: Cli, number: signal.Signals) -> None:
-    with cli.start("browse", "--demo", "--no-open") as process:
+def test_browse_prints_its_address_serves_until_a_signal_and_exits_with_0(asking: Asking) -> None:
+    cli = asking(250)
+    with cli.start("browse", "--no-open") as process:
         address = address_of(process)
         assert address.startswith("http://127.0.0.1:")
         assert status_of(address) == 200
         assert status_of(address.partition("?")[0]) == 403
-        process.send_signal(number)
-        outcome = ended(process)
-    assert (outcome.code, outcome.out, outcome.err) == (0, "", "")
-
-
-def test_a_signal_ends_browse_while_a_page_is_open(asking: Asking) -> None:
-    cli = asking(250)
-    with cli.start("browse", "--no-open") as process:
-        address = address_of(process)
-        with urllib.request.urlopen(address.replace("/?", "/tracks?"), timeout=10) as stream:
+        with urllib.request.urlopen(address.replace("/?", "/tracks?"), timeout=10) as stream:  # an open page
             assert b'"feed"' in stream.readline()
-            process.send_signal(signal.SIGINT)
+            process.send_signal(signal.SIGTERM)
             outcome = ended(process)
-    assert (outcome.code, outcome.err) == (0, "")
+    assert (outcome.code, outcome.out, outcome.err) == (0, "", "")
 
 
 def test_browse_shows_the_tracks_of_a_mirror_without_a_key(cli: Cli, tmp_path: Path) -> None:
@@ -103,27 +99,36 @@ def test_the_browser_is_started_with_an_address_that_works_once(cli: Cli, tmp_pa
     assert address.rpartition("=")[2] not in given
 
 
-def test_a_browser_of_the_terminal_is_not_started(cli: Cli, tmp_path: Path) -> None:
-    (w3m := tmp_path / "w3m").write_text(OPENER.format(tmp_path / "seen"))
-    w3m.chmod(0o700)
-    cli.env = {"BROWSER": "w3m", "PATH": str(tmp_path)}
-    with cli.start("browse", "--demo") as process:
-        address_of(process)
-        assert process.stderr is not None
-        assert b"No browser was opened" in process.stderr.readline()
-        process.send_signal(signal.SIGINT)
-        assert ended(process).code == 0
-    assert not (tmp_path / "seen").exists()
+class Browser(webbrowser.BaseBrowser):
+    """A browser that only notes what it is told to open."""
+
+    def __init__(self, name: str, succeeds: bool = True) -> None:
+        super().__init__(name)
+        self.opened: list[str] = []
+        self._succeeds = succeeds
+
+    def open(self, url: str, new: int = 0, autoraise: bool = True) -> bool:
+        self.opened.append(url)
+        return self._succeeds
 
 
-def test_without_a_browser_a_line_on_standard_error_tells(cli: Cli) -> None:
-    cli.env = {"BROWSER": "no-such-browser", "PATH": "/nowhere"}
-    with cli.start("browse", "--demo") as process:
-        address_of(process)
-        assert process.stderr is not None
-        assert b"No browser was opened" in process.stderr.readline()
-        process.send_signal(signal.SIGINT)
-        assert ended(process).code == 0
+@pytest.mark.parametrize(
+    ("browser", "opened", "noted"),
+    [
+        (Browser("firefox"), ["http://address"], ""),
+        (Browser("firefox", succeeds=False), ["http://address"], "No browser was opened: open the address yourself.\n"),
+        (Browser("w3m"), [], "No browser was opened: open the address yourself.\n"),
+    ],
+    ids=["usual", "failing", "in the terminal"],
+)
+def test_the_address_is_opened_in_a_browser_that_leaves_the_terminal_alone(
+    browser: Browser, opened: list[str], noted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webbrowser, "get", lambda: browser)
+    console = Console(file=io.StringIO(), width=200)
+    _open("http://address", Screen(console, console, shows_results=False, shows_progress=False))
+    assert browser.opened == opened
+    assert cast("io.StringIO", console.file).getvalue() == noted
 
 
 @pytest.mark.parametrize(
@@ -132,7 +137,6 @@ def test_without_a_browser_a_line_on_standard_error_tells(cli: Cli) -> None:
         ((), 2, "No API key: set the environment variable JOGG_API_KEY, or try --demo."),
         (("--from", "none.db"), 2, "--from: none.db does not exist."),
         (("--from", "none.db", "--demo"), 2, "--from reads a file: it excludes --demo and --base-url."),
-        (("--demo", "--port", "65536"), 2, "--port"),
     ],
 )
 def test_a_bad_option_is_an_error_of_one_line(cli: Cli, arguments: tuple[str, ...], code: int, message: str) -> None:
