@@ -73,7 +73,7 @@ class PageRange:
 
     @property
     def has_total(self) -> bool:
-        """Whether the number of pages is known or expected."""
+        """True if the number of pages is known or expected."""
         return self.total_pages is not None or self.expected_pages is not None
 
     def record_response(self, number: int, pagination: Pagination, records: int) -> None:
@@ -96,7 +96,7 @@ class PageRange:
         Args:
             number: page number.
             records: number of its records, invalid ones included.
-            repeated: whether the page has records, but no id that is new in this pass.
+            repeated: True if the page has records, but no id that is new in this pass.
         """
         self._records += records
         self._repeated = self._repeated + 1 if repeated else 0
@@ -107,7 +107,7 @@ class PageRange:
 
     @property
     def lacks_records(self) -> bool:
-        """Whether this pass over all pages has had fewer records so far than the total."""
+        """True if this pass over all pages has had fewer records so far than the total."""
         return self.first_page == 1 and self._end_page == math.inf and self._records < (self.total_items or 0)
 
     def finish_pass(self) -> None:
