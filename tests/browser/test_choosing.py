@@ -48,7 +48,7 @@ async def test_search_finds_a_track_by_its_id(browse: Browse) -> None:
     assert await browsing.titles() == [browsing.fake.catalogue[1233]["name"]]
 
 
-async def test_genre_and_mood_are_asked_of_the_service(browse: Browse) -> None:
+async def test_genre_and_mood_are_filtered_by_the_service(browse: Browse) -> None:
     browsing = await browse()
     await browsing.page.fill("#genre", "Jazz")
     await browsing.page.fill("#mood", "Calm")
@@ -59,6 +59,16 @@ async def test_genre_and_mood_are_asked_of_the_service(browse: Browse) -> None:
     assert dict(browsing.fake.requests[-1].query)["genre"] == "Jazz"
     await browsing.page.get_by_role("button", name="Clear").first.click()
     await browsing.counts("2,500 tracks")
+
+
+async def test_a_filter_changed_while_tracks_load_shows_only_the_new_ones(browse: Browse) -> None:
+    browsing = await browse(FakeJogg(2500, latency=0.1))
+    await browsing.page.fill("#genre", "Jazz")
+    await browsing.page.fill("#genre", "Rock")
+    expected = names(browsing.fake, genre="Rock")
+    await browsing.counts(f"{len(expected)} tracks")
+    await browsing.press("Escape", "End")
+    assert await browsing.page.locator(".row.chosen .title").inner_text() == expected[-1]
 
 
 async def test_length_is_filtered_in_the_page(browse: Browse) -> None:
@@ -269,7 +279,7 @@ async def test_audio_of_a_host_that_refuses_other_origins_goes_through_the_serve
     assert (await browsing.audio("src")).startswith(browsing.server.url.partition("?")[0] + "audio/7?")
 
 
-async def test_nothing_is_asked_of_any_other_host(browse: Browse) -> None:
+async def test_no_request_goes_to_another_host(browse: Browse) -> None:
     browsing = await browse()
     asked: list[str] = []
     browsing.page.on("request", lambda request: asked.append(request.url))

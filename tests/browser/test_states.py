@@ -88,7 +88,7 @@ async def test_a_broken_connection_is_opened_again_without_loading_twice(browse:
     assert not await browsing.page.get_by_text("Connection to jogg-async lost").is_visible()
 
 
-async def test_a_lost_server_is_told_and_what_was_loaded_still_plays(browse: Browse) -> None:
+async def test_a_lost_server_is_shown_and_loaded_tracks_still_play(browse: Browse) -> None:
     browsing = await browse()
     await browsing.counts("2,500 tracks")
     await browsing.server.__aexit__(None, None, None)
@@ -99,7 +99,7 @@ async def test_a_lost_server_is_told_and_what_was_loaded_still_plays(browse: Bro
     assert "Café" in (await browsing.titles())[0]
 
 
-async def test_a_page_of_an_earlier_run_is_told_so(browse: Browse) -> None:
+async def test_a_page_of_an_earlier_run_says_so(browse: Browse) -> None:
     browsing = await browse()
     await browsing.counts("2,500 tracks")
     port = int(browsing.server.url.split(":")[2].partition("/")[0])
