@@ -110,6 +110,7 @@ async def test_a_mirror_that_goes_away_is_a_failure_that_a_retry_mends(serve: Se
     path.rename(tmp_path / "away")
     (*_, failed) = await client.messages(is_in_state("failed"))
     assert "cannot be read" in failed["reason"]
+    assert not path.exists()
     (tmp_path / "away").rename(path)
     await client.get(client.address("/retry"), method="POST")
     assert len(tracks_of(await client.messages(is_in_state("complete")))) == 1
