@@ -39,7 +39,14 @@ WHEEL = "build" if LOCKED else "wheel"
 # One process for each of two cores.
 PYTEST = ("-m", "pytest", "-q", "-n", "2")
 # Property tests; JOGG_LONG multiplies their number of examples.
-SEARCHES = ("tests/api", "tests/paging", "tests/requests", "tests/testing", "tests/test_cancellation.py")
+SEARCHES = (
+    "tests/api",
+    "tests/download",
+    "tests/paging",
+    "tests/requests",
+    "tests/testing",
+    "tests/test_cancellation.py",
+)
 # What the wheel holds: code, types, and the page of `jogg-async browse`.
 PACKED = ("*.py", "py.typed", "*.css", "*.html", "*.js", "*.svg")
 # The tree must not shadow the installed wheel.
@@ -254,7 +261,7 @@ def lowest(session: nox.Session) -> None:
     env = {"COVERAGE_FILE": str(_coverage_file(session, ".lowest")), "PYTHONDEVMODE": "1"}
     # The simulations of rate limits take minutes in development mode, and cover nothing that other tests do not.
     left_out = "--ignore=tests/requests/test_rate_limits.py"
-    _pytest(session, "lowest", "-m", "coverage", "run", *PYTEST, left_out, env=env)
+    _pytest(session, "lowest", "-m", "coverage", "run", "-m", "pytest", "-q", left_out, env=env)
 
 
 @nox.session(requires=[WHEEL])

@@ -55,8 +55,25 @@ def fake(fake_jogg_env: FakeJogg) -> FakeJogg:
 
 @pytest.mark.usefixtures("fake")
 @pytest.mark.parametrize("example", EXAMPLES)
-def test_every_example_of_the_docs_runs(example: str) -> None:
+def test_every_example_of_the_docs_runs(example: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     run(EXAMPLES[example])
+
+
+@pytest.mark.usefixtures("fake")
+def test_the_download_examples_fill_a_folder_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run_example("were there already")
+    run_example("were there already")
+    size = 50 * 24_044
+    assert capsys.readouterr().out == (
+        f"50 files, {size} bytes, 0 were there already\n0 files, 0 bytes, 50 were there already\n"
+    )
+    run_example("DownloadProgress")
+    assert capsys.readouterr().out.splitlines()[-1].startswith("20 of 20 files, ")
+    assert [path.name for path in tmp_path.iterdir()] == ["music"]
 
 
 def test_at_least_ten_examples_are_found_in_the_docs() -> None:

@@ -262,7 +262,10 @@ class Crawl:
     def _check_open(self) -> None:
         """Raise if the crawl is closed or ended. A crawl closed before its end must not look complete."""
         if self._is_closed:
-            raise self._close_error("the crawl was closed before its end, by closing its pager or its session")
+            raise self._close_error(
+                "The crawl was closed before its end: its pager or its session was closed. "
+                "tracks(resume=pager.checkpoint()) continues it."
+            )
         if self._state is State.ENDED:
             raise StopAsyncIteration
 

@@ -46,14 +46,19 @@ async def _run(filters: Filters, bounds: Bounds, wanted: Format | None, connecti
     printer = _printer(wanted or ("table" if screen.shows_results else "jsonl"), screen, outlet)
     with outlet.watched():
         async with connected(connection, concurrency=bounds.concurrency) as jogg:
-            pager = _pager(jogg, filters, bounds)
+            pager = make_pager(jogg, filters, bounds)
             async with pager, show_progress(pager, screen):
                 await _print(pager, printer, outlet)
     if pager.progress.invalid:
         screen.warn(f"invalid records skipped: {pager.progress.invalid}; --verbose names them.")
 
 
-def _pager(jogg: JoggSession, filters: Filters, bounds: Bounds) -> TrackPager:
+def make_pager(jogg: JoggSession, filters: Filters, bounds: Bounds) -> TrackPager:
+    """Return the pager that the options describe.
+
+    Raises:
+        UsageError: an option is out of its range, or contradicts another one.
+    """
     try:
         return jogg.tracks(
             genre=filters.genre,

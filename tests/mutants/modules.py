@@ -31,6 +31,8 @@ _CLI: Final = (
     "cli/test_extra.py",
 )
 
+_DOWNLOAD: Final = ("download/test_resuming.py", "download/test_download.py", "download/test_requests.py")
+
 MODULES: Final[dict[str, tuple[str, ...]]] = {
     # Modules without I/O.
     "errors.py": ("test_errors.py", "api/test_envelope.py", "http/test_secrecy.py"),
@@ -75,10 +77,22 @@ MODULES: Final[dict[str, tuple[str, ...]]] = {
         "http/test_faults.py",
     ),
     "session.py": ("test_session.py", "test_settings.py", "requests/test_concurrency.py"),
+    # The download of audio files.
+    "_download/file_names.py": ("download/test_file_names.py",),
+    "_download/responses.py": ("download/test_responses.py", "download/test_resuming.py"),
+    "_download/limits.py": ("download/test_download.py",),
+    "_download/part_file.py": _DOWNLOAD,
+    "_download/folder.py": _DOWNLOAD,
+    "_download/transfer.py": _DOWNLOAD,
+    "_http/addresses.py": ("download/test_addresses.py", "download/test_requests.py"),
+    "_http/files.py": ("download/test_requests.py", "download/test_download.py"),
+    "downloads.py": _DOWNLOAD,
     # The redaction.
     "_api/redaction.py": ("http/test_secrecy.py", "http/test_secrecy_of_objects.py", "api/test_envelope.py"),
     # The command line.
     "cli/count.py": _CLI,
+    "cli/download.py": ("cli/test_download.py",),
+    "cli/mirror.py": ("cli/test_download.py",),
     "cli/failure.py": _CLI,
     "cli/formats.py": _CLI,
     "cli/options.py": _CLI,
