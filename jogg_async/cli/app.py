@@ -11,6 +11,7 @@ from cyclopts import App, CycloptsError, Parameter
 from jogg_async._version import __version__
 from jogg_async.errors import JoggError
 
+from .browse import browse
 from .count import count
 from .download import download
 from .failure import EXIT_CODES, ExitCode, UsageError, exit_code_of, message_of
@@ -39,6 +40,7 @@ app.command(tracks)
 app.command(count)
 app.command(download)
 app.command(serve)
+app.command(browse)
 
 
 def run(arguments: Sequence[str]) -> int:
