@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .errors import *
     from .models import *
     from .pager import *
+    from .report import *
     from .retry import *
     from .session import *
     from .tracklist import *
@@ -45,6 +46,7 @@ __all__ = [
     "Progress",
     "RateLimitError",
     "RetryPolicy",
+    "SaveReport",
     "ServerError",
     "SessionClosedError",
     "Track",
@@ -54,7 +56,7 @@ __all__ = [
     "__version__",
 ]
 
-_MODULES = ("errors", "models", "retry", "tracklist", "pager", "session")
+_MODULES = ("errors", "models", "report", "retry", "tracklist", "pager", "session")
 """The modules of these names, in the order in which they import each other."""
 
 if not TYPE_CHECKING:  # for a type checker, a name that is missing is an error

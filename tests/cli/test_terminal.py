@@ -76,7 +76,7 @@ def test_the_bar_shows_while_standard_output_is_a_pipe(asking: Asking, on_termin
     cli = asking(400, latency=0.1, rate_limit=RateLimit(100, burst=2, retry_after=1.0))
     with on_terminal(cli, "tracks", "--limit=300", stdout=subprocess.PIPE) as terminal:
         assert terminal.process.stdout is not None
-        terminal.read(lambda raw: b"paused 1 s" in raw)
+        terminal.read(lambda raw: b"paused by the server, 1 s" in raw)
         assert terminal.wait() == 0
         assert terminal.process.stdout.read().count(b'"id"') == 300
     assert b"/300 tracks" in terminal.raw

@@ -71,5 +71,5 @@ async def test_a_notebook_without_ipywidgets_shows_text_and_names_the_extra(
     assert shown.out == ""
     first, counts = shown.err.split("\n", 1)
     assert first == "For a progress bar in the notebook: pip install 'jogg-async[notebook]'"
-    assert re.fullmatch(r"(\r\d+/130 tracks)+\n", counts)
+    assert re.fullmatch(r"(\r\d+/(130|\?) tracks)+\n", counts)
     assert counts.endswith("\r130/130 tracks\n")
