@@ -68,9 +68,9 @@ def format_of(name: str, wanted: str | None) -> Format:
     """
     found = _parse(f"{name}.{wanted.lower().lstrip('.')}" if wanted is not None else name)
     if found is None and wanted is not None:
-        raise argument_error("format", f"must name a format ({_KNOWN}, without the dot), not {wanted!r:.80}.")
+        raise argument_error("format", f"must be {_KNOWN.replace('.', '')}, not {wanted!r:.80}.")
     if found is None:
-        raise ArgumentError(f"the suffix of {name!r} is no known format; use {_KNOWN}, or name one with format.")
+        raise ArgumentError(f"the suffix of {name!r} is no known format; use {_KNOWN}, or give the format.")
     _, _, suffix = name.lower().rpartition(".")
     if wanted is not None and not found.compression and found.name in _TEXT and suffix in _COMPRESSIONS:
         return attrs.evolve(found, compression=suffix)

@@ -94,11 +94,14 @@ class Crawl:
     @property
     def is_fresh(self) -> bool:
         """Whether no step was made yet."""
-        return self._window is None and self._state in (State.RUNNING, State.ENDED)
+        return self._window is None
 
     def resume_at(self, start: Checkpoint, history: History) -> None:
         """Move a fresh crawl to the position at which another one of the same pages was interrupted."""
+        state = self._state
         self._place(attrs.evolve(self.options, start=start))
+        if self._state is State.RUNNING:
+            self._state = state  # it may be abandoned or closed
         self.passes.resume(history)
         if history.ordered:
             self.pages.resume(history.records, covers_all=history.covers_all)
