@@ -53,11 +53,11 @@ async def save(crawl: Crawl, destination: Destination, *, resume: bool) -> SaveR
         journal = await worker.run(partial(_open, crawl, destination, resume=resume))
         try:
             changes, standing = await Saving(crawl, destination, journal, worker).run()
+            await worker.run(journal.remove)
         except BaseException as error:
             await worker.run(journal.close)
             _advise(error, journal)
             raise
-        await worker.run(journal.remove)
     finally:
         worker.close()
     return SaveReport(
