@@ -39,7 +39,7 @@ WHEEL = "build" if LOCKED else "wheel"
 # One process for each of two cores.
 PYTEST = ("-m", "pytest", "-q", "-n", "2")
 # Searches whose number of examples JOGG_LONG multiplies.
-SEARCHES = ("tests/api", "tests/paging", "tests/requests", "tests/testing", "tests/test_cancellation.py")
+SEARCHES = ("tests/api", "tests/export", "tests/paging", "tests/requests", "tests/testing", "tests/test_cancellation.py")
 # The tree must not shadow the installed wheel.
 TEST_ENV = {"PYTHONSAFEPATH": "1"}
 # Where nobody tells of this flaw (no service in reach, a mirror without them), silence about others is no health.

@@ -68,6 +68,7 @@ def test_rows_show_as_pages_arrive(asking: Asking, on_terminal: OnTerminal) -> N
         terminal.type(b"\x03")
         assert terminal.wait() == 130
     assert b"Traceback" not in terminal.raw
+    assert b"jogg-async crawl saves tracks" in terminal.raw
     assert cursor_shows(terminal.raw)
     assert "Fetching" not in "".join(displayed(terminal.raw))
 

@@ -376,4 +376,4 @@ async def test_pandas_polars_and_duckdb_read_the_mirror(fake: FakeJogg, make_pag
         table = polars.read_database("SELECT * FROM tracks", database)
     assert (len(frame), table.height) == (250, 250)
     assert table["duration"].sum() == frame.duration.sum()
-    assert duckdb.sql("SELECT sum(duration) FROM frame").fetchone() == (int(frame.duration.sum()),)
+    assert duckdb.sql("SELECT sum(duration) FROM frame").fetchall() == [(int(frame.duration.sum()),)]
