@@ -39,7 +39,10 @@ WHEEL = "build" if LOCKED else "wheel"
 # One process for each of two cores.
 PYTEST = ("-m", "pytest", "-q", "-n", "2")
 # Searches whose number of examples JOGG_LONG multiplies.
-SEARCHES = ("tests/api", "tests/export", "tests/paging", "tests/requests", "tests/testing", "tests/test_cancellation.py")
+SEARCHES = (
+    *(f"tests/{name}" for name in ("api", "export", "paging", "requests", "testing")),
+    "tests/test_cancellation.py",
+)
 # The tree must not shadow the installed wheel.
 TEST_ENV = {"PYTHONSAFEPATH": "1"}
 # Where nobody tells of this flaw (no service in reach, a mirror without them), silence about others is no health.
@@ -317,7 +320,7 @@ def docs(session: nox.Session) -> None:
 @nox.session(requires=[WHEEL])
 def bench(session: nox.Session) -> None:
     """Measure the wheel beside its peers and the limit in half an hour; `-- --only cpu errors` for some scenarios."""
-    _install(session, *_group("bench"))
+    _install(session, *_group("bench"), *(_group("bench-crawl") if "crawl" in session.posargs else ()))
     # Its own folder on the path instead of the root, where the tree would shadow the wheel.
     env = {"PYTHONSAFEPATH": "1", "PYTHONPATH": str(Path("tests").resolve())}
     session.run("python", "-c", FROM_WHEEL, env=env)

@@ -99,7 +99,7 @@ def bar(console: Console | None = None, *, transient: bool = False) -> Generator
     ) as progress:
         task = progress.add_task("", total=None, snapshot=None)
 
-        def show(snapshot: Snapshot) -> None:
+        def show(snapshot: Snapshot, /) -> None:
             progress.update(task, completed=snapshot.tracks, total=snapshot.expected, snapshot=snapshot)
 
         try:
@@ -143,7 +143,7 @@ def _text() -> Generator[Show]:
     sys.stderr.write("For a progress bar in the notebook: pip install 'jogg-async[notebook]'\n")
     counts, written_at = _counts(0, None), -math.inf
 
-    def show(snapshot: Snapshot) -> None:
+    def show(snapshot: Snapshot, /) -> None:
         nonlocal counts, written_at
         counts, now = _counts(snapshot.tracks, snapshot.expected), time.monotonic()
         if now - written_at >= _TEXT_INTERVAL:

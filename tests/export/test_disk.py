@@ -123,7 +123,7 @@ async def test_a_place_that_cannot_be_written_fails_before_any_request(
 
 
 @pytest.fixture
-def read_only(disk: Path) -> Iterator[Path]:
+def read_only(disk: Path) -> Path:
     """A disk mounted read-only, with an old file on it: root may write in any folder."""
     (disk / "t.csv").write_bytes(b"old")
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
