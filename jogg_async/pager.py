@@ -174,11 +174,10 @@ class TrackPager:
 
         All but `JoggError` is raised before the first request where possible. Cancelling it keeps the journal.
         """
-        from ._export.destination import destination
         from ._export.save import save
 
-        found, crawl = destination(dest, format), self._crawl
-        rest = crawl.run(partial(save, crawl, found, resume=resume))
+        crawl = self._crawl
+        rest = crawl.run(partial(save, crawl, dest, wanted=format, resume=resume))
         del self  # as in a step
         return await _shown(crawl, rest, progress=progress)
 

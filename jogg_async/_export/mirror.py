@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing, contextmanager
@@ -123,7 +124,10 @@ def check(path: Path) -> None:
 
     Raises:
         FileExistsError: it is something else.
+        PermissionError: it is read-only.
     """
+    if not os.access(path, os.W_OK):
+        raise PermissionError(f"{path} is read-only.")
     other = f"{path} exists and is no mirror of jogg-async: choose another destination, or move it away"
     with _opened(path, other) as database:
         if _pragma(database, "application_id") != APPLICATION_ID:

@@ -17,7 +17,7 @@ def replacement(path: Path) -> Generator[Path]:
     """
     target = path.resolve()
     temporary = target.with_name(f"{target.name}.partial.tmp")
-    temporary.unlink(missing_ok=True)  # left by a process that was killed
+    _delete(temporary)  # left by a process that was killed
     try:
         yield temporary
         if target.exists():
@@ -25,10 +25,16 @@ def replacement(path: Path) -> Generator[Path]:
         _sync(temporary, os.O_RDWR)
         temporary.replace(target)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        _delete(temporary)
         raise
     if os.name != "nt":  # Windows opens no folders
         _sync(target.parent, os.O_RDONLY)
+
+
+def _delete(path: Path) -> None:
+    """Delete a file, and those that SQLite keeps beside it."""
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
 def _sync(path: Path, flags: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -16,7 +17,7 @@ from jogg_async.errors import ArgumentError, CatalogueChangedWarning, JoggError
 from jogg_async.models import Track
 from jogg_async.report import SaveReport
 
-from .destination import Destination
+from .destination import Destination, destination
 from .journal import Journal, Plan, Standing
 from .mirror import Changes, Crawled
 from .worker import Worker
@@ -32,32 +33,28 @@ class Stopped(Exception):  # noqa: N818 (no error: the caller was cancelled)
     """Raised in the worker's thread to end a job whose caller was cancelled."""
 
 
-async def save(crawl: Crawl, destination: Destination, *, resume: bool) -> SaveReport:
+async def save(crawl: Crawl, dest: str | os.PathLike[str], *, wanted: str | None, resume: bool) -> SaveReport:
     """Save the rest of a crawl.
 
     Args:
         crawl: the crawl.
-        destination: where to.
+        dest: path or address of the destination.
+        wanted: its format; `None` to follow the suffix.
         resume: continue the journal, if there is one.
 
     Raises:
-        ArgumentError: the journal belongs to another crawl.
+        ArgumentError: the format is unknown, or the journal belongs to another crawl.
         OSError: the journal or the destination cannot be written.
+        ImportError: an extra is missing.
         JoggError: the crawl failed; the journal is kept.
     """
     if resume and not crawl.is_fresh:
         raise ArgumentError("resume=True needs a pager that has not been iterated over yet.")
     began, worker = time.monotonic(), Worker()
     try:
-        await worker.run(destination.check)
-        journal = await worker.run(partial(_open, crawl, destination, resume=resume))
-        try:
-            changes, standing = await Saving(crawl, destination, journal, worker).run()
-            await worker.run(journal.remove)
-        except BaseException as error:
-            await worker.run(journal.close)
-            _advise(error, journal)
-            raise
+        # In the thread, since it may import pyarrow or fsspec.
+        found = await worker.run(partial(destination, dest, wanted))
+        changes, standing = await _save(crawl, found, worker, resume=resume)
     finally:
         worker.close()
     return SaveReport(
@@ -72,14 +69,30 @@ async def save(crawl: Crawl, destination: Destination, *, resume: bool) -> SaveR
     )
 
 
+async def _save(crawl: Crawl, found: Destination, worker: Worker, *, resume: bool) -> tuple[Changes, Standing]:
+    opening = worker.start(partial(_open, crawl, found, resume=resume))
+    try:
+        journal = await worker.join(opening)
+        changes, standing = await Saving(crawl, found, journal, worker).run()
+        await worker.run(journal.remove)
+    except BaseException as error:
+        if opening.exception() is None:
+            with contextlib.suppress(OSError):  # the first error counts
+                await worker.run(opening.result().close)
+            _advise(error, opening.result())
+        raise
+    return changes, standing
+
+
 def _advise(error: BaseException, journal: Journal) -> None:
     if isinstance(error, JoggError | OSError | CatalogueChangedWarning):
         error.add_note(f"{journal.standing.tracks:,} tracks are kept in {journal.path}: resume=True continues there.")
 
 
-def _open(crawl: Crawl, destination: Destination, *, resume: bool) -> Journal:
-    plan = Plan(str(destination.format), crawl.position().as_dict())
-    journal = Journal(destination.journal, plan, resume=resume)
+def _open(crawl: Crawl, found: Destination, *, resume: bool) -> Journal:
+    found.check()
+    plan = Plan(str(found.format), crawl.position().as_dict())
+    journal = Journal(found.journal, plan, resume=resume)
     try:
         _check_plan(plan, journal)
     except BaseException:
@@ -96,7 +109,8 @@ def _check_plan(plan: Plan, journal: Journal) -> None:
     """
     found = journal.plan
     asked, kept = ({"format": each.format} | each.start | each.start["filters"] for each in (plan, found))
-    for name in [*asked, *kept]:
+    # `page` is last: it differs wherever `start_page` does.
+    for name in sorted([*asked, *kept], key=lambda name: name == "page"):
         if name != "filters" and asked.get(name) != kept.get(name):
             raise ArgumentError(
                 f"{name}={asked.get(name)!r} contradicts the journal {journal.path}, which has {kept.get(name)!r};"

@@ -37,8 +37,7 @@ class Worker:
         except asyncio.CancelledError:
             self.stopped.set()
             await asyncio.wait((running,))
-            if not running.cancelled():
-                running.exception()  # retrieved: the cancellation counts
+            running.exception()  # retrieved: the cancellation counts
             raise
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import time
@@ -52,5 +53,5 @@ class _JsonLines:
     def __call__(self) -> None:
         """Print one line."""
         seconds = round(time.monotonic() - self._began, 3)
-        sys.stderr.write(json.dumps(attrs.asdict(self._pager.progress) | {"seconds": seconds}) + "\n")
-        sys.stderr.flush()
+        with contextlib.suppress(OSError):  # nobody reads it any more: no reason to stop
+            print(json.dumps(attrs.asdict(self._pager.progress) | {"seconds": seconds}), file=sys.stderr, flush=True)  # noqa: T201

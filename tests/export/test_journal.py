@@ -58,7 +58,7 @@ async def test_a_journal_is_not_overwritten_without_resume(
         ({"params": {"sort": "name"}}, "sort='name'"),
         ({"limit": 10}, "limit=10"),
         ({"page_size": 50}, "page_size=50"),
-        ({"start_page": 2}, "page=2"),
+        ({"start_page": 2}, "start_page=2"),
         ({"end_page": 2}, "end_page=2"),
     ],
 )
@@ -81,6 +81,16 @@ async def test_policies_and_order_may_differ(fake: FakeJogg, make_pager: MakePag
     options: dict[str, Any] = {"ordered": False, "on_drift": "raise", "on_invalid": "skip", "concurrency": 2}
     assert (await make_pager(fake, **options).save(interrupted, resume=True)).tracks == 250
     assert sorted(rows_of(interrupted)) == served_rows(fake.catalogue)
+
+
+async def test_a_start_in_the_middle_of_a_page_is_part_of_the_bounds(
+    fake: FakeJogg, make_pager: MakePager, interrupted: Path
+) -> None:
+    pager = make_pager(fake)
+    await anext(pager)
+    with pytest.raises(ValueError, match="place=1 contradicts the journal"):
+        await make_pager(fake, resume=pager.checkpoint()).save(interrupted, resume=True)
+    await pager.aclose()
 
 
 async def test_a_journal_in_use_is_refused(fake: FakeJogg, make_pager: MakePager, tmp_path: Path) -> None:

@@ -348,6 +348,17 @@ async def test_a_mirror_of_a_newer_version_is_refused(fake: FakeJogg, make_pager
         await make_pager(fake).save(path)
 
 
+async def test_a_read_only_mirror_is_refused_before_any_request(
+    fake: FakeJogg, make_pager: MakePager, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await make_pager(fake).save(path)
+    fake.requests.clear()
+    monkeypatch.setattr("os.access", lambda *_: False)  # root may write everywhere
+    with pytest.raises(PermissionError, match="is read-only"):
+        await make_pager(fake).save(path)
+    assert (fake.requests, names(path.parent)) == ([], [path.name])
+
+
 async def test_an_empty_file_becomes_a_mirror(fake: FakeJogg, make_pager: MakePager, path: Path) -> None:
     path.touch()
     assert counts(await make_pager(fake).save(path)) == (250, 0, 0)

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +11,7 @@ import pytest
 
 import jogg_async
 from jogg_async import CatalogueChangedError, DecodeError, JoggSession, PermissionDeniedError, SaveReport
+from jogg_async._export import text
 from jogg_async.testing import FakeJogg, Fault
 
 from .conftest import MakePager, decompressed, names, rows_of, served_rows
@@ -215,6 +218,44 @@ async def test_cancelling_keeps_what_has_arrived(fake: FakeJogg, make_pager: Mak
     assert (await make_pager(fake).save(path, resume=True)).tracks == 250
     assert fake.pages[before:] == [3]
     assert rows_of(path) == served_rows(fake.catalogue)
+
+
+async def test_cancelling_ends_the_writing_of_the_file_soon(
+    make_fake: MakeFake, make_pager: MakePager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake, path, writing = await make_fake(2500), tmp_path / "t.csv", asyncio.Event()
+    loop, real = asyncio.get_running_loop(), text._pieces
+
+    def slow(header: bytes, batches: Iterable[bytes]) -> Iterator[bytes | memoryview]:
+        for batch in batches:
+            loop.call_soon_threadsafe(writing.set)
+            time.sleep(0.2)
+            yield from real(header, [batch])
+
+    monkeypatch.setattr("jogg_async._export.save._BATCH", 100)
+    with monkeypatch.context() as patch:
+        patch.setattr(text, "_pieces", slow)
+        saving = asyncio.create_task(make_pager(fake).save(path))
+        await writing.wait()
+        saving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            async with asyncio.timeout(2):  # 25 batches take five seconds
+                await saving
+    assert names(tmp_path) == ["t.csv.partial"]
+    fake.requests.clear()
+    assert (await make_pager(fake).save(path, resume=True)).tracks == 2500
+    assert fake.requests == []
+
+
+async def test_cancelling_at_the_start_leaves_the_journal_closed(
+    fake: FakeJogg, make_pager: MakePager, tmp_path: Path
+) -> None:
+    for _ in range(20):
+        saving = asyncio.create_task(make_pager(fake).save(tmp_path / "t.csv", resume=True))
+        await asyncio.sleep(0.0005)
+        saving.cancel()
+        await asyncio.wait([saving])
+    assert (await make_pager(fake).save(tmp_path / "t.csv", resume=True)).tracks == 250
 
 
 async def test_closing_the_session_keeps_the_journal(fake: FakeJogg, make_session: MakeSession, tmp_path: Path) -> None:
