@@ -38,20 +38,20 @@ LOCKED = bool(os.environ.get("CI"))
 WHEEL = "build" if LOCKED else "wheel"
 # One process for each of two cores.
 PYTEST = ("-m", "pytest", "-q", "-n", "2")
-# Searches whose number of examples JOGG_LONG multiplies.
+# Property tests; JOGG_LONG multiplies their number of examples.
 SEARCHES = (
     *(f"tests/{name}" for name in ("api", "export", "paging", "requests", "testing")),
     "tests/test_cancellation.py",
 )
 # The tree must not shadow the installed wheel.
 TEST_ENV = {"PYTHONSAFEPATH": "1"}
-# Where nobody tells of this flaw (no service in reach, a mirror without them), silence about others is no health.
+# If this known vulnerability is not reported (no service in reach, a mirror without data), nothing was audited.
 KNOWN_BAD, KNOWN_FLAW = "jinja2==2.10", "CVE-2019-10906"
 FROM_WHEEL = "import pathlib, sys, jogg_async as j; sys.exit(not pathlib.Path(j.__file__).is_relative_to(sys.prefix))"
 
 
 def _find_pythons() -> None:
-    """Show nox every Python that pyenv keeps, not the active ones alone; stop where none is of use."""
+    """Show nox every Python that pyenv has installed, not only the active ones; exit if none is supported."""
     if "PYENV_VERSION" not in os.environ and (pyenv := shutil.which("pyenv")):
         kept = subprocess.run([pyenv, "versions", "--bare"], capture_output=True, text=True, check=False).stdout
         os.environ["PYENV_VERSION"] = ":".join(reversed(kept.split()))
@@ -72,10 +72,10 @@ def _group(name: str) -> tuple[str, ...]:
     return nox.project.dependency_groups(PROJECT, name)
 
 
-# Every bound that a user's installation may meet.
+# Every lower bound of a dependency or an extra.
 EXTRAS = PROJECT["project"]["optional-dependencies"].values()
 BOUNDS = [bound for bound in chain(PROJECT["project"]["dependencies"], *EXTRAS) if ">=" in bound]
-# What the sessions behind the README's test command install beside the wheel: where CI is set, from a lock each.
+# Requirements of the sessions of the README's test command, besides the wheel; if CI is set, from a lock each.
 NEEDS = {
     "audit": _group("audit"),
     "build": (*PROJECT["build-system"]["requires"], *_group("build")),
@@ -87,17 +87,17 @@ LOCKS = {name: Path(".ci", f"{name}.txt") for name in NEEDS}
 
 
 def _check_lock(session: nox.Session, name: str) -> None:
-    """Stop where pyproject.toml asks for what the lock of session `name` does not hold."""
+    """Fail if the lock of session `name` does not contain a requirement of pyproject.toml."""
     lines = LOCKS[name].read_text(encoding="utf-8").splitlines() if LOCKS[name].exists() else []
     pins = [Requirement(line.rstrip("\\ ")) for line in lines if line[:1].isalnum()]
     for need in map(Requirement, NEEDS[name]):
-        held = [pin for pin in pins if pin.name == canonicalize_name(need.name)]
-        if not held or not all(need.specifier.contains(str(pin.specifier)[2:]) for pin in held):
-            session.error(f"{LOCKS[name]} does not hold {need}, which pyproject.toml asks for: run `nox -s lock`")
+        found = [pin for pin in pins if pin.name == canonicalize_name(need.name)]
+        if not found or not all(need.specifier.contains(str(pin.specifier)[2:]) for pin in found):
+            session.error(f"{LOCKS[name]} lacks {need}, which pyproject.toml requires: run `nox -s lock`")
 
 
 def _install_needs(session: nox.Session, name: str, *wheel: str) -> None:
-    """What session `name` needs: the newest, or where CI is set what its lock pins, by hash, and nothing else."""
+    """Install the requirements of session `name`: the newest, or if CI is set exactly those of its lock, by hash."""
     if not LOCKED:
         session.install(*wheel, *NEEDS[name])
         return
@@ -111,7 +111,7 @@ def _wheel() -> Path:
 
 
 def _install(session: nox.Session, *requirements: str, extras: str = "[all]") -> None:
-    """Install the wheel with `requirements`; anew, since in a reused environment pip would keep the last one."""
+    """Install the wheel with `requirements`. It is reinstalled: pip would keep that of a reused environment."""
     session.install(f"{_wheel()}{extras}", *requirements)
     session.install("--force-reinstall", "--no-deps", str(_wheel()))
 
@@ -123,7 +123,7 @@ def _coverage_file(session: nox.Session, name: str = "") -> Path:
 def _pytest(session: nox.Session, needs: str, *arguments: str, env: dict[str, str] | None = None) -> None:
     """Test the installed wheel with the dependencies `needs`."""
     _install_needs(session, needs, f"{_wheel()}[all]")
-    session.install("--force-reinstall", "--no-deps", str(_wheel()))  # apart: pip wants hashes of all or of none
+    session.install("--force-reinstall", "--no-deps", str(_wheel()))  # separately: pip requires hashes for all or none
     session.run("python", "-c", FROM_WHEEL, env=TEST_ENV)
     session.run("python", *(arguments or PYTEST), *session.posargs, env={**TEST_ENV, **(env or {})})
 
@@ -164,7 +164,7 @@ def build(session: nox.Session) -> None:
 
 
 def _build(session: nox.Session, tree: Path, dist: Path, **env: str) -> dict[str, str]:
-    """Without isolation, which would install build tools of its own; dated as hatchling does by default."""
+    """Build and return the digests; without isolation, which would install other build tools than the lock's."""
     command = ("python", "-m", "build", "--no-isolation", "--outdir", str(dist), str(tree))
     session.run(*command, env={"SOURCE_DATE_EPOCH": None, **env})
     digests = {built.name: sha256(built.read_bytes()).hexdigest() for built in sorted(dist.iterdir())}
@@ -174,7 +174,7 @@ def _build(session: nox.Session, tree: Path, dist: Path, **env: str) -> dict[str
 
 
 def _build_again(session: nox.Session) -> dict[str, str]:
-    """Build from the unpacked sdist, in an environment where nothing is as it was but the content."""
+    """Build from the unpacked sdist, with other paths, times, modes, locale, time zone and hash seed."""
     scratch = Path(session.create_tmp(), "again")
     shutil.rmtree(scratch, ignore_errors=True)
     (sdist,) = DIST.glob("*.tar.gz")
@@ -192,16 +192,16 @@ def _build_again(session: nox.Session) -> dict[str, str]:
 
 @nox.session
 def audit(session: nox.Session) -> None:
-    """Hold the locks against the known vulnerabilities; but for the lowest versions, which are meant to be old."""
+    """Check the locks for known vulnerabilities, except the lowest versions, which are meant to be old."""
     _install_needs(session, "audit")
     command = ("pip-audit", "--strict", "--disable-pip", "--progress-spinner=off")
     known = Path(session.create_tmp(), "known.txt")
     known.write_text(KNOWN_BAD, encoding="utf-8")
-    asked = (*command, "--no-deps", "--aliases=on", "--requirement", str(known))
-    answer = str(session.run(*asked, silent=True, success_codes=(0, 1)))
-    if KNOWN_FLAW not in answer:
-        _, _, why = answer.strip().rpartition("\n")
-        session.skip(f"NOTHING WAS AUDITED, since nobody tells that {KNOWN_BAD} has {KNOWN_FLAW}: {why}")
+    probe = (*command, "--no-deps", "--aliases=on", "--requirement", str(known))
+    report = str(session.run(*probe, silent=True, success_codes=(0, 1)))
+    if KNOWN_FLAW not in report:
+        _, _, reason = report.strip().rpartition("\n")
+        session.skip(f"NOTHING WAS AUDITED: {KNOWN_FLAW} of {KNOWN_BAD} was not reported: {reason}")
     for name in NEEDS:
         if name != "lowest":
             session.run(*command, "--require-hashes", "--requirement", str(LOCKS[name]))
@@ -209,7 +209,7 @@ def audit(session: nox.Session) -> None:
 
 @nox.session
 def lock(session: nox.Session) -> None:
-    """Pin the newest of what the README's test command installs, by hash, for every Python and platform."""
+    """Pin the newest versions of what the README's test command installs, by hash, for every Python and platform."""
     session.install(*_group("lock"))
     command = ("uv", "pip", "compile", "--no-config", "--no-build", "--upgrade", "--universal", "--generate-hashes")
     written = ("--quiet", "--no-annotate", "--custom-compile-command", "nox -s lock", "--python-version", PYTHONS[0])
@@ -221,7 +221,7 @@ def lock(session: nox.Session) -> None:
 
 @nox.session(requires=[WHEEL])
 def core(session: nox.Session) -> None:
-    """Import the package as it is without its extras."""
+    """Import the package without its extras."""
     _install(session, extras="")
     session.run("python", "-W", "error", "-c", "import jogg_async", env=TEST_ENV)
     session.run("python", "-c", FROM_WHEEL, env=TEST_ENV)
@@ -229,7 +229,7 @@ def core(session: nox.Session) -> None:
 
 @nox.session(requires=[WHEEL])
 def types(session: nox.Session) -> None:
-    """Types of the package, its tests and this file; and of every public name, as a user's checker sees them."""
+    """Check the types of the package, its tests and this file, and of every public name as a user's checker sees it."""
     _install(session, *_group("types"))
     session.run("mypy")
     session.run("pyright")
@@ -255,13 +255,13 @@ def lowest(session: nox.Session) -> None:
     env = {"COVERAGE_FILE": str(_coverage_file(session, ".lowest")), "PYTHONDEVMODE": "1"}
     # The simulations of rate limits take minutes in development mode, and cover nothing that other tests do not.
     left_out = "--ignore=tests/requests/test_rate_limits.py"
-    _pytest(session, "lowest", "-m", "coverage", "run", "-m", "pytest", "-q", left_out, env=env)
+    _pytest(session, "lowest", "-m", "coverage", "run", *PYTEST, left_out, env=env)
 
 
 @nox.session(requires=[WHEEL])
 @nox.parametrize(("python", "loop"), [(PYTHONS[0], "uvloop"), (NEWEST, "eager")], ids=["uvloop", "eager"])
 def loops(session: nox.Session, loop: str) -> None:
-    """Run what schedules tasks and timers under uvloop, and with eager tasks on the newest Python of this machine."""
+    """Run the tests that depend on the event loop under uvloop, and with eager tasks on the newest Python."""
     if loop == "eager" and session.python == PYTHONS[0]:
         session.skip("Eager tasks need Python 3.12.")
     _install(session, *NEEDS["tests"], *_group("loops"))
@@ -271,7 +271,7 @@ def loops(session: nox.Session, loop: str) -> None:
 
 @nox.session(requires=[WHEEL])
 def long(session: nox.Session) -> None:
-    """Run the searches with all their examples."""
+    """Run the property tests with all their examples."""
     _pytest(session, "tests", *PYTEST, *SEARCHES, env={"JOGG_LONG": "1"})
 
 
@@ -286,7 +286,7 @@ def coverage(session: nox.Session) -> None:
 
 @nox.session(requires=[WHEEL])
 def interop(session: nox.Session) -> None:
-    """Try the wheel and its fake with tools of others; one that is missing is skipped, and named at the end."""
+    """Test the wheel and its fake with tools of other projects; missing tools are skipped and listed at the end."""
     _install(session, *_group("interop"))
     path = os.pathsep.join([str(_mitmproxy(session)), *map(str, _prism(session)), os.environ["PATH"]])
     tests = session.posargs or ["tests/interop"]
@@ -294,7 +294,7 @@ def interop(session: nox.Session) -> None:
 
 
 def _mitmproxy(session: nox.Session) -> Path:
-    """Where mitmproxy is: in an environment of its own, since it pins what it needs; its newest wants a new Python."""
+    """Install mitmproxy in an environment of its own, since it pins its dependencies, and return its folder."""
     folder = session.cache_dir.resolve() / "mitmproxy"
     session.run(f"python{_newest_python(session)}", "-m", "venv", str(folder), external=True)
     session.run(str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "mitmproxy>=12", external=True)
@@ -302,7 +302,7 @@ def _mitmproxy(session: nox.Session) -> Path:
 
 
 def _prism(session: nox.Session) -> list[Path]:
-    """Where Prism is; nowhere on a machine without npm."""
+    """Install Prism, and return its folder; an empty list on a machine without npm."""
     if not shutil.which("npm"):
         return []
     folder = session.cache_dir.resolve() / "prism"
@@ -312,16 +312,16 @@ def _prism(session: nox.Session) -> list[Path]:
 
 @nox.session(requires=[WHEEL])
 def docs(session: nox.Session) -> None:
-    """The documentation, where a warning or a dead reference is an error."""
+    """Build the documentation; a warning or a broken reference is an error."""
     _install(session, *_group("docs"))
     session.run("sphinx-build", "-W", "--keep-going", "-n", "docs", "docs/_build/html", *session.posargs)
 
 
 @nox.session(requires=[WHEEL])
 def bench(session: nox.Session) -> None:
-    """Measure the wheel beside its peers and the limit in half an hour; `-- --only cpu errors` for some scenarios."""
+    """Run the benchmark of the wheel, its peers and the limit in half an hour; `-- --only cpu errors` for a part."""
     _install(session, *_group("bench"), *(_group("bench-crawl") if "crawl" in session.posargs else ()))
-    # Its own folder on the path instead of the root, where the tree would shadow the wheel.
+    # `tests` is on the path instead of the root, where the tree would shadow the wheel.
     env = {"PYTHONSAFEPATH": "1", "PYTHONPATH": str(Path("tests").resolve())}
     session.run("python", "-c", FROM_WHEEL, env=env)
     report = session.cache_dir.resolve() / "bench.json"
@@ -330,13 +330,13 @@ def bench(session: nox.Session) -> None:
 
 @nox.session(requires=[WHEEL])
 def soak(session: nox.Session) -> None:
-    """Crawl with the wheel under faults and limits for an hour, and watch the process; `-- --help` tells more."""
+    """Crawl with the wheel under faults and limits for an hour, and check for leaks; see `-- --help`."""
     _run_beside_the_wheel(session, "soak", "--samples", "soak.csv")
 
 
 @nox.session(requires=[WHEEL])
 def mutants(session: nox.Session) -> None:
-    """Plant a sample of small faults, and count which the tests notice; `-- --all` plants all of them, in hours."""
+    """Plant a sample of small faults, and count those that tests notice; `-- --all` plants all, which takes hours."""
     _install(session, *_group("mutants"))  # for its pytest plugin: the package itself is imported from a copy
     report = session.cache_dir.resolve() / "mutants.json"
     chosen = session.posargs or ["--sample", "50", "--seed", "1"]
@@ -345,14 +345,14 @@ def mutants(session: nox.Session) -> None:
 
 @nox.session(requires=[WHEEL])
 def fuzz(session: nox.Session) -> None:
-    """Fuzz what reads bytes from outside for an hour; `-- --help` tells more. The corpus stays in nox's cache."""
+    """Fuzz the code that reads external input for an hour; see `-- --help`. The corpus is kept in nox's cache."""
     _run_beside_the_wheel(session, "fuzz", "--folder", "fuzz")
 
 
 def _run_beside_the_wheel(session: nox.Session, name: str, option: str, place: str) -> None:
-    """Run `tests.<name>`, which keeps what it finds at a place in nox's cache."""
+    """Run `tests.<name>`, with its files in nox's cache."""
     _install(session, *_group(name), extras="")
-    # A path behind the wheel's: on PYTHONPATH the tree would shadow the wheel.
+    # A path after the wheel's: on PYTHONPATH the tree would shadow the wheel.
     libraries = str(session.run("python", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", silent=True))
     Path(libraries.strip(), "tests.pth").write_text(str(Path.cwd()), encoding="utf-8")
     session.run("python", "-c", FROM_WHEEL, env=TEST_ENV)
@@ -365,12 +365,12 @@ def _running(session: nox.Session) -> str:
 
 
 def _newest_python(session: nox.Session) -> str:
-    """The newest Python on this machine."""
+    """Return the newest Python on this machine."""
     return next((version for version in reversed(PYTHONS) if shutil.which(f"python{version}")), _running(session))
 
 
 def _newest(session: nox.Session) -> list[str]:
-    """The wheel in an environment of the newest Python on this machine, where the session runs on an older one."""
+    """Install the wheel for the newest Python as well, if the session runs on an older one; return the option."""
     newest = _newest_python(session)
     if newest == _running(session):
         return []

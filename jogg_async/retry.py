@@ -49,7 +49,8 @@ class RetryPolicy:
             sent by then ends by its own timeout. The time for which other code blocked the event loop does not count.
         wait_initial: seconds before the first retry.
         wait_max: longest wait in seconds, if the service names none.
-        wait_jitter: most seconds that are added to a wait at random; a wait is never shortened.
+        wait_jitter: most seconds that are added to a wait at random; a wait is never shortened. Nothing is added in a
+            crawl whose other requests succeed: there, few requests are sent again at the same time.
         max_retry_after: longest wait in seconds that is accepted from the service; a longer one raises the failure at
             once.
 

@@ -1,4 +1,4 @@
-"""What every test of the client shares: a fake service, a session on it, and a check that nothing is left running."""
+"""Fixtures of all tests: a fake service, a session on it, and a check for tasks left running."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from jogg_async import JoggSession, RetryPolicy
 from jogg_async.testing import FakeJogg
 
 AT_ONCE = RetryPolicy(attempts=3, wait_initial=0.0, wait_jitter=0.0)
-"""Repetitions without a wait, for tests that are not about waiting."""
+"""Three attempts without a wait, for tests that are not about waits."""
 
 PROXY_VARIABLES = ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 
@@ -58,8 +58,8 @@ def eager_loop() -> asyncio.AbstractEventLoop:
 
 
 @pytest.fixture(autouse=True)
-async def nothing_left_running() -> AsyncIterator[None]:
-    """No task outlives its test."""
+async def no_task_left_running() -> AsyncIterator[None]:
+    """Fail a test that leaves a task running."""
     before = left = asyncio.all_tasks()
     yield
     for _ in range(10):
@@ -72,14 +72,14 @@ async def nothing_left_running() -> AsyncIterator[None]:
 
 @pytest.fixture(autouse=True)
 def no_key_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The tests do not depend on who runs them."""
+    """Remove the key, the address and proxies from the environment."""
     for name in ("JOGG_API_KEY", "JOGG_BASE_URL", *PROXY_VARIABLES):
         monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture
 async def make_fake() -> AsyncIterator[MakeFake]:
-    """Starts fake services, and closes them at the end of the test."""
+    """Start fake services and close them after the test."""
     async with AsyncExitStack() as stack:
 
         async def make(*args: Any, **kwargs: Any) -> FakeJogg:
@@ -90,7 +90,7 @@ async def make_fake() -> AsyncIterator[MakeFake]:
 
 @pytest.fixture
 async def make_session() -> AsyncIterator[MakeSession]:
-    """Makes sessions on a fake service, and closes them at the end of the test."""
+    """Create sessions on a fake service and close them after the test."""
     async with AsyncExitStack() as stack:
 
         def make(fake: FakeJogg, **kwargs: Any) -> JoggSession:
@@ -104,26 +104,26 @@ async def make_session() -> AsyncIterator[MakeSession]:
 
 @pytest.fixture
 async def fake(make_fake: MakeFake) -> FakeJogg:
-    """A fake service with 250 tracks: three pages of 100."""
+    """Start a fake service with 250 tracks: three pages of 100 or fewer."""
     return await make_fake(250)
 
 
 @pytest.fixture
 async def jogg(fake: FakeJogg, make_session: MakeSession) -> JoggSession:
-    """A session on `fake`."""
+    """Create a session on `fake`."""
     return make_session(fake)
 
 
 @pytest.fixture
 def debug_log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
-    """Everything that is logged, down to DEBUG."""
+    """Capture log records of every level."""
     caplog.set_level(logging.DEBUG)
     return caplog
 
 
 @pytest.fixture
-def cheap_collections() -> Iterator[None]:
-    """What was there before is left out of the many garbage collections of a test."""
+def frozen_heap() -> Iterator[None]:
+    """Exclude existing objects from garbage collection, for tests that collect often."""
     gc.collect()
     gc.freeze()
     yield

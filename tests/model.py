@@ -1,11 +1,10 @@
-"""What a crawl must come to, worked out page after page; and how a test holds responses back, waits, and listens."""
+"""Sequential model of a crawl, and helpers to hold responses back, wait, and observe the event loop."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import gc
-import itertools
 import os
 from collections.abc import AsyncIterable, Callable, Generator, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -15,18 +14,18 @@ from hypothesis import HealthCheck, settings
 from jogg_async.testing import Fault
 
 if TYPE_CHECKING:
-    from jogg_async import Track
+    from jogg_async import Track, TrackPager
     from jogg_async.testing import FakeJogg, RecordedRequest
 
-REFUSED = Fault.business(40000)
-"""Fails a request for good, at once."""
+REJECTED = Fault.business(40000)
+"""Parameter error: it is not retried."""
 
-PASSING = Fault.business(50000)
-"""Fails one attempt; the next one may do."""
+TRANSIENT = Fault.business(50000)
+"""System error: it is retried."""
 
 
-LONG: Final = bool(os.environ.get("JOGG_LONG"))
-"""Whether searches try all their examples (`nox -s long`); else a fifth of them."""
+LONG_RUN: Final = bool(os.environ.get("JOGG_LONG"))
+"""Property tests try all their examples (`nox -s long`); otherwise a fifth of them."""
 
 
 def examples(count: int) -> settings:
@@ -36,7 +35,7 @@ def examples(count: int) -> settings:
         count: examples in the long run; `JOGG_EXAMPLES` sets another number.
     """
     return settings(
-        max_examples=int(os.environ.get("JOGG_EXAMPLES", count if LONG else max(10, count // 5))),
+        max_examples=int(os.environ.get("JOGG_EXAMPLES", count if LONG_RUN else max(10, count // 5))),
         deadline=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.filter_too_much],
     )
@@ -46,7 +45,7 @@ def is_valid(row: Any) -> bool:
     return isinstance(row, dict) and type(row.get("id")) is int
 
 
-def crawl(
+def sequential_crawl(
     rows: Sequence[Any],
     page_size: int,
     *,
@@ -55,15 +54,15 @@ def crawl(
     end_page: int | None = None,
     limit: int | None = None,
 ) -> list[int]:
-    """The ids that one request after another brings out of a catalogue that stands still.
+    """Return the ids that a crawl with one request at a time yields from an unchanging catalogue.
 
     Args:
-        rows: the catalogue, records that are no tracks included: they are passed over.
+        rows: the catalogue; invalid records in it are skipped.
         page_size: tracks per page.
-        start_page: where to begin.
-        place: how many records of that page count as seen already.
-        end_page: the last page to read.
-        limit: the most ids to return.
+        start_page: first page to read.
+        place: number of records of that page that were yielded before.
+        end_page: last page to read.
+        limit: maximum number of ids.
     """
     first = (start_page - 1) * page_size
     stop = len(rows) if end_page is None else end_page * page_size
@@ -76,9 +75,9 @@ def crawl(
     return found if limit is None else found[:limit]
 
 
-def pages_of(found: int, page_size: int) -> list[int]:
-    """The numbers of the pages that so many records fill."""
-    return list(range(1, -(-found // page_size) + 1))
+def pages_of(records: int, page_size: int) -> list[int]:
+    """Return the numbers of the pages that so many records fill."""
+    return list(range(1, -(-records // page_size) + 1))
 
 
 def ids(tracks: Iterable[Track]) -> list[int]:
@@ -90,71 +89,80 @@ async def ids_from(tracks: AsyncIterable[Track]) -> list[int]:
 
 
 async def read_into(found: list[int], tracks: AsyncIterable[Track]) -> None:
-    """Append ids as they come, so that those before an error stay."""
+    """Append ids one by one, so that those before an error are kept."""
     async for track in tracks:
         found.append(track.id)  # noqa: PERF401 (see above)
 
 
-async def turns(count: int = 10) -> None:
-    """Let the event loop go round so many times."""
+async def take(pager: TrackPager, count: int) -> list[int]:
+    """Take `count` tracks, and return their ids."""
+    return [(await anext(pager)).id for _ in range(count)]
+
+
+def with_pagination(**fields: Any) -> Fault:
+    """Return a fault that replaces fields of the pagination; `None` removes a field."""
+
+    def change(envelope: Any) -> None:
+        changed = {**envelope["data"]["pagination"], **fields}
+        envelope["data"]["pagination"] = {name: value for name, value in changed.items() if value is not None}
+
+    return Fault.patch(change)
+
+
+async def iterate_loop(count: int = 10) -> None:
+    """Let the event loop run this many iterations."""
     for _ in range(count):
         await asyncio.sleep(0)
 
 
-async def until(holds: Callable[[], object], seconds: float = 30.0) -> None:
-    """Wait for something to become true; `TimeoutError` where it does not."""
+async def until(condition: Callable[[], object], seconds: float = 30.0) -> None:
+    """Wait until a condition is true; raise `TimeoutError` after `seconds`."""
     async with asyncio.timeout(seconds):
-        while not holds():  # noqa: ASYNC110 (what is waited for has no event)
+        while not condition():  # noqa: ASYNC110 (the condition has no event)
             await asyncio.sleep(0.001)
 
 
-class Doors:
-    """Holds back the responses of a fake until a test lets them go.
+class HeldResponses:
+    """Hold back the responses of a fake until the test releases them.
 
     Args:
-        fake: whose responses; it must serve from the test's own event loop.
-        shut: the pages held back; none given: all.
+        fake: it must serve from the event loop of the test.
+        pages: the pages to hold back; without any, all pages.
     """
 
-    def __init__(self, fake: FakeJogg, *shut: int) -> None:
-        self._shut = set(shut) or None
-        self._opened: set[int] = set()
+    def __init__(self, fake: FakeJogg, *pages: int) -> None:
+        self._held = set(pages) or None
+        self._released: set[int] = set()
         self._change = asyncio.Condition()
         fake.on_request = self._wait
 
     async def _wait(self, seen: RecordedRequest) -> None:
         async with self._change:
-            await self._change.wait_for(lambda: self._is_open(seen.page or 0))
+            await self._change.wait_for(lambda: self._is_released(seen.page or 0))
 
-    def _is_open(self, page: int) -> bool:
-        return page in self._opened or (self._shut is not None and page not in self._shut)
+    def _is_released(self, page: int) -> bool:
+        return page in self._released or (self._held is not None and page not in self._held)
 
-    async def open(self, *pages: int) -> None:
-        """Let these pages go; none given: all, from now on."""
+    async def release(self, *pages: int) -> None:
+        """Release these pages; without any, all pages from now on."""
         async with self._change:
             if pages:
-                self._opened.update(pages)
+                self._released.update(pages)
             else:
-                self._shut = {0}
+                self._held = {0}
             self._change.notify_all()
 
 
 @contextlib.contextmanager
-def no_complaints() -> Generator[None]:
-    """What the event loop has to complain of, such as an exception that nobody retrieved, fails the test."""
+def no_loop_errors() -> Generator[None]:
+    """Fail the test if the event loop reports an error, such as an exception that was never retrieved."""
     loop = asyncio.get_running_loop()
-    complaints: list[str] = []
+    errors: list[str] = []
     before = loop.get_exception_handler()
-    loop.set_exception_handler(lambda _, context: complaints.append(repr(context)))
+    loop.set_exception_handler(lambda _, context: errors.append(repr(context)))
     try:
         yield
         gc.collect()
-        assert complaints == []
+        assert errors == []
     finally:
         loop.set_exception_handler(before)
-
-
-def most_at_once(spans: Iterable[tuple[float, float]]) -> int:
-    """How many of these spans of time lie over each other at the most."""
-    edges = itertools.chain.from_iterable(((start, 1), (stop, -1)) for start, stop in spans)
-    return max(itertools.accumulate(step for _, step in sorted(edges)), default=0)

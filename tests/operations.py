@@ -1,4 +1,4 @@
-"""What can be cut off: each operation of sessions and pagers, with the scene that it plays in."""
+"""Operations of sessions and pagers that a test interrupts, each with the set-up that it needs."""
 
 from __future__ import annotations
 
@@ -12,48 +12,51 @@ import attrs
 from jogg_async import JoggSession, Page, RetryPolicy, Track, TrackList, TrackPager
 from jogg_async.testing import FakeJogg, Fault
 
-from .model import PASSING, REFUSED, ids, ids_from, turns
+from .model import REJECTED, TRANSIENT, ids, ids_from, iterate_loop
 from .stepping import eventually
 
 TRACKS: Final = 12
-SIZE: Final = 3
+PAGE_SIZE: Final = 3
 CONCURRENCY: Final = 2
 TIMEOUT: Final = 5.0
 SLOW: Final = Fault.slow(0.1)
-REFUSAL: Final = Fault.business(429, retry_after=1)
+RATE_LIMITED: Final = Fault.business(429, retry_after=1)
 RETRY: Final = RetryPolicy(attempts=3, wait_initial=0.1, wait_jitter=0.0)
 
-MISSED: Final = 8
-"""The track that slides past the first pass of a crawl."""
+MOVED_ID: Final = 8
+"""Id of the track that is missing from the first pass of a crawl."""
 
 
 class Limiter:
-    """A caller's limiter that takes its time, and counts who is in."""
+    """Limiter that takes some iterations of the event loop to enter and to leave, and counts who is inside."""
 
     def __init__(self) -> None:
         self.inside = 0
 
     async def __aenter__(self) -> None:
-        await turns(2)
+        await iterate_loop(2)
         self.inside += 1
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.inside -= 1
-        await turns(1)
+        await iterate_loop(1)
 
 
 @attrs.define
-class Scene:
-    """A session on a fake, what runs in it, and what a pager should yield and has yielded.
+class Scenario:
+    """A session on a fake, its tasks, and the ids that its pager should yield and has yielded.
 
     Attributes:
-        loses: the operation keeps what it took when it is cut off.
-        unordered: the pager promises no order.
-        leaves_nothing: what was cut off had already closed what it used.
-        closes: it closed the pager.
-        tells: the pager's end tells of a change of the catalogue.
+        expected: ids that the pager should yield.
+        yielded: ids that it has yielded.
+        background: tasks that run beside the operation.
+        loses_tracks: tracks that the operation has taken are lost if it is interrupted.
+        unordered: the pager yields pages as they arrive.
+        closes_pager: the operation closes the pager.
+        reports_drift: the pager raises `CatalogueChangedError` at its end.
+        closes_all: the operation closes everything that it uses, even if it is interrupted.
     """
 
     fake: FakeJogg
@@ -61,260 +64,261 @@ class Scene:
     jogg: JoggSession
     concurrency: int
     pager: TrackPager | None = None
-    wanted: list[int] = attrs.Factory(lambda: list(range(1, TRACKS + 1)))
-    found: list[int] = attrs.Factory(list[int])
-    beside: list[asyncio.Task[Any]] = attrs.Factory(list[asyncio.Task[Any]])
-    loses: bool = False
+    expected: list[int] = attrs.Factory(lambda: list(range(1, TRACKS + 1)))
+    yielded: list[int] = attrs.Factory(list[int])
+    background: list[asyncio.Task[Any]] = attrs.Factory(list[asyncio.Task[Any]])
+    loses_tracks: bool = False
     unordered: bool = False
-    closes: bool = False
-    tells: bool = False
-    leaves_nothing: bool = False
+    closes_pager: bool = False
+    reports_drift: bool = False
+    closes_all: bool = False
 
     def tracks(self, **kwargs: Any) -> TrackPager:
-        self.pager = self.jogg.tracks(page_size=SIZE, **kwargs)
+        self.pager = self.jogg.tracks(page_size=PAGE_SIZE, **kwargs)
         return self.pager
 
-    async def taken(self, count: int, **kwargs: Any) -> TrackPager:
-        """A pager with so many tracks taken."""
+    async def pager_after(self, count: int, **kwargs: Any) -> TrackPager:
+        """Return a pager that has yielded `count` tracks."""
         pager = self.tracks(**kwargs)
         for _ in range(count):
-            self.take(await anext(pager))
+            self.record(await anext(pager))
         return pager
 
-    def take(self, result: object) -> None:
+    def record(self, result: object) -> None:
+        """Append the ids of a track, a page or a track list to `yielded`."""
         if isinstance(result, Track):
-            self.found.append(result.id)
+            self.yielded.append(result.id)
         elif isinstance(result, Page):
-            self.found += ids(result.tracks)
+            self.yielded += ids(result.tracks)
         elif isinstance(result, TrackList):
-            self.found += ids(result)
+            self.yielded += ids(result)
 
     def unfinished(self) -> list[asyncio.Task[Any]]:
-        return [task for task in self.beside if not task.done()]
+        return [task for task in self.background if not task.done()]
 
-    def run_beside(self, work: Coroutine[Any, Any, Any]) -> None:
-        self.beside.append(asyncio.get_running_loop().create_task(work))
+    def run_in_background(self, work: Coroutine[Any, Any, Any]) -> None:
+        self.background.append(asyncio.get_running_loop().create_task(work))
+
+
+Prepare = Callable[[Scenario], Awaitable[Coroutine[Any, Any, Any]]]
+"""Prepare a scenario, and return the operation to interrupt."""
 
 
 async def step(pager: TrackPager) -> Track | None:
     return await anext(pager, None)
 
 
-Prepare = Callable[[Scene], Awaitable[Coroutine[Any, Any, Any]]]
-"""Sets the scene, and returns what is to be cut off."""
+async def fetch_page(scenario: Scenario) -> None:
+    """Fetch a single page, without the pager."""
+    assert ids((await scenario.jogg.page(2, page_size=PAGE_SIZE)).tracks) == [4, 5, 6]
 
 
-async def a_first_step(scene: Scene) -> Coroutine[Any, Any, Any]:
-    return step(scene.tracks())
+async def first_step(scenario: Scenario) -> Coroutine[Any, Any, Any]:
+    return step(scenario.tracks())
 
 
-async def a_step_that_waits(scene: Scene) -> Coroutine[Any, Any, Any]:
-    scene.fake.fail(SLOW, page=2)
-    return step(await scene.taken(SIZE))
+async def step_waiting_for_a_page(scenario: Scenario) -> Coroutine[Any, Any, Any]:
+    scenario.fake.fail(SLOW, page=2)
+    return step(await scenario.pager_after(PAGE_SIZE))
 
 
-async def a_step_without_order(scene: Scene) -> Coroutine[Any, Any, Any]:
-    scene.fake.fail(SLOW, page=2)
-    scene.unordered = True
-    return step(await scene.taken(SIZE, ordered=False))
+async def unordered_step(scenario: Scenario) -> Coroutine[Any, Any, Any]:
+    scenario.fake.fail(SLOW, page=2)
+    scenario.unordered = True
+    return step(await scenario.pager_after(PAGE_SIZE, ordered=False))
 
 
-async def a_step_that_fails(scene: Scene) -> Coroutine[Any, Any, Any]:
-    scene.fake.fail(REFUSED, page=2)
-    return step(await scene.taken(SIZE))
+async def failing_step(scenario: Scenario) -> Coroutine[Any, Any, Any]:
+    scenario.fake.fail(REJECTED, page=2)
+    return step(await scenario.pager_after(PAGE_SIZE))
 
 
-async def a_step_of_pages(scene: Scene) -> Coroutine[Any, Any, Any]:
-    pages = scene.tracks().pages()
-    scene.take(await anext(pages))
+async def step_of_pages(scenario: Scenario) -> Coroutine[Any, Any, Any]:
+    pages = scenario.tracks().pages()
+    scenario.record(await anext(pages))
     return pages.__anext__()
 
 
-async def collecting(scene: Scene) -> Coroutine[Any, Any, Any]:
-    scene.fake.fail(SLOW, page=3)
-    scene.loses = True
-    return scene.tracks().collect()
+async def collect(scenario: Scenario) -> Coroutine[Any, Any, Any]:
+    scenario.fake.fail(SLOW, page=3)
+    scenario.loses_tracks = True
+    return scenario.tracks().collect()
 
 
-async def a_loop(scene: Scene) -> Coroutine[Any, Any, Any]:
-    scene.fake.fail(SLOW, page=2)
-    return ids_from(scene.jogg.tracks(page_size=SIZE))
+async def loop_over_tracks(scenario: Scenario) -> Coroutine[Any, Any, Any]:
+    scenario.fake.fail(SLOW, page=2)
+    return ids_from(scenario.jogg.tracks(page_size=PAGE_SIZE))
 
 
-async def a_page(scene: Scene) -> Coroutine[Any, Any, Any]:
-    return page(scene)
+async def page(scenario: Scenario) -> Coroutine[Any, Any, Any]:
+    return fetch_page(scenario)
 
 
-async def a_page_that_fails(scene: Scene) -> Coroutine[Any, Any, Any]:
-    scene.fake.fail(REFUSED, page=2)
-    return page(scene)
+async def failing_page(scenario: Scenario) -> Coroutine[Any, Any, Any]:
+    scenario.fake.fail(REJECTED, page=2)
+    return fetch_page(scenario)
 
 
-async def page(scene: Scene) -> None:
-    """A page that is none of the pager's."""
-    assert ids((await scene.jogg.page(2, page_size=SIZE)).tracks) == [4, 5, 6]
+async def page_with_a_truncated_response(scenario: Scenario) -> Coroutine[Any, Any, Any]:
+    scenario.fake.fail(Fault.truncate(), page=2)
+    return fetch_page(scenario)
 
 
-async def a_page_that_is_cut_short(scene: Scene) -> Coroutine[Any, Any, Any]:
-    scene.fake.fail(Fault.truncate(), page=2)
-    return page(scene)
+async def page_that_times_out(scenario: Scenario) -> Coroutine[Any, Any, Any]:
+    scenario.fake.fail(Fault.stall(), page=2)
+    return fetch_page(scenario)
 
 
-async def a_page_that_takes_too_long(scene: Scene) -> Coroutine[Any, Any, Any]:
-    scene.fake.fail(Fault.stall(), page=2)
-    return page(scene)
+async def count(scenario: Scenario) -> Coroutine[Any, Any, Any]:
+    return scenario.jogg.count()
 
 
-async def counting(scene: Scene) -> Coroutine[Any, Any, Any]:
-    return scene.jogg.count()
+async def aclose(scenario: Scenario, target: TrackPager | JoggSession) -> None:
+    scenario.closes_pager = True
+    scenario.closes_all = target is scenario.jogg
+    await target.aclose()
 
 
-async def close(scene: Scene, what: TrackPager | JoggSession) -> None:
-    scene.closes = True
-    scene.leaves_nothing = what is scene.jogg
-    await what.aclose()
+async def close_of_a_pager(scenario: Scenario) -> Coroutine[Any, Any, Any]:
+    scenario.fake.fail(SLOW, times=None)
+    pager = await scenario.pager_after(1)
+
+    return aclose(scenario, pager)
 
 
-async def closing_a_pager(scene: Scene) -> Coroutine[Any, Any, Any]:
-    scene.fake.fail(SLOW, times=None)
-    pager = await scene.taken(1)
-
-    return close(scene, pager)
-
-
-async def closing_a_pager_that_opens_connections(scene: Scene) -> Coroutine[Any, Any, Any]:
-    scene.fake.fail(SLOW, page=1)
-    pager = scene.tracks()
-    scene.run_beside(step(pager))
-    await turns(5)
-    return close(scene, pager)
+async def close_of_a_pager_that_opens_connections(scenario: Scenario) -> Coroutine[Any, Any, Any]:
+    scenario.fake.fail(SLOW, page=1)
+    pager = scenario.tracks()
+    scenario.run_in_background(step(pager))
+    await iterate_loop(5)
+    return aclose(scenario, pager)
 
 
-async def closing_a_session(scene: Scene) -> Coroutine[Any, Any, Any]:
-    scene.fake.fail(SLOW, times=None)
-    await scene.taken(1)
-    scene.run_beside(scene.jogg.count())
-    await turns(3)
+async def close_of_a_session(scenario: Scenario) -> Coroutine[Any, Any, Any]:
+    scenario.fake.fail(SLOW, times=None)
+    await scenario.pager_after(1)
+    scenario.run_in_background(scenario.jogg.count())
+    await iterate_loop(3)
 
-    return close(scene, scene.jogg)
+    return aclose(scenario, scenario.jogg)
 
 
-async def a_session_from_enter_to_exit(scene: Scene) -> Coroutine[Any, Any, Any]:
-    fake = scene.fake
+async def session_from_enter_to_exit(scenario: Scenario) -> Coroutine[Any, Any, Any]:
+    fake = scenario.fake
     fake.fail(SLOW, page=2)
-    scene.leaves_nothing = True
+    scenario.closes_all = True
 
     async def whole() -> None:
-        async with JoggSession(fake.api_key, base_url=fake.url, limiter=scene.limiter, retry=RETRY) as jogg:
-            async for _ in jogg.tracks(page_size=SIZE):
+        async with JoggSession(fake.api_key, base_url=fake.url, limiter=scenario.limiter, retry=RETRY) as jogg:
+            async for _ in jogg.tracks(page_size=PAGE_SIZE):
                 break
-            pager = jogg.tracks(page_size=SIZE)
+            pager = jogg.tracks(page_size=PAGE_SIZE)
             await anext(pager)
 
     return whole()
 
 
-async def a_step_in_a_pause(scene: Scene) -> Coroutine[Any, Any, Any]:
-    scene.fake.fail(REFUSAL, page=1)
-    return step(scene.tracks())
+async def step_in_a_rate_limit_pause(scenario: Scenario) -> Coroutine[Any, Any, Any]:
+    scenario.fake.fail(RATE_LIMITED, page=1)
+    return step(scenario.tracks())
 
 
-async def a_page_in_a_pause(scene: Scene) -> Coroutine[Any, Any, Any]:
-    scene.fake.fail(REFUSAL, page=2)
-    return page(scene)
+async def page_in_a_rate_limit_pause(scenario: Scenario) -> Coroutine[Any, Any, Any]:
+    scenario.fake.fail(RATE_LIMITED, page=2)
+    return fetch_page(scenario)
 
 
-async def a_step_while_a_retry_waits(scene: Scene) -> Coroutine[Any, Any, Any]:
-    scene.fake.fail(PASSING, page=1, times=2)
-    return step(scene.tracks())
+async def step_in_backoff(scenario: Scenario) -> Coroutine[Any, Any, Any]:
+    scenario.fake.fail(TRANSIENT, page=1, times=2)
+    return step(scenario.tracks())
 
 
-async def a_page_while_a_retry_waits(scene: Scene) -> Coroutine[Any, Any, Any]:
-    scene.fake.fail(PASSING, page=2, times=2)
-    return page(scene)
+async def page_in_backoff(scenario: Scenario) -> Coroutine[Any, Any, Any]:
+    scenario.fake.fail(TRANSIENT, page=2, times=2)
+    return fetch_page(scenario)
 
 
-async def hold_the_throttle(scene: Scene) -> None:
-    scene.fake.fail(SLOW)
-    scene.run_beside(scene.jogg.count())
-    await eventually(lambda: scene.fake.in_flight == 1)
+async def occupy_the_slot(scenario: Scenario) -> None:
+    scenario.fake.fail(SLOW)
+    scenario.run_in_background(scenario.jogg.count())
+    await eventually(lambda: scenario.fake.in_flight == 1)
 
 
-async def a_step_that_waits_for_a_turn(scene: Scene) -> Coroutine[Any, Any, Any]:
-    await hold_the_throttle(scene)
-    return step(scene.tracks())
+async def step_waiting_for_a_slot(scenario: Scenario) -> Coroutine[Any, Any, Any]:
+    await occupy_the_slot(scenario)
+    return step(scenario.tracks())
 
 
-async def a_page_that_waits_for_a_turn(scene: Scene) -> Coroutine[Any, Any, Any]:
-    await hold_the_throttle(scene)
-    return page(scene)
+async def page_waiting_for_a_slot(scenario: Scenario) -> Coroutine[Any, Any, Any]:
+    await occupy_the_slot(scenario)
+    return fetch_page(scenario)
 
 
-async def opening_ahead(scene: Scene) -> Coroutine[Any, Any, Any]:
-    scene.fake.fail(SLOW, page=1)
-    return step(scene.tracks())
+async def step_while_connections_open(scenario: Scenario) -> Coroutine[Any, Any, Any]:
+    scenario.fake.fail(SLOW, page=1)
+    return step(scenario.tracks())
 
 
-async def a_new_pass(scene: Scene) -> Coroutine[Any, Any, Any]:
-    def slid(envelope: Any) -> None:
+async def step_into_a_second_pass(scenario: Scenario) -> Coroutine[Any, Any, Any]:
+    def without_moved_track(envelope: Any) -> None:
         rows = envelope["data"]["music"]
-        rows[:] = [row for row in rows if row["id"] != MISSED]
+        rows[:] = [row for row in rows if row["id"] != MOVED_ID]
         envelope["data"]["pagination"]["total_items"] -= 1
 
-    scene.fake.fail(Fault.patch(slid), page=3)
-    scene.wanted.remove(MISSED)
-    scene.wanted.append(MISSED)
-    return step(await scene.taken(TRACKS - 1, on_drift="recrawl"))
+    scenario.fake.fail(Fault.patch(without_moved_track), page=3)
+    scenario.expected.remove(MOVED_ID)
+    scenario.expected.append(MOVED_ID)
+    return step(await scenario.pager_after(TRACKS - 1, on_drift="recrawl"))
 
 
-async def a_last_step(scene: Scene) -> Coroutine[Any, Any, Any]:
-    return step(await scene.taken(TRACKS))
+async def last_step(scenario: Scenario) -> Coroutine[Any, Any, Any]:
+    return step(await scenario.pager_after(TRACKS))
 
 
-async def a_last_step_that_tells_of_a_change(scene: Scene) -> Coroutine[Any, Any, Any]:
-    def grown(envelope: Any) -> None:
+async def last_step_that_reports_drift(scenario: Scenario) -> Coroutine[Any, Any, Any]:
+    def with_another_total(envelope: Any) -> None:
         envelope["data"]["pagination"]["total_items"] += 1
 
-    scene.fake.fail(Fault.patch(grown), page=3)
-    scene.tells = True
-    return step(await scene.taken(TRACKS, on_drift="raise"))
+    scenario.fake.fail(Fault.patch(with_another_total), page=3)
+    scenario.reports_drift = True
+    return step(await scenario.pager_after(TRACKS, on_drift="raise"))
 
 
 OPERATIONS: Final[tuple[Prepare, ...]] = (
-    a_first_step,
-    a_step_that_waits,
-    a_step_without_order,
-    a_step_that_fails,
-    a_step_of_pages,
-    collecting,
-    a_loop,
-    a_page,
-    a_page_that_fails,
-    a_page_that_is_cut_short,
-    a_page_that_takes_too_long,
-    counting,
-    closing_a_pager,
-    closing_a_pager_that_opens_connections,
-    closing_a_session,
-    a_session_from_enter_to_exit,
-    a_step_in_a_pause,
-    a_page_in_a_pause,
-    a_step_while_a_retry_waits,
-    a_page_while_a_retry_waits,
-    a_step_that_waits_for_a_turn,
-    a_page_that_waits_for_a_turn,
-    opening_ahead,
-    a_new_pass,
-    a_last_step,
-    a_last_step_that_tells_of_a_change,
+    first_step,
+    step_waiting_for_a_page,
+    unordered_step,
+    failing_step,
+    step_of_pages,
+    collect,
+    loop_over_tracks,
+    page,
+    failing_page,
+    page_with_a_truncated_response,
+    page_that_times_out,
+    count,
+    close_of_a_pager,
+    close_of_a_pager_that_opens_connections,
+    close_of_a_session,
+    session_from_enter_to_exit,
+    step_in_a_rate_limit_pause,
+    page_in_a_rate_limit_pause,
+    step_in_backoff,
+    page_in_backoff,
+    step_waiting_for_a_slot,
+    page_waiting_for_a_slot,
+    step_while_connections_open,
+    step_into_a_second_pass,
+    last_step,
+    last_step_that_reports_drift,
 )
 
-CONCURRENT: Final[dict[Prepare, int]] = {
-    a_step_that_waits_for_a_turn: 1,
-    a_page_that_waits_for_a_turn: 1,
-    opening_ahead: 4,
-    a_last_step: 4,
-    a_last_step_that_tells_of_a_change: 4,
-    closing_a_pager_that_opens_connections: 4,
+CONCURRENCY_OF: Final[dict[Prepare, int]] = {
+    step_waiting_for_a_slot: 1,
+    page_waiting_for_a_slot: 1,
+    step_while_connections_open: 4,
+    last_step: 4,
+    last_step_that_reports_drift: 4,
+    close_of_a_pager_that_opens_connections: 4,
 }
-"""The requests in flight, where they are not `CONCURRENCY`."""
+"""Concurrency of the session for operations that need another than `CONCURRENCY`."""

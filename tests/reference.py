@@ -1,4 +1,4 @@
-"""Writes `docs/reference.md` from the docstrings: ``python -m tests.reference``. A test compares it with the code."""
+"""Write `docs/reference.md` from the docstrings: ``python -m tests.reference``. A test compares it with the code."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ SECTIONS: Final[dict[str, tuple[str, ...]]] = {
 """The public names, by heading."""
 
 NOT_CALLED: Final = ("TrackPager", "PageIterator", "Fault", "CatalogueView", "RecordedRequest")
-"""Classes that users get from other calls, and do not construct; errors too, which are not listed."""
+"""Classes that users do not construct. (Neither do they construct errors, which are not listed.)"""
 
 HEAD: Final = """\
 # Reference
@@ -60,10 +60,10 @@ Import these names from `jogg_async`, and those of the test kit from `jogg_async
 FIXTURES: Final = "The pytest plugin is active as soon as the package is installed. Its fixtures:\n"
 
 PREFIXES: Final = defaultdict(str, VAR_POSITIONAL="*", VAR_KEYWORD="**")
-"""What stands before a parameter, by its kind."""
+"""Prefix of a parameter, by its kind."""
 
 ITEMS: Final = {"Args": "Arguments", "Attributes": "Attributes", "Raises": "Raises"}
-"""Sections of a docstring that are lists of names, and their headings."""
+"""Sections of a docstring that are lists of names, with their headings."""
 
 
 def render_page() -> str:

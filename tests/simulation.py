@@ -1,4 +1,4 @@
-"""A fake and a session on a simulated clock: waits take no time, and their lengths are asserted exactly."""
+"""Fake service and session on a simulated clock: waits take no time, and tests assert their exact lengths."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ T = TypeVar("T")
 
 @attrs.define
 class Simulation:
-    """What a scenario works with.
+    """A fake service, a session on it, and the requests that arrived.
 
     Attributes:
-        fake: a fake of 60 tracks.
-        jogg: a session on it.
-        sent: each request that arrived: its page, and the seconds since the start.
+        fake: fake service with 60 tracks.
+        jogg: session on it.
+        sent: page of each request, and the seconds since the start at which it arrived.
     """
 
     fake: FakeJogg
@@ -32,27 +32,27 @@ class Simulation:
 
     @property
     def times(self) -> list[float]:
-        """The seconds since the start at which requests arrived."""
+        """Seconds since the start at which requests arrived."""
         return [round(at, 6) for _, at in self.sent]
 
     @property
     def pages(self) -> list[int | None]:
-        """The pages of the requests that arrived."""
+        """Pages of the requests that arrived."""
         return [page for page, _ in self.sent]
 
     def block(self, seconds: float) -> None:
-        """Let time pass while the event loop cannot run."""
+        """Advance the clock, as if a callback had blocked the loop."""
         loop = asyncio.get_running_loop()
         assert isinstance(loop, SteppingLoop)
         loop.skip(seconds)
 
 
 def simulate(scenario: Callable[[Simulation], Awaitable[T]], **settings: Any) -> T:
-    """Run a scenario to its end.
+    """Run a scenario on a simulated clock and return its result.
 
     Args:
-        scenario: what to do.
-        settings: of the session.
+        scenario: coroutine function to run.
+        settings: arguments of the session.
     """
 
     async def run() -> T:
@@ -61,10 +61,10 @@ def simulate(scenario: Callable[[Simulation], Awaitable[T]], **settings: Any) ->
         async with FakeJogg(60) as fake, JoggSession(fake.api_key, base_url=fake.url, **settings) as jogg:
             simulation = Simulation(fake, jogg)
 
-            async def note(seen: RecordedRequest) -> None:
-                simulation.sent.append((seen.page, loop.time() - start))
+            async def record(request: RecordedRequest) -> None:
+                simulation.sent.append((request.page, loop.time() - start))
 
-            fake.on_request = note
+            fake.on_request = record
             return await scenario(simulation)
 
     with asyncio.Runner(loop_factory=SteppingLoop) as runner:

@@ -1,4 +1,4 @@
-"""An event loop that counts its callbacks and skips its waits, and the ways to cut an operation off at any of them."""
+"""Event loop that counts callbacks and skips waits, and ways to interrupt an operation before any callback."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ Ts = TypeVarTuple("Ts")
 
 _COUNTED: ContextVar[bool] = ContextVar("counted", default=False)
 
-_GRACE: Final = 0.0001
-"""Real seconds for what is on its way through loopback, before the clock is moved on."""
+_LOOPBACK_WAIT: Final = 0.0001
+"""Real seconds to wait for data on loopback before the clock advances."""
 
-_PATIENCE: Final = 10.0
-"""Real seconds without an event or a timer, after which everything counts as stuck."""
+_DEADLOCK_AFTER: Final = 10.0
+"""Real seconds without an event or a timer after which the loop counts as deadlocked."""
 
 
-class _Clock(selectors.SelectSelector):
-    """Waits for sockets only as long as loopback needs; instead of waiting for a timer it moves the clock on.
+class _SimulatedClock(selectors.SelectSelector):
+    """Selector that advances a clock instead of waiting for timers.
 
-    Over `select`, because the others round so short a wait up to a millisecond.
+    Based on `select`: the other selectors round so short a wait up to a millisecond.
     """
 
     now = 0.0
@@ -34,22 +34,23 @@ class _Clock(selectors.SelectSelector):
         found = super().select(0)
         if found or timeout == 0:
             return found
-        found = super().select(_PATIENCE if timeout is None else _GRACE)
+        found = super().select(_DEADLOCK_AFTER if timeout is None else _LOOPBACK_WAIT)
         if not found and timeout is None:
-            raise RuntimeError("everything waits, and no timer is left that would go on")
+            raise RuntimeError("deadlock: every task waits, and no timer is set")
         if not found and timeout is not None:
             self.now += timeout
         return found
 
 
 class SteppingLoop(asyncio.SelectorEventLoop):
-    """A loop that does something just before a callback of a given number.
+    """Event loop that can call functions just before callbacks of given numbers.
 
-    Only the callbacks of `counted` work count, with all that it starts: those of a server in the same loop do not.
+    It counts the callbacks of tasks made by `counted_task` and of all that they start, but not those of a server in
+    the same loop.
     """
 
     def __init__(self) -> None:
-        self._clock = _Clock()
+        self._clock = _SimulatedClock()
         self._due: dict[int, Callable[[], object]] = {}
         self.steps = 0
         super().__init__(self._clock)
@@ -58,15 +59,15 @@ class SteppingLoop(asyncio.SelectorEventLoop):
         return self._clock.now
 
     def skip(self, seconds: float) -> None:
-        """Move the clock on, as while a callback blocks the loop."""
+        """Advance the clock, as if a callback had blocked the loop."""
         self._clock.now += seconds
 
     def arm(self, due: dict[int, Callable[[], object]]) -> None:
-        """Count from here on, and call each of these just before the callback of its number, from 0."""
+        """Restart the count at 0 and call each function just before the callback of its number."""
         self.steps, self._due = 0, due
 
     def disarm(self) -> int:
-        """Call nothing any more; returns the number of callbacks counted."""
+        """Drop the functions that were not called yet, and return the number of callbacks counted."""
         self._due = {}
         return self.steps
 
@@ -77,75 +78,76 @@ class SteppingLoop(asyncio.SelectorEventLoop):
 
     def _step(self, callback: Callable[[*Ts], object], *args: *Ts) -> None:
         if _COUNTED.get():
-            act = self._due.pop(self.steps, None)
+            function = self._due.pop(self.steps, None)
             self.steps += 1
-            if act is not None:
-                act()
+            if function is not None:
+                function()
         callback(*args)
 
 
-def counted(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-    """A task whose callbacks count, and those of all that it starts."""
+def counted_task(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    """Create a task whose callbacks are counted, together with those of all that it starts."""
     context = copy_context()
     context.run(_COUNTED.set, True)
     return asyncio.get_running_loop().create_task(work, context=context)
 
 
-async def eventually(holds: Callable[[], object]) -> None:
-    """Wait for something to become true, in strides: on this clock a wait costs as little as a turn of the loop."""
+async def eventually(condition: Callable[[], object]) -> None:
+    """Poll until a condition is true; on the simulated clock the waits take no time."""
     for _ in range(2000):
-        if holds():
+        if condition():
             return
         await asyncio.sleep(0.02)
-    raise AssertionError("it did not become true")
+    raise AssertionError("the condition did not become true")
 
 
 @attrs.frozen
-class Ending:
-    """How an operation ended.
+class Outcome:
+    """Outcome of an operation that may have been interrupted.
 
     Attributes:
-        steps: the callbacks that it took.
-        cut: whether it was told to end before its end.
+        steps: callbacks that it took.
+        interrupted: True if the interruption ended it.
         result: what it returned.
-        error: what it raised instead; `None` where the cut ended it.
+        error: the exception that it raised instead; `None` if the interruption ended it.
     """
 
     steps: int
-    cut: bool
+    interrupted: bool
     result: Any = None
     error: Exception | None = None
 
 
-Cut = Callable[[Coroutine[Any, Any, Any], int], Awaitable[Ending]]
+Interrupt = Callable[[Coroutine[Any, Any, Any], int], Awaitable[Outcome]]
+"""Run an operation and interrupt it just before the callback of a number."""
 
 
-async def cancelled(work: Coroutine[Any, Any, Any], point: int) -> Ending:
+async def cancelled(work: Coroutine[Any, Any, Any], point: int) -> Outcome:
     """Cancel the task."""
     return await _cancelled(work, point, times=1)
 
 
-async def cancelled_twice(work: Coroutine[Any, Any, Any], point: int) -> Ending:
-    """Cancel the task, and once more a callback later."""
+async def cancelled_twice(work: Coroutine[Any, Any, Any], point: int) -> Outcome:
+    """Cancel the task, and again before the next callback."""
     return await _cancelled(work, point, times=2)
 
 
-async def _cancelled(work: Coroutine[Any, Any, Any], point: int, times: int) -> Ending:
+async def _cancelled(work: Coroutine[Any, Any, Any], point: int, times: int) -> Outcome:
     loop = _loop()
-    heard: list[bool] = []
+    cancellations: list[bool] = []
     task = loop.create_task(work)
-    loop.arm({point + number: lambda: heard.append(task.cancel()) for number in range(times)})
+    loop.arm({point + number: lambda: cancellations.append(task.cancel()) for number in range(times)})
     await asyncio.wait([task])
     steps = loop.disarm()
-    # A task that was told in time must end by it: the code under test swallows no cancellation.
-    assert task.cancelled() == any(heard), f"told {heard}, and then: {task}"
+    # A task that was cancelled before its end must end as cancelled: the code under test swallows no cancellation.
+    assert task.cancelled() == any(cancellations), f"cancel() returned {cancellations}, then: {task}"
     if task.cancelled():
-        return Ending(steps, cut=True)
-    return _ending(steps, task)
+        return Outcome(steps, interrupted=True)
+    return _outcome(steps, task)
 
 
-async def timed_out(work: Coroutine[Any, Any, Any], point: int) -> Ending:
-    """Let an `asyncio.timeout` around it run out."""
+async def timed_out(work: Coroutine[Any, Any, Any], point: int) -> Outcome:
+    """Let an `asyncio.timeout` around the operation expire."""
     loop = _loop()
     deadline = asyncio.timeout(None)
     steps: list[int] = []
@@ -161,12 +163,12 @@ async def timed_out(work: Coroutine[Any, Any, Any], point: int) -> Ending:
     task = loop.create_task(limited())
     await asyncio.wait([task])
     assert task.cancelling() == 0
-    assert deadline.expired() == isinstance(task.exception(), TimeoutError), f"{deadline}, and then: {task}"
-    return Ending(steps[0], cut=True) if deadline.expired() else _ending(steps[0], task)
+    assert deadline.expired() == isinstance(task.exception(), TimeoutError), f"{deadline}, then: {task}"
+    return Outcome(steps[0], interrupted=True) if deadline.expired() else _outcome(steps[0], task)
 
 
-async def abandoned_by_its_group(work: Coroutine[Any, Any, Any], point: int) -> Ending:
-    """Let a sibling in its `asyncio.TaskGroup` fail."""
+async def cancelled_by_task_group(work: Coroutine[Any, Any, Any], point: int) -> Outcome:
+    """Let another task of its `asyncio.TaskGroup` fail."""
     loop = _loop()
     failing = asyncio.Event()
 
@@ -176,9 +178,9 @@ async def abandoned_by_its_group(work: Coroutine[Any, Any, Any], point: int) -> 
 
     async def grouped() -> None:
         async with asyncio.TaskGroup() as group:
-            beside = group.create_task(sibling())
+            other = group.create_task(sibling())
             task = group.create_task(work)
-            task.add_done_callback(lambda _: failing.is_set() or beside.cancel())
+            task.add_done_callback(lambda _: failing.is_set() or other.cancel())
             loop.arm({point: failing.set})
             tasks.append(task)
 
@@ -190,19 +192,19 @@ async def abandoned_by_its_group(work: Coroutine[Any, Any, Any], point: int) -> 
     assert task.done()
     assert not task.cancelled() or isinstance(group.exception(), ExceptionGroup)
     assert isinstance(group.exception(), ExceptionGroup | None)
-    return Ending(steps, cut=True) if task.cancelled() else _ending(steps, task)
+    return Outcome(steps, interrupted=True) if task.cancelled() else _outcome(steps, task)
 
 
 class _SiblingError(Exception):
     pass
 
 
-def _ending(steps: int, task: asyncio.Task[Any]) -> Ending:
+def _outcome(steps: int, task: asyncio.Task[Any]) -> Outcome:
     error = task.exception()
     if error is None:
-        return Ending(steps, cut=False, result=task.result())
+        return Outcome(steps, interrupted=False, result=task.result())
     assert isinstance(error, Exception)
-    return Ending(steps, cut=False, error=error)
+    return Outcome(steps, interrupted=False, error=error)
 
 
 def _loop() -> SteppingLoop:

@@ -1,4 +1,4 @@
-"""Every Python block of the README and the docs runs against a fake service, and does what its page says."""
+"""Run every Python block of the README and the docs against a fake service."""
 
 from __future__ import annotations
 
@@ -49,18 +49,18 @@ def run(block: str) -> dict[str, Any]:
 
 @pytest.fixture
 def fake(fake_jogg_env: FakeJogg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeJogg:
-    """Return a fake with 2,500 tracks, to which the environment leads; files are written into an empty folder."""
+    """Start a fake with 2,500 tracks, set the environment variables to its key and address, and enter a new folder."""
     monkeypatch.chdir(tmp_path)
     return fake_jogg_env
 
 
 @pytest.mark.usefixtures("fake")
 @pytest.mark.parametrize("example", EXAMPLES)
-def test_every_example_runs(example: str) -> None:
+def test_every_example_of_the_docs_runs(example: str) -> None:
     run(EXAMPLES[example])
 
 
-def test_the_examples_are_found() -> None:
+def test_at_least_ten_examples_are_found_in_the_docs() -> None:
     assert len(EXAMPLES) >= 10
 
 
@@ -105,7 +105,7 @@ def test_the_checkpoint_example_continues_with_the_next_track(
 
 
 @pytest.mark.usefixtures("fake")
-def test_the_limiter_example_counts(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_limiter_example_prints_the_number_of_tracks(capsys: pytest.CaptureFixture[str]) -> None:
     run_example("AsyncLimiter(100, 1)")
     assert capsys.readouterr().out == "2500 tracks\n"
 
@@ -152,7 +152,7 @@ def test_the_example_of_formats_opens_the_same_tracks_in_each(capsys: pytest.Cap
 
 
 def stored(database: sqlite3.Connection) -> tuple[list[int], list[int]]:
-    """The ids in the mirror, and the page of its checkpoint."""
+    """Return the ids in the mirror and the page of its checkpoint."""
     ids = [row[0] for row in database.execute("SELECT id FROM tracks ORDER BY id")]
     return ids, [json.loads(row[0])["page"] for row in database.execute("SELECT checkpoint FROM progress")]
 
@@ -190,7 +190,7 @@ def test_the_web_example_does_not_wait_for_a_pause_of_the_session(fake: FakeJogg
 
 
 class SimpleTimeout:
-    """A stand-in for the module `asyncio` whose time-outs are short."""
+    """Stand-in for the module `asyncio` with short timeouts."""
 
     @staticmethod
     def timeout(_: float) -> asyncio.Timeout:
@@ -207,7 +207,7 @@ def web_names() -> dict[str, Any]:
 
 
 def get(path: str) -> tuple[int, Any, str | None]:
-    """The status, the body and the header Retry-After of a response of the example's app."""
+    """Return status, body and Retry-After header of a response of the example's app."""
     (response,) = asyncio.run(responses(web_names()["make_app"](), path))
     return response
 
@@ -231,7 +231,7 @@ def test_the_test_example_passes_in_a_project_set_up_as_described(pytester: pyte
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_between_pages_lead_somewhere(page: Path) -> None:
+def test_links_between_pages_have_targets(page: Path) -> None:
     for link in re.findall(r"\]\((?!https?:)([^)\s]*)\)", page.read_text(encoding="utf-8")):
         path, _, heading = link.partition("#")
         target = page.parent / path if path else page
@@ -240,12 +240,12 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
 
 
 def headings(page: Path) -> set[str]:
-    """The anchors that GitHub makes of a page's headings."""
+    """Return the anchors that GitHub generates from a page's headings."""
     titles = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
-def test_the_reference_is_written_from_the_code() -> None:
+def test_the_reference_matches_the_docstrings() -> None:
     written = reference.PAGE.read_text(encoding="utf-8")
     assert written == reference.render_page(), "run `python -m tests.reference`"
 

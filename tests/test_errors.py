@@ -47,7 +47,7 @@ ADDRESS = "https://api.jogg.ai/v2/musics?page_size=100&page=3"
 
 
 def filled(kind: type[JoggError]) -> JoggError:
-    """An error with every attribute set."""
+    """Return an error with every attribute set."""
     error: JoggError
     if issubclass(kind, APIError):
         error = kind("No luck", code=77, http_status=418, rid=RID)
@@ -64,7 +64,7 @@ def filled(kind: type[JoggError]) -> JoggError:
     return error
 
 
-def test_every_error_is_here_and_public() -> None:
+def test_every_error_is_tested_and_public() -> None:
     public = {getattr(errors, name) for name in errors.__all__}
     assert public == {*API_ERRORS, *OTHERS, CatalogueChangedWarning}
     for name in errors.__all__:
@@ -82,7 +82,7 @@ def test_each_error_has_its_documented_bases(kind: type[JoggError]) -> None:
     assert kind.__doc__
 
 
-def test_the_warning_is_no_error() -> None:
+def test_catalogue_changed_warning_is_no_jogg_error() -> None:
     assert issubclass(CatalogueChangedWarning, UserWarning)
     assert not issubclass(CatalogueChangedWarning, JoggError)
 
@@ -101,14 +101,14 @@ def test_errors_pickle_and_copy_with_all_they_hold(kind: type[JoggError], protoc
 
 
 @pytest.mark.parametrize("kind", [*API_ERRORS, *OTHERS])
-def test_errors_pickle_bare(kind: type[JoggError]) -> None:
+def test_errors_without_arguments_pickle(kind: type[JoggError]) -> None:
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
         twin = pickle.loads(pickle.dumps(kind(), protocol))
         assert (type(twin), twin.args, str(twin)) == (kind, kind().args, str(kind()))
 
 
 @pytest.mark.parametrize("kind", [*API_ERRORS, *OTHERS])
-def test_attributes_are_none_until_known(kind: type[JoggError]) -> None:
+def test_attributes_of_an_error_are_none_until_known(kind: type[JoggError]) -> None:
     error = kind("x")
     assert (error.page, error.attempts, error.rid, error.request_line, error.tracks) == (None,) * 5
     if isinstance(error, APIError):
@@ -120,7 +120,7 @@ def test_attributes_are_none_until_known(kind: type[JoggError]) -> None:
 
 
 @pytest.mark.parametrize("kind", [*API_ERRORS, *OTHERS])
-def test_the_text_says_what_was_asked_what_came_and_what_to_do(kind: type[JoggError]) -> None:
+def test_text_of_an_error_names_the_request_the_response_and_the_advice(kind: type[JoggError]) -> None:
     error = filled(kind)
     text = str(error)
     assert text.startswith(f"GET {ADDRESS} failed after 5 attempts: ")
@@ -136,28 +136,64 @@ def test_the_text_says_what_was_asked_what_came_and_what_to_do(kind: type[JoggEr
 
 
 @pytest.mark.parametrize(("attempts", "told"), [(None, False), (0, False), (1, False), (2, True), (5, True)])
-def test_attempts_are_told_where_there_were_several(attempts: int | None, told: bool) -> None:
+def test_text_of_an_error_counts_attempts_if_there_were_several(attempts: int | None, told: bool) -> None:
     error = TransportError("broken")
     error.request_line, error.attempts = f"GET {ADDRESS}", attempts
     assert (f"after {attempts} attempts" in str(error)) is told
     assert f"GET {ADDRESS} failed" in str(error)
 
 
-def test_a_code_of_0_is_told_too() -> None:
+def test_text_of_an_error_shows_code_0() -> None:
     assert "code 0" in str(APIError("x", code=0, http_status=400))
 
 
 @pytest.mark.parametrize("kind", [kind for kind in OTHERS if kind.advice])
-def test_the_advice_is_a_sentence_of_its_own(kind: type[JoggError]) -> None:
+def test_advice_of_an_error_is_a_sentence_of_its_own(kind: type[JoggError]) -> None:
     assert str(kind("what came")) == f"what came. {kind.advice}"
 
 
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (JoggError(), ""),
+        (JoggError("what came"), "what came"),
+        (JoggError("What came."), "What came."),
+        (SessionClosedError(), SessionClosedError.advice),
+        (SessionClosedError("What came."), f"What came. {SessionClosedError.advice}"),
+    ],
+)
+def test_full_stop_is_added_only_between_a_text_and_its_advice(error: JoggError, text: str) -> None:
+    assert str(error) == text
+
+
+@pytest.mark.parametrize(
+    "error", [APIError(msg="No luck"), TransportError(message="No luck"), DecodeError(message="No luck")]
+)
+def test_message_given_by_keyword_is_in_the_text(error: JoggError) -> None:
+    assert str(error).startswith("No luck")
+
+
+def test_transport_error_is_not_transient_by_default() -> None:
+    assert TransportError("broken").transient is False
+
+
+@pytest.mark.parametrize("kind", [errors.ArgumentError, ConfigurationError])
+def test_error_about_an_argument_holds_its_name(kind: type[errors.ArgumentError | ConfigurationError]) -> None:
+    error = errors.argument_error("page_size", "must be at most 100", kind)
+    assert (error.argument, str(error)) == ("page_size", "page_size must be at most 100")
+
+
+@pytest.mark.parametrize(("length", "text"), [(1000, "m" * 1000), (1001, f"{'m' * 1000}… (1001 characters)")])
+def test_text_of_an_error_quotes_a_thousand_characters(length: int, text: str) -> None:
+    assert str(JoggError("m" * length)) == text
+
+
 @pytest.mark.parametrize("kind", API_ERRORS)
-def test_an_api_error_speaks_in_sentences(kind: type[APIError]) -> None:
+def test_text_of_an_api_error_is_message_code_and_advice(kind: type[APIError]) -> None:
     assert str(kind("No luck", code=77)) == f"No luck (code 77). {kind.advice}"
 
 
-def test_an_error_is_caught_as_its_kind() -> None:
+def test_every_api_error_is_caught_as_api_error() -> None:
     caught: list[Any] = []
     for kind in API_ERRORS:
         try:
@@ -168,7 +204,7 @@ def test_an_error_is_caught_as_its_kind() -> None:
 
 
 @pytest.mark.parametrize("kind", [*API_ERRORS, DecodeError])
-def test_a_rid_given_at_once_is_kept(kind: type[APIError | DecodeError]) -> None:
+def test_rid_given_to_the_constructor_is_kept(kind: type[APIError | DecodeError]) -> None:
     error = kind("x", rid=RID)
     assert error.rid == RID
     assert RID in str(error)
@@ -193,5 +229,5 @@ def test_long_message_of_the_service_is_shortened_in_the_text_only(kind: type[AP
     ],
     ids=["as long as it may be", "too long", "many digits", "more digits than Python prints", "none"],
 )
-def test_value_in_a_text_is_cut_short(value: object, text: str) -> None:
+def test_long_value_in_a_text_is_shortened(value: object, text: str) -> None:
     assert short_repr(value) == text

@@ -109,7 +109,7 @@ def test_extra_cannot_be_changed(track: Track, change: Callable[[Any], object]) 
     assert track.extra == before
 
 
-def test_every_method_that_changes_a_dict_is_refused() -> None:
+def test_extra_rejects_every_method_that_changes_a_dict() -> None:
     reading = {*dir(Mapping), "copy", "fromkeys", "__or__", "__ror__", "__reversed__"}
     assert set(dir(dict)) - set(dir(object)) - reading <= vars(Fields).keys()
 
@@ -136,7 +136,7 @@ def test_tracks_without_undocumented_fields_share_one_extra() -> None:
     assert all(track.extra is NO_FIELDS for track in tracks)
 
 
-def test_fields_that_are_empty_pickle_and_copy_too() -> None:
+def test_extra_without_fields_pickles_and_copies() -> None:
     for twin in (pickle.loads(pickle.dumps(Fields())), copy.copy(Fields()), copy.deepcopy(Fields())):
         assert twin == {}
         assert type(twin) is Fields

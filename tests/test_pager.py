@@ -1,4 +1,4 @@
-"""What comes out of a pager: tracks and pages in order, how far it reads ahead, and what it says of itself."""
+"""Pager: order of tracks and pages, prefetching, progress, duplicates and invalid records."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from jogg_async import CatalogueChangedWarning, DecodeError, JoggSession, Parame
 from jogg_async._paging.seen_ids import SeenIds
 from jogg_async.testing import FakeJogg, Fault
 
-from .model import PASSING, REFUSED, Doors, crawl, examples, ids, ids_from, until
+from .model import REJECTED, TRANSIENT, HeldResponses, examples, ids, ids_from, sequential_crawl, until
 
 if TYPE_CHECKING:
     from .conftest import MakeFake, MakeSession
@@ -27,7 +27,7 @@ def rows_of(*numbers: Any) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("ordered", [True, False])
-async def test_every_track_comes_once(make_fake: MakeFake, make_session: MakeSession, ordered: bool) -> None:
+async def test_every_track_is_yielded_once(make_fake: MakeFake, make_session: MakeSession, ordered: bool) -> None:
     fake = await make_fake(330, jitter=0.02)
     found = await ids_from(make_session(fake).tracks(page_size=10, ordered=ordered))
     assert (found if ordered else sorted(found)) == list(range(1, 331))
@@ -40,31 +40,33 @@ async def test_a_track_has_the_fields_of_its_row(fake: FakeJogg, jogg: JoggSessi
     assert first == Track(row["id"], row["name"], row["music_url"], row["duration"])
 
 
-async def test_order_does_not_depend_on_which_response_is_first(make_fake: MakeFake, make_session: MakeSession) -> None:
+async def test_order_of_tracks_does_not_depend_on_the_order_of_responses(
+    make_fake: MakeFake, make_session: MakeSession
+) -> None:
     fake = await make_fake(50)
-    doors = Doors(fake, 2, 3, 4)
+    held = HeldResponses(fake, 2, 3, 4)
     crawling = asyncio.create_task(ids_from(make_session(fake).tracks(page_size=10)))
     for page in (4, 3, 2):
         await until(lambda: len(fake.requests) == 5)
-        await doors.open(page)
+        await held.release(page)
     assert await crawling == list(range(1, 51))
 
 
-async def test_without_order_pages_come_as_they_arrive(make_fake: MakeFake, make_session: MakeSession) -> None:
+async def test_unordered_pager_yields_pages_as_they_arrive(make_fake: MakeFake, make_session: MakeSession) -> None:
     fake = await make_fake(50)
-    doors = Doors(fake, 2, 3, 4)
+    held = HeldResponses(fake, 2, 3, 4)
     pager = make_session(fake).tracks(page_size=10, ordered=False)
     found = [(await anext(pager)).id for _ in range(20)]
     assert found == [*range(1, 11), *range(41, 51)]
-    await doors.open(3)
+    await held.release(3)
     found += [(await anext(pager)).id for _ in range(10)]
     assert found[20:] == list(range(21, 31))
-    await doors.open()
+    await held.release()
     found += await ids_from(pager)
     assert sorted(found) == list(range(1, 51))
 
 
-async def test_nothing_is_asked_before_the_first_step(fake: FakeJogg, jogg: JoggSession) -> None:
+async def test_no_request_is_sent_before_the_first_step(fake: FakeJogg, jogg: JoggSession) -> None:
     pager = jogg.tracks()
     pager.pages()
     pager.checkpoint()
@@ -81,7 +83,7 @@ async def test_nothing_is_asked_before_the_first_step(fake: FakeJogg, jogg: Jogg
 
 @pytest.mark.parametrize("concurrency", [1, 3])
 @pytest.mark.parametrize("ordered", [True, False])
-async def test_a_slow_consumer_stops_the_reading_ahead(
+async def test_slow_consumer_stops_prefetching(
     make_fake: MakeFake, make_session: MakeSession, concurrency: int, ordered: bool
 ) -> None:
     fake = await make_fake(400)
@@ -90,13 +92,17 @@ async def test_a_slow_consumer_stops_the_reading_ahead(
             while pager.progress.tracks < taken:
                 await anext(pager)
             most = taken + 16 * concurrency + 16
-            await until(lambda most=most: len(fake.requests) == most)  # type: ignore[misc]
+            # Unordered, page 1 may arrive after the pages that were taken. Until then the window cannot move.
+            least = most if ordered else 16 * concurrency + 16
+            await until(lambda least=least: len(fake.requests) >= least)  # type: ignore[misc]
             await asyncio.sleep(0.03)
-            assert len(fake.requests) == most
+            assert least <= len(fake.requests) <= most
         assert len(await pager.collect()) == 400 - 5
 
 
-async def test_requests_in_flight_are_bounded(make_fake: MakeFake, make_session: MakeSession) -> None:
+async def test_requests_in_flight_are_bounded_by_pager_and_session(
+    make_fake: MakeFake, make_session: MakeSession
+) -> None:
     fake = await make_fake(40, latency=0.005)
     session = make_session(fake, concurrency=6)
     assert len(await session.tracks(page_size=1, concurrency=3).collect()) == 40
@@ -106,7 +112,7 @@ async def test_requests_in_flight_are_bounded(make_fake: MakeFake, make_session:
     assert fake.max_in_flight == 6
 
 
-async def test_tracks_read_are_not_kept(make_fake: MakeFake, make_session: MakeSession) -> None:
+async def test_yielded_tracks_are_not_kept(make_fake: MakeFake, make_session: MakeSession) -> None:
     fake = await make_fake(3000)
     pager = make_session(fake).tracks(page_size=10, concurrency=1)
     gc.collect()
@@ -146,16 +152,14 @@ async def test_pager_yields_every_track_in_one_pass(fake: FakeJogg, jogg: JoggSe
     ordered=st.booleans(),
     by_page=st.booleans(),
 )
-async def test_an_id_that_comes_twice_is_left_out(
-    numbers: list[int], page_size: int, ordered: bool, by_page: bool
-) -> None:
+async def test_repeated_ids_are_left_out(numbers: list[int], page_size: int, ordered: bool, by_page: bool) -> None:
     async with FakeJogg(rows_of(*numbers)) as fake, JoggSession(fake.api_key, base_url=fake.url) as jogg:
         pager = jogg.tracks(page_size=page_size, ordered=ordered, on_drift="ignore")
         if by_page:
             found = [id for page in [page async for page in pager.pages()] for id in ids(page.tracks)]
         else:
             found = await ids_from(pager)
-        wanted = crawl(fake.catalogue[:], page_size)
+        wanted = sequential_crawl(fake.catalogue[:], page_size)
         assert (found if ordered else sorted(found)) == (wanted if ordered else sorted(wanted))
         assert pager.progress.duplicates == len(numbers) - len(wanted)
         assert pager.progress.drifted == (len(wanted) < len(numbers))
@@ -169,7 +173,7 @@ async def test_pages_yields_pages_without_duplicates(fake: FakeJogg, jogg: JoggS
     assert [id for page in pages for id in ids(page.tracks)] == list(range(1, 251))
 
 
-async def test_pages_and_tracks_share_their_place(jogg: JoggSession) -> None:
+async def test_pages_and_tracks_share_one_position(jogg: JoggSession) -> None:
     pager = jogg.tracks()
     pages = pager.pages()
     found = [(await anext(pager)).id for _ in range(30)]
@@ -184,7 +188,7 @@ async def test_pages_and_tracks_share_their_place(jogg: JoggSession) -> None:
         await anext(pages)
 
 
-async def test_pages_without_duplicates(make_fake: MakeFake, make_session: MakeSession) -> None:
+async def test_duplicates_are_left_out_of_pages(make_fake: MakeFake, make_session: MakeSession) -> None:
     fake = await make_fake(rows_of(1, 2, 2, 3, 1, 2, 4))
     pager = make_session(fake).tracks(page_size=2, on_drift="ignore")
     assert [ids(page.tracks) async for page in pager.pages()] == [[1, 2], [3], [], [4]]
@@ -207,8 +211,8 @@ async def test_collect_shows_progress(jogg: JoggSession, capsys: pytest.CaptureF
     assert "250/250" in err
 
 
-async def test_tracks_collected_before_an_error_are_kept(fake: FakeJogg, jogg: JoggSession) -> None:
-    fake.fail(REFUSED, page=2)
+async def test_error_of_collect_keeps_the_collected_tracks(fake: FakeJogg, jogg: JoggSession) -> None:
+    fake.fail(REJECTED, page=2)
     pager = jogg.tracks()
     with pytest.raises(ParameterError) as caught:
         await pager.collect()
@@ -219,7 +223,7 @@ async def test_tracks_collected_before_an_error_are_kept(fake: FakeJogg, jogg: J
 
 
 async def test_progress_counts_pages_tracks_and_requests(fake: FakeJogg, jogg: JoggSession) -> None:
-    fake.fail(PASSING, page=2)
+    fake.fail(TRANSIENT, page=2)
     pager = jogg.tracks()
     for _ in range(150):
         await anext(pager)
@@ -235,7 +239,7 @@ async def test_progress_counts_pages_tracks_and_requests(fake: FakeJogg, jogg: J
     assert "250 tracks, 3 of 3 pages" in repr(pager)
 
 
-async def test_progress_tells_of_a_pause(fake: FakeJogg, jogg: JoggSession) -> None:
+async def test_progress_has_the_remaining_seconds_of_a_pause(fake: FakeJogg, jogg: JoggSession) -> None:
     fake.fail(Fault.business(429, retry_after=60), page=2)
     pager = jogg.tracks()
     await anext(pager)
@@ -254,7 +258,7 @@ async def test_several_tasks_share_one_pager(make_fake: MakeFake, make_session: 
         assert all(share == sorted(share) for share in shares)
 
 
-async def test_an_invalid_record_is_an_error_with_its_place(fake: FakeJogg, jogg: JoggSession) -> None:
+async def test_invalid_record_is_an_error_with_its_page_and_path(fake: FakeJogg, jogg: JoggSession) -> None:
     fake.fail(Fault.wrong_types("duration", 12.7, record=3), page=2, times=None)
     pager = jogg.tracks()
     with pytest.raises(DecodeError) as caught:
@@ -265,7 +269,7 @@ async def test_an_invalid_record_is_an_error_with_its_place(fake: FakeJogg, jogg
     assert (caught.value.attempts, len(caught.value.rid or "")) == (1, 32)
 
 
-async def test_invalid_records_may_be_passed_over(
+async def test_invalid_records_are_skipped_logged_and_kept(
     fake: FakeJogg, jogg: JoggSession, caplog: pytest.LogCaptureFixture
 ) -> None:
     fake.fail(Fault.wrong_types("id", "12", record=3), page=2)
@@ -282,7 +286,7 @@ async def test_invalid_records_may_be_passed_over(
     assert "$.data.music[3].id" in logged.getMessage()
 
 
-async def test_a_thousand_invalid_records_are_kept(make_fake: MakeFake, make_session: MakeSession) -> None:
+async def test_at_most_a_thousand_invalid_records_are_kept(make_fake: MakeFake, make_session: MakeSession) -> None:
     fake = await make_fake([{"id": str(number)} for number in range(1, 1151)] + rows_of(7))
     pager = make_session(fake).tracks(on_invalid="skip")
     assert await ids_from(pager) == [7]
@@ -292,7 +296,7 @@ async def test_a_thousand_invalid_records_are_kept(make_fake: MakeFake, make_ses
     ]
 
 
-async def test_without_a_change_nothing_is_said_of_drift(jogg: JoggSession) -> None:
+async def test_unchanged_catalogue_is_not_reported_as_drift(jogg: JoggSession) -> None:
     for policy in ("ignore", "warn", "raise", "recrawl"):
         pager = jogg.tracks(on_drift=policy)
         assert len(await pager.collect()) == 250
@@ -313,7 +317,7 @@ async def test_filters_and_further_parameters_are_sent(fake: FakeJogg, jogg: Jog
     }
 
 
-async def test_a_repeated_id_is_worth_a_warning(make_fake: MakeFake, make_session: MakeSession) -> None:
+async def test_repeated_id_is_reported_by_a_warning(make_fake: MakeFake, make_session: MakeSession) -> None:
     fake = await make_fake(rows_of(1, 2, 1))
     with pytest.warns(CatalogueChangedWarning):
         assert await ids_from(make_session(fake).tracks()) == [1, 2]

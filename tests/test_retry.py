@@ -24,7 +24,7 @@ NOW = 1_800_000_000.0
 SECONDS = ("timeout", "wait_initial", "wait_max", "wait_jitter", "max_retry_after")
 
 
-def test_the_defaults_are_the_promised_ones() -> None:
+def test_retry_policy_has_the_documented_defaults() -> None:
     assert attrs.asdict(RetryPolicy()) == {
         "attempts": 8,
         "timeout": 120.0,
@@ -37,37 +37,37 @@ def test_the_defaults_are_the_promised_ones() -> None:
 
 @pytest.mark.parametrize("name", SECONDS)
 @pytest.mark.parametrize("value", [-1, -0.001, math.inf, -math.inf, math.nan, "1", True, [1]], ids=repr)
-def test_seconds_are_finite_numbers_from_zero(name: str, value: Any) -> None:
+def test_seconds_of_a_policy_must_be_finite_numbers_from_zero(name: str, value: Any) -> None:
     with pytest.raises(ValueError, match=name):
         RetryPolicy(**{name: value})
 
 
 @pytest.mark.parametrize("name", SECONDS)
 @pytest.mark.parametrize("value", [0, 0.0, 1, 0.25, 1e9])
-def test_seconds_in_range_are_taken(name: str, value: float) -> None:
+def test_seconds_in_range_are_accepted(name: str, value: float) -> None:
     arguments: dict[str, Any] = {name: value}
     assert getattr(RetryPolicy(**arguments), name) == value
 
 
 @pytest.mark.parametrize("name", [name for name in SECONDS if name != "timeout"])
-def test_only_timeout_may_be_without_limit(name: str) -> None:
+def test_timeout_alone_may_be_none(name: str) -> None:
     assert RetryPolicy(timeout=None).timeout is None
     with pytest.raises(ValueError, match=name):
         RetryPolicy(**{name: None})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("value", [0, -1, 1.0, 2.5, "5", True, False, math.inf, [5]], ids=repr)
-def test_attempts_are_a_whole_number_from_one(value: Any) -> None:
+def test_attempts_must_be_a_whole_number_from_one(value: Any) -> None:
     with pytest.raises(ValueError, match="attempts"):
         RetryPolicy(attempts=value)
 
 
 @pytest.mark.parametrize("value", [1, 2, 10**6, None])
-def test_attempts_in_range_are_taken(value: int | None) -> None:
+def test_attempts_in_range_are_accepted(value: int | None) -> None:
     assert RetryPolicy(attempts=value).attempts == value
 
 
-def test_a_policy_is_a_frozen_value() -> None:
+def test_retry_policy_is_a_frozen_value() -> None:
     policy = RetryPolicy(attempts=2)
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         policy.attempts = 3  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
@@ -115,7 +115,7 @@ def test_jitter_is_added_and_the_sum_is_capped_at_wait_max(attempts: int, jitter
 
 
 @pytest.mark.parametrize(("attempts", "retried"), [(1, True), (4, True), (5, False), (6, False)])
-def test_attempts_are_limited(attempts: int, retried: bool) -> None:
+def test_no_retry_after_the_last_attempt(attempts: int, retried: bool) -> None:
     assert (wait_of(DOUBLING, attempts) is not None) is retried
     assert (wait_of(DOUBLING, attempts, named=1.0) is not None) is retried
     assert wait_of(RetryPolicy(attempts=None), attempts + 10**6, named=1.0) == 1.0
@@ -169,7 +169,7 @@ def test_without_timeout_only_max_retry_after_limits_a_named_wait() -> None:
         (None, 1e9, 3, 4.0),
     ],
 )
-def test_own_wait_that_would_end_after_timeout_is_not_begun(
+def test_backoff_that_would_end_after_timeout_is_not_begun(
     timeout: float | None, elapsed: float, attempts: int, wait: float | None
 ) -> None:
     policy = RetryPolicy(timeout=timeout, wait_initial=1.0)
@@ -184,7 +184,9 @@ def test_no_time_is_left_at_timeout_even_without_a_wait(timeout: float, elapsed:
 
 
 @pytest.mark.parametrize(("paused", "wait"), [(0.0, 1.0), (0.5, 1.0), (40.0, 1.0), (40.5, None)])
-def test_pause_of_the_session_that_would_end_after_timeout_gives_up(paused: float, wait: float | None) -> None:
+def test_request_is_given_up_if_the_pause_of_the_session_ends_after_its_timeout(
+    paused: float, wait: float | None
+) -> None:
     assert wait_of(DOUBLING, 1, 60.0, paused=paused) == wait
 
 
@@ -195,9 +197,7 @@ def test_pause_of_the_session_that_would_end_after_timeout_gives_up(paused: floa
     jitter=st.floats(0, 1e308),
     attempts=st.integers(1, 10**9),
 )
-def test_own_wait_is_never_negative_nor_beyond_wait_max(
-    initial: float, most: float, jitter: float, attempts: int
-) -> None:
+def test_backoff_is_between_zero_and_wait_max(initial: float, most: float, jitter: float, attempts: int) -> None:
     policy = RetryPolicy(wait_initial=initial, wait_max=most)
     wait = backoff(policy, attempts)
     assert 0 <= wait <= backoff(policy, attempts, jitter) <= most
@@ -266,7 +266,7 @@ def refusal(body: bytes, status: int = 429, headers: dict[str, str] | None = Non
 
 
 def header_wait(**headers: str) -> float | None:
-    """The wait that these headers name."""
+    """Return the wait that these headers name."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     error = refusal(b'{"code":429,"msg":"slow down","data":null}', 429, named)
     assert isinstance(error, RateLimitError)
@@ -293,12 +293,12 @@ def header_wait(**headers: str) -> float | None:
         ("Fri, 15 Jan 2027 10:01:00 +0200", 60.0),  # NOW is 08:00:00 in London
     ],
 )
-def test_the_wait_of_the_header(written: str, wait: float | None) -> None:
+def test_retry_after_header_is_parsed_as_seconds_or_date(written: str, wait: float | None) -> None:
     assert header_wait(Retry_After=written) == wait
 
 
 @pytest.mark.parametrize("skew", [-86400, -10, 0, 10, 86400])
-def test_a_date_counts_from_the_answers_own_date(skew: int) -> None:
+def test_retry_after_date_is_compared_with_the_date_of_its_response(skew: int) -> None:
     then, date = formatdate(NOW + skew + 30, usegmt=True), formatdate(NOW + skew, usegmt=True)
     assert header_wait(Retry_After=then, Date=date) == 30.0
     assert header_wait(Retry_After=date, Date=then) is None
@@ -316,7 +316,7 @@ def test_a_date_counts_from_the_answers_own_date(skew: int) -> None:
     ],
 )
 @pytest.mark.skipif(not hasattr(time, "tzset"), reason="the time zone cannot be changed here")
-def test_a_date_of_http_is_universal_time(written: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_retry_after_date_is_in_utc(written: str, monkeypatch: pytest.MonkeyPatch) -> None:
     try:
         with monkeypatch.context() as patch:
             patch.setenv("TZ", "XXX+5")
@@ -335,7 +335,7 @@ def test_a_date_of_http_is_universal_time(written: str, monkeypatch: pytest.Monk
     ],
     ids=lambda value: repr(value)[:20],
 )
-def test_the_wait_of_the_body(named: Any, wait: float | None) -> None:
+def test_retry_after_in_the_body_is_parsed_as_seconds(named: Any, wait: float | None) -> None:
     body = json.dumps({"code": 429, "msg": "slow down", "data": None, "retryAfter": named}).encode()
     assert refusal(body).retry_after == wait
     assert retry_after({}, {"retryAfter": named}, NOW) == wait
@@ -359,7 +359,7 @@ def test_the_wait_of_the_body(named: Any, wait: float | None) -> None:
         ("1e999", 1, None, 1.0),
     ],
 )
-def test_the_longest_wait_wins(  # noqa: PLR0917 (a table's columns)
+def test_longest_wait_of_header_and_body_counts(  # noqa: PLR0917 (a table's columns)
     code: int, status: int, header: str | None, top: Any, data: Any, wait: float | None
 ) -> None:
     body = json.dumps({"code": code, "msg": "no", "data": {"retryAfter": data}, "retryAfter": top}).encode()
@@ -368,14 +368,14 @@ def test_the_longest_wait_wins(  # noqa: PLR0917 (a table's columns)
     assert error.retry_after == wait
 
 
-def test_a_status_alone_may_name_a_wait_too() -> None:
+def test_retry_after_header_counts_without_an_envelope() -> None:
     assert refusal(b"<html>", 503, {"Retry-After": "5"}).retry_after == 5.0
     assert refusal(b"", 429, {"Retry-After": "5"}).retry_after == 5.0
     assert not hasattr(refusal(b"<html>", 404, {"Retry-After": "5"}), "retry_after")
 
 
 @pytest.mark.parametrize("named", [b"1e999", b"-1e999", b"9" * 5000], ids=["1e999", "-1e999", "5000 digits"])
-def test_a_number_beyond_any_float_leaves_a_refusal_a_refusal(named: bytes) -> None:
+def test_absurd_retry_after_in_a_rate_limit_is_ignored(named: bytes) -> None:
     error = refusal(b'{"code":429,"msg":"slow down","data":null,"retryAfter":' + named + b"}", 200)
     assert isinstance(error, RateLimitError)
     assert error.retry_after is None
@@ -383,7 +383,7 @@ def test_a_number_beyond_any_float_leaves_a_refusal_a_refusal(named: bytes) -> N
 
 @settings(deadline=None)
 @given(st.one_of(st.floats(), st.text(max_size=40), st.integers(), st.booleans(), st.none()))
-def test_a_wait_is_none_or_a_finite_number_above_zero(named: Any) -> None:
+def test_retry_after_is_none_or_a_finite_number_above_zero(named: Any) -> None:
     for wait in (
         retry_after({"Retry-After": str(named)}, None, NOW),
         retry_after({}, {"retryAfter": named}, NOW),

@@ -1,4 +1,4 @@
-"""A crawl of a million tracks, in a process of its own, from a fake in another: what it costs in memory."""
+"""Memory of a crawl of a million tracks, in a process of its own, from a fake in another."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def resident():
 async def main(url, key):
     async with JoggSession(key, base_url=url, concurrency=16) as jogg:
         async for track in jogg.tracks(end_page=300):
-            pass  # what a first crawl loads, and a full window, are no growth
+            pass  # modules that load at first use and a full window do not count as growth
         gc.collect()
         before = most = resident()
         count = last = 0
@@ -53,7 +53,7 @@ asyncio.run(main(*sys.argv[1:]))
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from Linux's /proc")
-def test_a_million_tracks_take_little_memory_and_leave_nothing() -> None:
+def test_a_million_tracks_take_at_most_15_mb_and_leave_no_task() -> None:
     slow = ("COVERAGE", "COV_", "PYTHONDEVMODE")
     env = {name: value for name, value in os.environ.items() if not name.startswith(slow)}
     with subprocess.Popen([sys.executable, "-c", SERVER], stdout=subprocess.PIPE, text=True, env=env) as server:

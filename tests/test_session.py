@@ -1,4 +1,4 @@
-"""The session: single pages, the count, closing, and a caller's own aiohttp session."""
+"""Session: single pages, the count, closing, and the caller's own aiohttp session."""
 
 from __future__ import annotations
 
@@ -23,22 +23,11 @@ from jogg_async import (
 )
 from jogg_async.testing import FakeJogg, Fault
 
-from .model import Doors, ids, ids_from, no_complaints, turns, until
+from .model import HeldResponses, ids, ids_from, iterate_loop, no_loop_errors, until, with_pagination
 from .simulation import Simulation, simulate
 
 if TYPE_CHECKING:
     from .conftest import MakeFake, MakeSession
-
-
-def patched(**pagination: Any) -> Fault:
-    """Replace fields of the pagination; `None` takes one out."""
-
-    def change(envelope: Any) -> None:
-        told = envelope["data"]["pagination"]
-        told.update(pagination)
-        envelope["data"]["pagination"] = {name: value for name, value in told.items() if value is not None}
-
-    return Fault.patch(change)
 
 
 async def test_page_returns_the_requested_page(fake: FakeJogg, jogg: JoggSession) -> None:
@@ -51,13 +40,13 @@ async def test_page_returns_the_requested_page(fake: FakeJogg, jogg: JoggSession
     assert [(seen.page, seen.page_size) for seen in fake.requests] == [(1, 10), (3, 100), (9, 100)]
 
 
-async def test_one_page_of_a_part(fake: FakeJogg, jogg: JoggSession) -> None:
+async def test_page_applies_filters_and_params(fake: FakeJogg, jogg: JoggSession) -> None:
     page = await jogg.page(genre="Jazz", mood="Dark", params={"sort": "name"})
     assert ids(page.tracks) == [row["id"] for row in fake.catalogue.filtered(genre="Jazz", mood="Dark")[:10]]
     assert fake.requests[0].query["sort"] == "name"
 
 
-async def test_one_page_with_an_invalid_record(fake: FakeJogg, jogg: JoggSession) -> None:
+async def test_page_raises_or_skips_an_invalid_record(fake: FakeJogg, jogg: JoggSession) -> None:
     fake.fail(Fault.wrong_types("id", True), times=None)
     with pytest.raises(DecodeError) as caught:
         await jogg.page(2)
@@ -65,7 +54,7 @@ async def test_one_page_with_an_invalid_record(fake: FakeJogg, jogg: JoggSession
     assert ids((await jogg.page(2, on_invalid="skip")).tracks) == list(range(12, 21))
 
 
-async def test_one_page_that_fails(fake: FakeJogg, jogg: JoggSession) -> None:
+async def test_error_of_page_has_its_page_attempts_and_rid(fake: FakeJogg, jogg: JoggSession) -> None:
     fake.fail(Fault.business(10104))
     with pytest.raises(NotFoundError) as caught:
         await jogg.page(4)
@@ -73,36 +62,36 @@ async def test_one_page_that_fails(fake: FakeJogg, jogg: JoggSession) -> None:
     assert len(caught.value.rid or "") == 32
 
 
-async def test_the_count_is_one_cheap_request(fake: FakeJogg, jogg: JoggSession) -> None:
+async def test_count_sends_one_request_for_one_track(fake: FakeJogg, jogg: JoggSession) -> None:
     assert await jogg.count() == 250
     assert await jogg.count(mood="Calm") == len(fake.catalogue.filtered(mood="Calm"))
     assert await jogg.count(genre="no such") == 0
     assert [(seen.page, seen.page_size) for seen in fake.requests] == [(1, 1)] * 3
 
 
-async def test_no_count_without_a_total(fake: FakeJogg, jogg: JoggSession) -> None:
-    fake.fail(patched(total_items=None))
+async def test_count_without_a_total_raises(fake: FakeJogg, jogg: JoggSession) -> None:
+    fake.fail(with_pagination(total_items=None))
     with pytest.raises(DecodeError) as caught:
         await jogg.count()
     assert (caught.value.page, caught.value.attempts, len(caught.value.rid or "")) == (1, 1, 32)
 
 
-async def test_no_count_tells_of_every_attempt(fake: FakeJogg, jogg: JoggSession) -> None:
+async def test_error_of_count_without_a_total_counts_every_attempt(fake: FakeJogg, jogg: JoggSession) -> None:
     fake.fail(Fault.business(50000))
-    fake.fail(patched(total_items=None))
+    fake.fail(with_pagination(total_items=None))
     with pytest.raises(DecodeError, match="after 2 attempts") as caught:
         await jogg.count()
     assert caught.value.attempts == len(fake.requests) == 2
 
 
 async def test_count_rejects_a_total_below_zero(fake: FakeJogg, jogg: JoggSession) -> None:
-    fake.fail(patched(total_items=-7))
+    fake.fail(with_pagination(total_items=-7))
     with pytest.raises(DecodeError, match="the response's total is -7") as caught:
         await jogg.count()
     assert caught.value.path == "$.data.pagination.total_items"
 
 
-async def test_bad_arguments_ask_nothing(fake: FakeJogg, jogg: JoggSession) -> None:
+async def test_invalid_arguments_of_page_raise_before_any_request(fake: FakeJogg, jogg: JoggSession) -> None:
     bad: list[dict[str, Any]] = [{"number": 0}, {"page_size": 0}, {"page_size": 101}, {"params": {"page": 1}}]
     for arguments in bad:
         with pytest.raises(ValueError, match="must"):
@@ -116,7 +105,7 @@ BEYOND_64_BITS = [2**63, 2**64, 10**400, 10**5000]
 
 
 @pytest.mark.parametrize("value", BEYOND_64_BITS, ids=lambda value: f"{value.bit_length()} bits")
-async def test_number_beyond_64_bits_is_refused_before_any_request(
+async def test_number_beyond_64_bits_is_rejected_before_any_request(
     fake: FakeJogg, jogg: JoggSession, value: int
 ) -> None:
     with pytest.raises(ValueError, match="number must be a whole number from 1 to 9223372036854775807"):
@@ -150,7 +139,7 @@ ONCE = RetryPolicy(attempts=1)
     ],
     ids=["page", "count", "collect", "unordered"],
 )
-async def test_retry_of_one_call_takes_the_place_of_the_sessions(
+async def test_retry_of_one_call_replaces_that_of_the_session(
     fake: FakeJogg, jogg: JoggSession, ask: Callable[[JoggSession, RetryPolicy | None], Awaitable[object]]
 ) -> None:
     fake.fail(Fault.business(50000), times=None)
@@ -162,7 +151,7 @@ async def test_retry_of_one_call_takes_the_place_of_the_sessions(
 
 
 @pytest.mark.parametrize("retry", [3, 0, "8", False, {"attempts": 3}, RetryPolicy], ids=repr)
-async def test_retry_that_is_no_policy_is_refused_before_any_request(
+async def test_retry_that_is_no_policy_is_rejected_before_any_request(
     fake: FakeJogg, jogg: JoggSession, retry: Any
 ) -> None:
     for ask in (jogg.page, jogg.count):
@@ -175,7 +164,7 @@ async def test_retry_that_is_no_policy_is_refused_before_any_request(
     assert fake.requests == []
 
 
-def test_paused_tells_the_seconds_of_a_pause_still_to_wait() -> None:
+def test_paused_is_the_remaining_seconds_of_a_pause() -> None:
     async def scenario(simulation: Simulation) -> None:
         jogg = simulation.jogg
         assert jogg.paused == 0.0
@@ -211,7 +200,7 @@ async def test_session_belongs_to_the_event_loop_of_its_first_request(fake: Fake
     assert await jogg.count() == 250
 
 
-async def test_cancellation_by_the_caller_wins_over_the_close_of_the_session(
+async def test_cancelled_request_raises_cancelled_error_even_if_its_session_closes(
     make_fake: MakeFake, make_session: MakeSession
 ) -> None:
     fake = await make_fake(latency=3600)
@@ -224,7 +213,9 @@ async def test_cancellation_by_the_caller_wins_over_the_close_of_the_session(
         await request
 
 
-async def test_request_cancelled_by_others_is_no_closed_session(make_fake: MakeFake, make_session: MakeSession) -> None:
+async def test_request_cancelled_by_other_code_does_not_raise_session_closed_error(
+    make_fake: MakeFake, make_session: MakeSession
+) -> None:
     fake = await make_fake(latency=3600)
     request = asyncio.ensure_future(make_session(fake).page())
     await until(lambda: fake.in_flight == 1)
@@ -246,7 +237,7 @@ def test_pager_reads_no_further_ahead_than_the_concurrency_of_the_session() -> N
 
 
 class SlowToRelease:
-    """A limiter that takes a second to let go."""
+    """Limiter that takes a second to leave."""
 
     inside = 0
 
@@ -307,16 +298,18 @@ def test_close_leaves_no_timer_behind() -> None:
     simulate(scenario)
 
 
-async def test_closing_under_a_step_that_waits(make_fake: MakeFake, make_session: MakeSession) -> None:
+async def test_closing_the_session_ends_waiting_steps_with_session_closed_error(
+    make_fake: MakeFake, make_session: MakeSession
+) -> None:
     fake = await make_fake(250)
-    Doors(fake, 2)
+    HeldResponses(fake, 2)
     session = make_session(fake)
     pagers = [session.tracks(), session.tracks(ordered=False)]
     crawls = [asyncio.ensure_future(pager.collect()) for pager in pagers]
     await until(lambda: all(pager.progress.tracks == tracks for pager, tracks in zip(pagers, (100, 150), strict=True)))
     steps = [asyncio.ensure_future(anext(pagers[0])) for _ in range(3)]
-    await turns()
-    with no_complaints():
+    await iterate_loop()
+    with no_loop_errors():
         await session.aclose()
         for crawl, tracks in zip(crawls, (100, 150), strict=True):
             with pytest.raises(SessionClosedError) as caught:
@@ -330,12 +323,14 @@ async def test_closing_under_a_step_that_waits(make_fake: MakeFake, make_session
     await until(lambda: fake.in_flight == 0)
 
 
-async def test_a_crawl_cut_short_never_looks_complete(fake: FakeJogg, jogg: JoggSession) -> None:
-    fresh, standing, ended = jogg.tracks(), jogg.tracks(), jogg.tracks()
-    await anext(standing)
+async def test_pager_cut_short_by_the_close_of_its_session_raises_at_every_step(
+    fake: FakeJogg, jogg: JoggSession
+) -> None:
+    fresh, started, ended = jogg.tracks(), jogg.tracks(), jogg.tracks()
+    await anext(started)
     await ended.collect()
     await jogg.aclose()
-    for pager in (fresh, standing):
+    for pager in (fresh, started):
         for _ in range(2):
             with pytest.raises(SessionClosedError):
                 await anext(pager)
@@ -349,7 +344,7 @@ async def test_a_crawl_cut_short_never_looks_complete(fake: FakeJogg, jogg: Jogg
 
 @pytest.mark.parametrize("ask", [JoggSession.page, JoggSession.count])
 @pytest.mark.parametrize("queued", [False, True])
-async def test_closing_under_a_single_request(
+async def test_closing_the_session_ends_its_requests_with_session_closed_error(
     make_fake: MakeFake, make_session: MakeSession, ask: Callable[[JoggSession], Awaitable[object]], queued: bool
 ) -> None:
     fake = await make_fake(latency=3600)
@@ -358,7 +353,7 @@ async def test_closing_under_a_single_request(
     for _ in range(1 + queued):
         requests.append(asyncio.ensure_future(ask(session)))
         await until(lambda: fake.in_flight == 1)
-    await turns()
+    await iterate_loop()
     await session.aclose()
     for request in requests:
         with pytest.raises(SessionClosedError):
@@ -366,7 +361,7 @@ async def test_closing_under_a_single_request(
     assert len(fake.requests) == 1
 
 
-async def test_a_cancelled_request_is_given_up(make_fake: MakeFake, make_session: MakeSession) -> None:
+async def test_timeout_around_page_closes_its_request(make_fake: MakeFake, make_session: MakeSession) -> None:
     fake = await make_fake(latency=3600)
     session = make_session(fake)
     before = asyncio.all_tasks()
@@ -376,7 +371,7 @@ async def test_a_cancelled_request_is_given_up(make_fake: MakeFake, make_session
     assert {task for task in asyncio.all_tasks() - before if "RequestHandler" not in repr(task)} == set()
 
 
-async def test_closing_twice_is_closing_once(fake: FakeJogg) -> None:
+async def test_session_can_be_closed_twice(fake: FakeJogg) -> None:
     async with JoggSession(fake.api_key, base_url=fake.url) as session:
         await anext(session.tracks(page_size=1))
         await asyncio.gather(session.aclose(), session.aclose())
@@ -387,14 +382,14 @@ async def test_closing_twice_is_closing_once(fake: FakeJogg) -> None:
 
 
 @pytest.mark.parametrize("patience", [1, 2, 3])
-async def test_a_close_that_is_cancelled_leaves_nothing_open(make_fake: MakeFake, patience: int) -> None:
+async def test_cancelled_close_of_a_session_leaves_nothing_open(make_fake: MakeFake, patience: int) -> None:
     fake = await make_fake(latency=3600)
     session = JoggSession(fake.api_key, base_url=fake.url)
-    with no_complaints():
+    with no_loop_errors():
         step = asyncio.ensure_future(anext(session.tracks()))
         await until(lambda: fake.in_flight == 1 and fake.open_connections > 1)  # some of them opened ahead
         closing = asyncio.ensure_future(session.aclose())
-        await turns(patience)
+        await iterate_loop(patience)
         closing.cancel()
         with pytest.raises(asyncio.CancelledError):
             await closing
@@ -404,14 +399,14 @@ async def test_a_close_that_is_cancelled_leaves_nothing_open(make_fake: MakeFake
 
 
 @pytest.mark.parametrize("patience", [1, 2, 3])
-def test_a_close_that_is_cancelled_ends_a_pager_that_waits_for_a_pause(patience: int) -> None:
+def test_cancelled_close_of_a_session_ends_a_pager_in_a_rate_limit_pause(patience: int) -> None:
     async def scenario(simulation: Simulation) -> None:
         loop = asyncio.get_running_loop()
         simulation.fake.fail(Fault.business(429, retry_after=60))
         step = asyncio.ensure_future(anext(simulation.jogg.tracks()))
         await asyncio.sleep(10)
         closing = asyncio.ensure_future(simulation.jogg.aclose())
-        await turns(patience)
+        await iterate_loop(patience)
         closing.cancel()
         with pytest.raises(asyncio.CancelledError):
             await closing
@@ -423,7 +418,7 @@ def test_a_close_that_is_cancelled_ends_a_pager_that_waits_for_a_pause(patience:
     simulate(scenario)
 
 
-async def test_a_closed_session_is_of_no_more_use(fake: FakeJogg) -> None:
+async def test_calls_on_a_closed_session_raise_session_closed_error(fake: FakeJogg) -> None:
     session = JoggSession(fake.api_key, base_url=fake.url)
     assert await session.count() == 250
     assert not session.closed
@@ -440,7 +435,9 @@ async def test_a_closed_session_is_of_no_more_use(fake: FakeJogg) -> None:
     await JoggSession("never-used").aclose()
 
 
-async def test_the_time_limit_is_for_one_attempt(make_fake: MakeFake, make_session: MakeSession) -> None:
+async def test_timeout_applies_to_one_attempt_without_its_wait_for_a_slot(
+    make_fake: MakeFake, make_session: MakeSession
+) -> None:
     fake = await make_fake(latency=0.03)
     session = make_session(fake, concurrency=1, timeout=0.2)
     await asyncio.gather(*(session.page(number) for number in range(1, 11)))  # 0.3 s in all, most of it waiting
@@ -459,14 +456,14 @@ def with_cookie(value: str) -> Fault:
     return Fault("cookie", alter=lambda response: response.with_headers({"Set-Cookie": value}))
 
 
-async def test_cookies_are_not_kept(fake: FakeJogg, jogg: JoggSession) -> None:
+async def test_crawl_keeps_no_cookies(fake: FakeJogg, jogg: JoggSession) -> None:
     fake.fail(with_cookie("crumb=1"), times=None)
     await jogg.tracks().collect()
     await jogg.page()
     assert not any("Cookie" in seen.headers for seen in fake.requests)
 
 
-async def test_a_callers_session_stays_as_it_was(fake: FakeJogg) -> None:
+async def test_callers_aiohttp_session_is_left_unchanged_and_open(fake: FakeJogg) -> None:
     traced: list[str] = []
 
     async def on_start(_: object, __: object, params: aiohttp.TraceRequestStartParams) -> None:
@@ -491,7 +488,7 @@ async def test_a_callers_session_stays_as_it_was(fake: FakeJogg) -> None:
     assert all(seen.headers["X-Team"] == "music" and "Cookie" not in seen.headers for seen in fake.requests[:3])
 
 
-async def test_a_callers_settings_do_not_apply(make_fake: MakeFake) -> None:
+async def test_timeout_and_raise_for_status_of_the_callers_session_do_not_apply(make_fake: MakeFake) -> None:
     fake = await make_fake(250, latency=0.05)
     settings: dict[str, Any] = {
         "raise_for_status": True,
@@ -510,7 +507,7 @@ async def test_a_callers_settings_do_not_apply(make_fake: MakeFake) -> None:
             await jogg.page()
 
 
-async def test_a_callers_session_that_is_closed(fake: FakeJogg) -> None:
+async def test_closed_aiohttp_session_of_the_caller_raises_session_closed_error(fake: FakeJogg) -> None:
     async with aiohttp.ClientSession() as http:
         jogg = JoggSession(fake.api_key, base_url=fake.url, http=http)
     with pytest.raises(SessionClosedError):

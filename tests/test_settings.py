@@ -41,7 +41,7 @@ def address(session: JoggSession) -> str:
 
 
 def variables(error: BaseException) -> Iterator[str]:
-    """What an error tracker would show of the frames within the package."""
+    """Yield the `repr` of each local variable in the package's frames, as an error tracker shows it."""
     for frame, _ in traceback.walk_tb(error.__traceback__):
         if str(frame.f_globals["__name__"]).startswith("jogg_async"):
             for value in frame.f_locals.values():
@@ -52,14 +52,14 @@ def variables(error: BaseException) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("key", ["k", "!", "~", "!~", "a" * 500, "sk_live-0123.AZaz/+=="])
-def test_any_visible_ascii_is_a_key(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_any_visible_ascii_is_accepted_as_a_key(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert str(JoggSession(key)._api_key) == key
     monkeypatch.setenv("JOGG_API_KEY", key)
     assert str(JoggSession()._api_key) == key
 
 
 @pytest.mark.parametrize("key", BAD_KEYS)
-def test_an_unfit_key_is_refused_and_stays_hidden(key: str) -> None:
+def test_invalid_key_is_rejected_and_not_shown(key: str) -> None:
     with pytest.raises(ConfigurationError, match="JOGG_API_KEY") as caught:
         JoggSession(key)
     told = [str(caught.value), repr(caught.value), *variables(caught.value)]
@@ -70,20 +70,20 @@ def test_an_unfit_key_is_refused_and_stays_hidden(key: str) -> None:
 
 
 @pytest.mark.parametrize("key", [param for param in BAD_KEYS if param.id not in ("nul", "lone-surrogate")])
-def test_an_unfit_key_in_the_environment_is_refused_as_well(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_key_in_the_environment_is_rejected_and_not_shown(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JOGG_API_KEY", key)
     with pytest.raises(ConfigurationError, match="JOGG_API_KEY") as caught:
         JoggSession()
     assert not [text for text in (str(caught.value), *variables(caught.value)) if "s3cret" in text]
 
 
-def test_without_a_key_the_error_names_the_variable() -> None:
+def test_error_about_a_missing_key_names_the_variable() -> None:
     with pytest.raises(ConfigurationError, match="JOGG_API_KEY") as caught:
         JoggSession()
     assert isinstance(caught.value, JoggError)
 
 
-def test_the_argument_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_arguments_take_precedence_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JOGG_API_KEY", "from-outside")
     monkeypatch.setenv("JOGG_BASE_URL", "https://outside.example")
     session = JoggSession("given", base_url="https://given.example")
@@ -93,14 +93,14 @@ def test_the_argument_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("key", [b"bytes", 12, object(), ["k"], True])
-def test_a_key_that_is_no_string_is_refused(key: Any) -> None:
+def test_key_that_is_no_string_is_rejected(key: Any) -> None:
     with pytest.raises(ConfigurationError, match="JOGG_API_KEY"):
         JoggSession(key)
 
 
 @settings(deadline=None)
 @given(st.text(max_size=8))
-def test_exactly_visible_ascii_is_taken(key: str) -> None:
+def test_only_visible_ascii_is_accepted_as_a_key(key: str) -> None:
     fit = bool(key) and all(0x21 <= ord(each) <= 0x7E for each in key)
     try:
         assert (str(api_key_from(as_secret(key))) == key) is fit
@@ -108,7 +108,7 @@ def test_exactly_visible_ascii_is_taken(key: str) -> None:
         assert not fit
 
 
-def test_a_secret_is_masked_wherever_it_is_rendered() -> None:
+def test_secret_is_masked_in_every_repr() -> None:
     secret = Secret("s3cret-key")
     shown = [repr(secret), repr([secret]), repr({"k": secret}), f"{secret!r}", "%r" % (secret,), repr((secret, 1))]  # noqa: UP031
     assert not [text for text in shown if "s3cret" in text]
@@ -116,7 +116,7 @@ def test_a_secret_is_masked_wherever_it_is_rendered() -> None:
     assert "s3cret" not in repr(JoggSession("s3cret-key"))
 
 
-def test_a_session_that_failed_in_the_making_can_be_rendered() -> None:
+def test_session_that_failed_to_initialize_has_a_repr() -> None:
     with pytest.raises(ConfigurationError) as caught:
         JoggSession("two words")
     frames = [frame for frame, _ in traceback.walk_tb(caught.value.__traceback__)]
@@ -143,13 +143,15 @@ def test_a_session_that_failed_in_the_making_can_be_rendered() -> None:
         ("http://[::1]:9", "http://[::1]:9"),
     ],
 )
-def test_an_address_is_used_with_its_path_prefix(given: str, used: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_base_url_is_normalized_and_keeps_its_path_prefix(
+    given: str, used: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert address(JoggSession("k", base_url=given)) == used
     monkeypatch.setenv("JOGG_BASE_URL", given)
     assert address(JoggSession("k")) == used
 
 
-def test_the_services_own_address_is_the_default() -> None:
+def test_default_base_url_is_that_of_the_service() -> None:
     assert address(JoggSession("k")) == "https://api.jogg.ai"
 
 
@@ -169,7 +171,7 @@ def test_the_services_own_address_is_the_default() -> None:
         *["https://host:0", "https://host:65536", "https://host:http", "https://[::1", "https://host:-1"],
     ],
 )
-def test_an_unfit_address_is_refused(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_base_url_is_rejected(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigurationError, match="base_url") as caught:
         JoggSession("k", base_url=given)
     assert isinstance(caught.value, ValueError)
@@ -181,14 +183,14 @@ def test_an_unfit_address_is_refused(given: str, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("given", ["https://@host", "https://@localhost:9/x"])
-def test_an_empty_user_name_is_userinfo_too(given: str) -> None:
+def test_base_url_with_an_empty_user_name_is_rejected(given: str) -> None:
     with pytest.raises(ConfigurationError):
         JoggSession("k", base_url=given)
 
 
 @settings(deadline=None)
 @given(st.ip_addresses())
-def test_plain_http_goes_to_loopback_addresses_alone(ip: Any) -> None:
+def test_plain_http_is_accepted_for_loopback_addresses_only(ip: Any) -> None:
     host = f"[{ip}]" if ip.version == 6 else str(ip)
     try:
         assert base_url_from(f"http://{host}:8000").port == 8000
@@ -220,18 +222,18 @@ def test_loopback_hosts_are_recognized(host: str, loopback: bool) -> None:
     ],
     ids=repr,
 )
-def test_numbers_out_of_range_are_refused_at_once(arguments: dict[str, Any]) -> None:
+def test_invalid_settings_of_a_session_are_rejected_at_once(arguments: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match=next(iter(arguments))) as caught:
         JoggSession("k", **arguments)
     assert isinstance(caught.value, ValueError)
 
 
 @pytest.mark.parametrize(("concurrency", "timeout"), [(1, 0.001), (8, 30), (1000, 86400.0)])
-def test_numbers_in_range_are_taken(concurrency: int, timeout: float) -> None:
+def test_settings_in_range_are_accepted(concurrency: int, timeout: float) -> None:
     session = JoggSession("k", concurrency=concurrency, timeout=timeout)
     assert (session._concurrency, session._timeout) == (concurrency, timeout)
 
 
-def test_a_timeout_beyond_any_float_is_refused_as_well() -> None:
+def test_timeout_beyond_any_float_is_rejected() -> None:
     with pytest.raises(ConfigurationError, match="timeout"):
         JoggSession("k", timeout=10**400)

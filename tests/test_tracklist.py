@@ -102,7 +102,7 @@ def test_track_list_pickles_and_copies(tracks: list[Track]) -> None:
 
 
 class Shown(HTMLParser):
-    """What a browser would see."""
+    """HTML parser that collects the elements a browser would show."""
 
     def __init__(self, html: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -159,11 +159,11 @@ def test_html_escapes_every_value_of_the_catalogue(name: str, url: str) -> None:
         *[("vbscript:x", False), ("blob:https://cdn.example/a", False), ("", False), (None, False)],
     ],
 )
-def test_only_web_addresses_are_played(url: str | None, played: bool) -> None:
+def test_html_plays_only_http_and_https_addresses(url: str | None, played: bool) -> None:
     assert Shown(html(Track(1, "x", url))).sources == ([url] if played else [])
 
 
-def test_markup_in_a_name_is_shown_as_it_is() -> None:
+def test_html_shows_markup_in_a_name_as_text() -> None:
     shown = html(Track(5, "<script>alert('&amp;')</script>", "<img src=x onerror=alert(1)>"))
     assert "<script" not in shown
     assert "<img" not in shown
@@ -173,11 +173,11 @@ def test_markup_in_a_name_is_shown_as_it_is() -> None:
 @pytest.mark.parametrize(
     ("seconds", "shown"), [(0, "0:00"), (5, "0:05"), (61, "1:01"), (3600, "60:00"), (-1, "-0:01"), (None, "")]
 )
-def test_a_duration_is_shown_as_minutes_and_seconds(seconds: int | None, shown: str) -> None:
+def test_html_shows_durations_as_minutes_and_seconds(seconds: int | None, shown: str) -> None:
     assert f"<td>{shown}</td>" in html(Track(1, "x", None, seconds))
 
 
-def test_the_number_of_rows_is_bounded() -> None:
+def test_html_table_has_a_bounded_number_of_rows() -> None:
     many = Shown(html(*(Track(number, "x", "https://h/x") for number in range(12_345))))
     assert many.tags.count("audio") == 50
     assert "12,295 more" in "".join(many.text)
@@ -191,7 +191,7 @@ def rows_of(rows: Any) -> list[tuple[Any, ...]]:
     return [(*row[:4], None if row[4] is None else json.loads(row[4])) for row in rows]
 
 
-def test_pyarrow_reads_it() -> None:
+def test_pyarrow_reads_a_track_list() -> None:
     pa = pytest.importorskip("pyarrow")
     table = pa.table(TrackList(TRACKS))
     assert table.schema.names == COLUMNS
@@ -207,7 +207,7 @@ def test_pyarrow_reads_it() -> None:
     assert pa.RecordBatchReader.from_stream(TrackList(TRACKS), schema=wider).read_all().schema == wider
 
 
-def test_pandas_reads_it() -> None:
+def test_pandas_reads_a_track_list() -> None:
     pytest.importorskip("pyarrow")
     pd = pytest.importorskip("pandas", minversion="3.0")
     frame = pd.DataFrame.from_arrow(TrackList(TRACKS))
@@ -217,7 +217,7 @@ def test_pandas_reads_it() -> None:
     assert pd.DataFrame.from_arrow(TrackList()).shape == (0, 5)
 
 
-def test_polars_reads_it() -> None:
+def test_polars_reads_a_track_list() -> None:
     pytest.importorskip("pyarrow")
     pl = pytest.importorskip("polars")
     frame = pl.DataFrame(TrackList(TRACKS))
@@ -226,7 +226,7 @@ def test_polars_reads_it() -> None:
     assert pl.DataFrame(TrackList()).schema == frame.schema
 
 
-def test_duckdb_reads_it() -> None:
+def test_duckdb_reads_a_track_list() -> None:
     pytest.importorskip("pyarrow")
     duckdb = pytest.importorskip("duckdb")
     found, empty = TrackList(TRACKS), TrackList()

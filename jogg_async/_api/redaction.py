@@ -37,7 +37,7 @@ class Secret(str):
 
 
 def as_secret(key: object) -> Secret | None:
-    """`key` as a `Secret`, so that no frame of ours holds it in the clear; what is no string becomes a blank one."""
+    """Return `key` as a `Secret`, so that no frame has it as plain text; a value that is no string becomes empty."""
     if key is None:
         return None
     return Secret(key) if isinstance(key, str) else Secret()

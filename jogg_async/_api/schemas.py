@@ -67,7 +67,7 @@ Success = Envelope[DataSchema] | Envelope[msgspec.Raw]
 
 
 class Schema:
-    """Schema of a success, extended by the undocumented fields that pages turn out to have.
+    """Schema of a success, extended by the undocumented fields of pages received so far.
 
     A struct for the names that were seen decodes about twice as fast as a dict for each track. More than 32 names are
     not learnt: pages with others are structured field by field.

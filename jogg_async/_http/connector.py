@@ -8,11 +8,9 @@ fail where aiohttp changes them.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 import select
 import sys
-import weakref
 from contextvars import ContextVar
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, Self, cast
@@ -63,11 +61,7 @@ class Connector(aiohttp.TCPConnector):
         self._not_started = max(0, self._not_started - 1)
         if self.preconnect:
             self._start_preconnects(req, timeout)
-        connection = await self._get_connection(req, traces, timeout)
-        if req.is_ssl() and connection.transport is not None:
-            with contextlib.suppress(TypeError):  # uvloop's transports cannot be referenced weakly
-                self._tls_transports.add(connection.transport)
-        return connection
+        return await self._get_connection(req, traces, timeout)
 
     def _start_preconnects(self, req: aiohttp.ClientRequest, timeouts: aiohttp.ClientTimeout) -> None:
         count, self.preconnect = min(self.preconnect, _MAX_PRECONNECT - len(self._preconnects)), 0
@@ -89,6 +83,8 @@ class Connector(aiohttp.TCPConnector):
             idle = transport.get_protocol()
             if not isinstance(idle, _IdleProtocol):
                 idle = _IdleProtocol(handler, transport)
+                if req.is_ssl():
+                    self._register_tls(handler, transport)
                 break
             if await _received_nothing(connection):
                 idle.remove()
@@ -98,8 +94,20 @@ class Connector(aiohttp.TCPConnector):
         return connection
 
     @functools.cached_property
-    def _tls_transports(self) -> weakref.WeakSet[asyncio.Transport]:
-        return weakref.WeakSet()
+    def _tls_transports(self) -> set[asyncio.Transport]:
+        return set()
+
+    def _register_tls(self, handler: ResponseHandler, transport: asyncio.Transport) -> None:
+        """Keep an open TLS connection for `abort_tls`."""
+
+        def forget(closed: asyncio.Future[None]) -> None:
+            self._tls_transports.discard(transport)
+            if not closed.cancelled():
+                closed.exception()  # retrieved: the request that met it reports it
+
+        if (closed := handler.closed) is not None:
+            self._tls_transports.add(transport)
+            closed.add_done_callback(forget)
 
     async def abort_tls(self) -> None:
         """After `close`, abort the TLS connections that still wait for the server's closing message.

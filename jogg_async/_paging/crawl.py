@@ -298,11 +298,11 @@ class Crawl:
             ),
             self._record_response,
             width=options.concurrency,
-            in_backoff=lambda: queue.in_backoff,
+            replaceable=lambda: queue.replaceable,
             ahead=_AHEAD * options.concurrency + _AHEAD,
             ordered=options.ordered,
         )
-        queue.on_backoff = window.on_backoff
+        queue.on_backoff = window.fill
         self.pages.expected_pages = fetcher.page_totals.get(options.url)
         window.start(options.start.page, self.pages.last)
         self._update_bounds(window)

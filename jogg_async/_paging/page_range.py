@@ -85,7 +85,7 @@ class PageRange:
 
     @property
     def has_total(self) -> bool:
-        """Whether the number of pages is known or expected."""
+        """True if the number of pages is known or expected."""
         return self.total_pages is not None or self.expected_pages is not None
 
     def record_response(self, number: int, pagination: Pagination, records: int) -> None:
@@ -108,7 +108,7 @@ class PageRange:
         Args:
             number: page number.
             records: number of its records, invalid ones included.
-            repeated: whether the page has records, but no id that is new in this pass.
+            repeated: True if the page has records, but no id that is new in this pass.
         """
         self.records += records
         self._repeated = self._repeated + 1 if repeated else 0
@@ -119,7 +119,7 @@ class PageRange:
 
     @property
     def lacks_records(self) -> bool:
-        """Whether this pass over all pages has had fewer records so far than the total."""
+        """True if this pass over all pages has had fewer records so far than the total."""
         return self._covers_all and self.records < (self.total_items or 0)
 
     def finish_pass(self) -> None:

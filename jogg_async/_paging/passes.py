@@ -64,17 +64,17 @@ class Passes:
 
     @property
     def drifted(self) -> bool:
-        """Whether any pass noticed a change of the catalogue."""
+        """True if any pass noticed a change of the catalogue."""
         return self._drifted_before or self.changed
 
     @property
     def changed(self) -> bool:
-        """Whether this pass noticed a change of the catalogue."""
+        """True if this pass noticed a change of the catalogue."""
         return self._repeated_id or self._pages.drifted
 
     @property
     def wants_recrawl(self) -> bool:
-        """Whether another pass is to follow this one."""
+        """True if another pass must follow this one."""
         return self.changed and self._on_drift == "recrawl" and self.recrawls < _MAX_RECRAWLS
 
     def new_indexes(self, number: int, ids: list[int], records: int) -> list[int] | None:

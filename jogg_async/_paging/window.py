@@ -7,8 +7,7 @@ Invariants:
 - Every number below `lowest` is taken, and `lowest` is not.
 - Only numbers from `lowest` to ``min(last, lowest + ahead - 1)`` start. Each runs once, unless it failed or `set_last`
   cancelled it.
-- At most ``width`` tasks run, and one more for each request in backoff. After ``width`` failures in a row (at least
-  two), a request in backoff is not replaced until another one succeeds, so that an outage does not spread.
+- At most ``width`` tasks run, and one more for each running request that ``replaceable`` counts.
 - At most `max_outstanding` numbers are running or buffered. `lowest` may always start, to avoid a deadlock.
 - Nothing starts while a number has failed, until `get` has raised the error and is called again.
 
@@ -38,7 +37,7 @@ class Window(Generic[T]):
         on_result: called with each result when it arrives. It may set `max_outstanding` and call `set_last`. Its
             exception becomes the error of the page.
         width: number of tasks to run at once, 1 or more.
-        in_backoff: returns the number of running requests that are in backoff.
+        replaceable: returns the number of running requests in backoff in whose place others may run.
         ahead: number of pages from `lowest` on that may be running or buffered, 1 or more.
         ordered: `get` returns results by number; else as they arrive.
     """
@@ -49,7 +48,7 @@ class Window(Generic[T]):
         on_result: Callable[[int, T], None],
         *,
         width: int,
-        in_backoff: Callable[[], int],
+        replaceable: Callable[[], int],
         ahead: int,
         ordered: bool,
     ) -> None:
@@ -57,7 +56,7 @@ class Window(Generic[T]):
         self._fetch = fetch
         self._on_result = on_result
         self._width = width
-        self._in_backoff = in_backoff
+        self._replaceable = replaceable
         self._ahead = ahead
         self._ordered = ordered
         self._tasks: set[asyncio.Task[T]] = set()
@@ -66,7 +65,6 @@ class Window(Generic[T]):
         self._failed: dict[int, BaseException] = {}
         self._raised: int | None = None
         self._taken: set[int] = set()
-        self._failures_in_a_row = 0
         self._filling = False
         self._wakeup: asyncio.Future[None] | None = None
         self._closed = False
@@ -81,7 +79,7 @@ class Window(Generic[T]):
 
     def fill(self) -> None:
         """Start as many tasks as the bounds allow."""
-        if self._filling:  # an eager task that fails at once calls `on_backoff` within the loop below
+        if self._filling:  # an eager task that fails at once leads here within the loop below
             return
         self._filling = True
         try:
@@ -90,11 +88,6 @@ class Window(Generic[T]):
                 self._start(number)
         finally:
             self._filling = False
-
-    def on_backoff(self) -> None:
-        """Start another request in place of one that failed and is in backoff."""
-        self._failures_in_a_row += 1
-        self.fill()
 
     def set_last(self, last: float, *, discard: bool = False) -> None:
         """Set the last number. Cancel the tasks beyond it; keep the results beyond it unless `discard`."""
@@ -155,13 +148,13 @@ class Window(Generic[T]):
 
     @property
     def is_drained(self) -> bool:
-        """Whether every number up to `last` is taken, and none is running, buffered or failed."""
+        """True if every number up to `last` is taken, and none is running, buffered or failed."""
         return self.lowest > self.last and not (self._running or self._buffered or self._failed)
 
     def _startable(self) -> int | None:
         """Return the next number that the bounds allow to start; `None` for none."""
         running = len(self._running)
-        if running >= self._max_running():
+        if running >= self._width + self._replaceable():
             return None
         number = max(self._next, self.lowest)
         while number in self._running or number in self._buffered or number in self._taken:
@@ -169,10 +162,6 @@ class Window(Generic[T]):
         if number > min(self.lowest + self._ahead - 1, self.last):
             return None
         return number if number == self.lowest or running + len(self._buffered) < self.max_outstanding else None
-
-    def _max_running(self) -> int:
-        healthy = self._failures_in_a_row < max(self._width, 2)
-        return self._width + self._in_backoff() if healthy else self._width
 
     def _start(self, number: int) -> None:
         task = self._loop.create_task(self._fetch(number))
@@ -197,7 +186,6 @@ class Window(Generic[T]):
         self._wake()
 
     def _receive(self, number: int, result: T) -> Exception | None:
-        self._failures_in_a_row = 0
         self._buffered[number] = result
         try:
             self._on_result(number, result)

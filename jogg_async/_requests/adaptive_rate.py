@@ -1,14 +1,14 @@
 """Request rate and number in flight, learnt from refusals (429). No I/O; the clock is passed in.
 
-A refusal pauses every request for the wait it names. What it says of the rate is decided when the pause ends: by then
-the requests in flight at the refusal have shown whether the service refuses most of them (a rate limit) or only a few
-(refusals by chance, or of one page). One measurement can be relied on: a service that limits the rate has nothing left
-to give when a pause begins, so what it accepts until its next refusal, divided by that time and the pause, is a rate
-that it sustains. Where requests sent no faster than that are refused, the refusal has nothing to do with the rate.
+A refusal pauses every request for the wait it names. Its cause is decided when the pause ends: by then the requests in
+flight at the refusal have shown whether the service refuses most of them (a rate limit) or only a few (refusals by
+chance, or of one page). One measurement is reliable: a service that limits the rate has no requests left when a pause
+begins, so the number that it accepts until its next refusal, divided by that time and the pause, is a rate that it
+sustains. If requests are refused that were sent no faster than that, the refusal is unrelated to the rate.
 
 No limit known: neither `_search` nor `_ceiling`. Searching: `_search` doubles every half second. Limit known: the rate
 climbs from 0.9 of `_ceiling` back to it on the cubic curve of TCP CUBIC (RFC 9438), stays about there, then doubles
-every half second in case the limit was lifted. A failed probe costs a pause, so probes are as rare as pauses are dear.
+every half second in case the limit was lifted. A failed probe costs a pause: the longer the pauses, the rarer probes.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class AdaptiveRate:
         self._concurrency = float(concurrency)
         self._resume = now
         self._next = now
-        self._held_back = False  # whether the rate delayed the last request
+        self._held_back = False  # True if the rate delayed the last request
         self._search: float | None = None
         self._ceiling: float | None = None
         self._climb = _MIN_CLIMB
@@ -85,13 +85,13 @@ class AdaptiveRate:
         self._refusal: Refusal | None = None  # the one whose pause is not over
         self._sustained: float | None = None  # `None` until the second refusal: at the first a bucket may be full
         self._burst = 0  # requests accepted at once, which a pause may refill
-        self._confirmed = False  # whether a limit explained the refusals so far
-        self._excused = 0  # refusals still to be taken for chance
+        self._confirmed = False  # True if a rate limit has explained the refusals so far
+        self._excused = 0  # number of next refusals to treat as chance
         self._excuses = 0
 
     @property
     def limited(self) -> bool:
-        """Whether there is a rate: a limit is known or searched for."""
+        """True if a rate is set: a limit is known or searched for."""
         return self._search is not None or self._ceiling is not None
 
     def paused(self, now: float) -> float:
@@ -195,7 +195,7 @@ class AdaptiveRate:
             self._limit(refusal, rate)
 
     def _is_doubtful(self, refusal: Refusal) -> bool:
-        """Whether a ceiling was too high already, so that full speed had better show the cause."""
+        """Return True if the ceiling proved too high soon after it was set, so that it may not be a rate limit."""
         early = self._ceiling is not None and not self._has_climbed(refusal)
         return early and refusal.frequent and bool(self._excuses or not self._confirmed)
 

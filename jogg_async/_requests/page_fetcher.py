@@ -82,7 +82,7 @@ class PageFetcher:
             request.add_request_to(error)
             raise
         except asyncio.CancelledError as cancelled:
-            # If other code cancels the task of a page, the window raises this cause: it tells about the request.
+            # If other code cancels the task of a page, the window raises this cause, which describes the request.
             cancelled.__cause__ = request.add_request_to(JoggError("the request was cancelled from outside"))
             raise
         for record in decoded.invalid:
@@ -108,12 +108,15 @@ class PageRequest:
         """Send the request until it succeeds or fails for good."""
         while True:
             try:
-                return await self._attempt()
+                envelope = await self._attempt()
             except JoggError as error:
                 wait = self._next_wait(error)
                 if wait is None:
                     raise
                 failure = error
+            else:
+                self._queue.on_success()
+                return envelope
             await self._wait(failure, wait)
 
     def add_request_to(self, error: JoggError) -> JoggError:
@@ -178,11 +181,16 @@ class PageRequest:
         if not is_retryable(error):
             return None
         named = named_wait(error)
-        # No jitter after a pause of the session: the learnt rate spreads the requests that waited for its end.
-        session_paused = named is not None and is_rate_limit(error)
-        jitter = 0.0 if session_paused else random.uniform(0, self._policy.wait_jitter)  # noqa: S311 (no secret)
+        jitter = random.uniform(0, self._policy.wait_jitter) if self._needs_jitter(error) else 0.0  # noqa: S311
         elapsed, paused = self._running_time() - self._sent_at, self._fetcher.throttle.paused
         return next_wait(self._policy, self._attempts, elapsed, named=named, jitter=jitter, paused=paused)
+
+    def _needs_jitter(self, error: JoggError) -> bool:
+        """Return whether many requests may be sent again at the same time, which jitter spreads."""
+        named = named_wait(error)
+        if named is None:
+            return not self._queue.is_healthy  # an isolated failure must not delay the pages behind it for longer
+        return not is_rate_limit(error)  # after a pause of the session, the learnt rate spreads the requests
 
     async def _wait(self, failure: JoggError, wait: float) -> None:
         """Report the retry and wait, while other requests may use the slot."""

@@ -65,12 +65,12 @@ class Refusal:
 
     @property
     def immediate(self) -> bool:
-        """Whether it came so soon after a pause that the span says little of the rate."""
+        """True if it came so soon after a pause that the span is too short to measure the rate."""
         return self.span < self.wait / 2
 
     @property
     def frequent(self) -> bool:
-        """Whether pauses would take more than a third of the time if every refusal came so soon."""
+        """True if pauses would take more than a third of the time, should every refusal come so soon."""
         return self.span < 2 * self.wait
 
     @property

@@ -23,21 +23,53 @@ class RequestQueue:
         limit: requests of this queue in flight at once, 1 or more.
     """
 
-    __slots__ = ("_waiting", "in_backoff", "in_flight", "is_listed", "limit", "on_backoff")
+    __slots__ = (
+        "_failures_in_a_row",
+        "_has_succeeded",
+        "_waiting",
+        "in_backoff",
+        "in_flight",
+        "is_listed",
+        "limit",
+        "on_backoff",
+    )
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.in_flight = 0
         self.in_backoff = 0
-        """Requests that wait to be sent again. They hold no slot, so others may be sent in their place."""
+        """Requests that wait to be sent again. They hold no slot."""
         self.on_backoff: Callable[[], None] = _nothing
         """Called when a request enters backoff."""
         self.is_listed = False
-        """Whether the throttle has this queue in its rotation."""
+        """True while the throttle has this queue in its rotation."""
         self._waiting: deque[asyncio.Future[None]] = deque()
+        self._failures_in_a_row = 0
+        self._has_succeeded = False
+
+    @property
+    def is_healthy(self) -> bool:
+        """True if a request has succeeded, and not so many attempts failed since then that it looks like an outage."""
+        return self._has_succeeded and not self.is_failing
+
+    @property
+    def is_failing(self) -> bool:
+        """True if so many attempts in a row have failed that it looks like an outage."""
+        return self._failures_in_a_row >= max(self.limit, 2)
+
+    @property
+    def replaceable(self) -> int:
+        """Requests in backoff in whose place others may be sent; none in an outage, which must not spread."""
+        return 0 if self.is_failing else self.in_backoff
+
+    def on_success(self) -> None:
+        """Count a request that succeeded."""
+        self._failures_in_a_row = 0
+        self._has_succeeded = True
 
     def enter_backoff(self) -> None:
-        """Count a request that waits to be sent again."""
+        """Count a request whose attempt failed and that waits to be sent again."""
+        self._failures_in_a_row += 1
         self.in_backoff += 1
         self.on_backoff()
 
@@ -60,7 +92,7 @@ class RequestQueue:
 
     @property
     def is_ready(self) -> bool:
-        """Whether a request waits and the queue's own limit lets it be sent."""
+        """True if a request waits and the queue's own limit allows to send it."""
         return bool(self._waiting) and self.in_flight < self.limit
 
 

@@ -46,8 +46,9 @@ def _seconds_or_none(_: object, attribute: attrs.Attribute[Any], value: Any) -> 
 class RateLimit:
     """Rate limit of a fake, and the response to requests beyond it.
 
-    The service says only that limits depend on the plan, that a rejected request gets `code` 429, that one should wait
-    for `retryAfter` seconds (not where it is found), and that the header `X-RateLimit-Remaining` counts what is left.
+    The service documents only that limits depend on the plan, that a rejected request gets `code` 429, that the client
+    should wait for `retryAfter` seconds (not where that is), and that the header `X-RateLimit-Remaining` counts the
+    requests left.
 
     Raises:
         TypeError: `rate`, `burst` or `retry_after` is no number.

@@ -52,7 +52,7 @@ class FakeJogg:
         http_errors: Send errors of the service with a matching HTTP status (401, 400, 404, 500); else with 200, so that
             only `code` shows the error. The vendor documents both.
         null_when_empty: Send `"music": null` for a page without tracks, as a Go back end does, instead of `[]`.
-        show_filters: Add `genre` and `mood` to generated tracks, two fields that nobody documents.
+        show_filters: Add `genre` and `mood` to generated tracks, two undocumented fields.
         record: Keep each request in `requests`; turn it off to serve for days.
 
     Attributes:

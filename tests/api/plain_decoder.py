@@ -1,4 +1,4 @@
-"""A plain decoder, to hold the client's against: `json.loads`, and every check written out."""
+"""Plain decoder to compare with the client's: `json.loads` and explicit checks."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from jogg_async.models import Fields
 FIELDS: Final = ("id", "name", "music_url", "duration")
 _LOW, _HIGH = -(2**63), 2**63 - 1
 _MODERATE: Final = 100
-"""Levels of nesting up to which a page must decode; beyond, it may be refused."""
+"""Levels of nesting up to which a page must decode; deeper ones may be rejected."""
 
 
-class RefusedError(Exception):
-    """The body is no page."""
+class RejectedError(Exception):
+    """The body is not a valid page."""
 
 
 @attrs.frozen
 class Read:
-    """What a body says.
+    """Result of decoding a body.
 
     Attributes:
-        code: the envelope's, where it is a failure; else 0, and what follows is the page.
-        sure: whether it must be read so. Else it may be refused as well: nested deep, or with numbers beyond all bounds
-            or values that do not count where nobody looks.
+        code: code of the envelope; the other fields are set only if it is 0.
+        sure: True if every decoder must get this result. Otherwise it may also reject the body: for deep nesting, a
+            repeated field, or an absurd number in an unused field.
     """
 
     code: int
@@ -42,25 +42,25 @@ class Read:
 
 
 class Beyond:
-    """A number that neither 64 bits nor a float can hold, nor Python's limit on digits."""
+    """Number beyond the range of floats, or with more digits than Python parses."""
 
 
 class Reader:
-    """Reads one body.
+    """Decode one body.
 
     Args:
-        body: the bytes, not compressed.
-        skip_invalid: whether records that are no tracks are passed over.
+        body: the uncompressed bytes.
+        skip_invalid: True to skip invalid records.
     """
 
     def __init__(self, body: bytes, *, skip_invalid: bool) -> None:
         self._skip_invalid = skip_invalid
         self.sure: bool = True
-        """See `Read`; it tells of a refusal too."""
+        """See `Read`; also valid if the body was rejected."""
         self._body = body
 
     def read(self) -> Read:
-        """What the body says; `RefusedError` where it says nothing."""
+        """Return the decoded body; raise `RejectedError` if it is not a valid page."""
         envelope = self._parsed(self._body)
         _require(type(envelope) is dict)
         code = _whole(envelope.get("code"))
@@ -72,7 +72,7 @@ class Reader:
         rows = [] if data.get("music") is None else data["music"]
         _require(type(rows) is list)
         pagination = self._pagination(data.get("pagination"))
-        self._look_aside(data, ("music", "pagination"))
+        self._check_unused(data, ("music", "pagination"))
         found = [(place, track) for place, row in enumerate(rows) if (track := self._track(row)) is not None]
         places, tracks = tuple(place for place, _ in found), tuple(track for _, track in found)
         return Read(0, self.sure, tracks, pagination, rid, places, len(rows))
@@ -87,24 +87,24 @@ class Reader:
                 object_pairs_hook=self._object,
             )
         except ValueError:
-            raise RefusedError from None
+            raise RejectedError from None
         except RecursionError:
             self.sure = False
-            raise RefusedError from None
-        _require(not _holds(value, _is_cut))
+            raise RejectedError from None
+        _require(not _contains(value, _is_cut))
         if _depth(value) > _MODERATE:
             self.sure = False
         return value
 
     def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
-        if len(found) < len(pairs):  # the last one counts, and the others may spoil it
+        if len(found) < len(pairs):  # the last one counts, but decoders may also check the others
             self.sure = False
-            _require(not any(_holds(value, _is_cut) for _, value in pairs))
+            _require(not any(_contains(value, _is_cut) for _, value in pairs))
         return found
 
-    def _look_aside(self, data: dict[str, Any], known: tuple[str, ...]) -> None:
-        if any(_holds(value, _is_beyond) for name, value in data.items() if name not in known):
+    def _check_unused(self, data: dict[str, Any], known: tuple[str, ...]) -> None:
+        if any(_contains(value, _is_beyond) for name, value in data.items() if name not in known):
             self.sure = False
 
     def _pagination(self, data: Any) -> Pagination:
@@ -112,14 +112,14 @@ class Reader:
             return Pagination()
         _require(type(data) is dict)
         names = tuple(field.name for field in attrs.fields(Pagination))
-        self._look_aside(data, names)
+        self._check_unused(data, names)
         return Pagination(*(None if data.get(name) is None else _whole(data[name]) for name in names))
 
     def _track(self, row: Any) -> Track | None:
-        _require(not _holds(row, _is_beyond))  # no number that msgspec takes: the page as a whole is no JSON
+        _require(not _contains(row, _is_beyond))  # msgspec rejects such numbers: the whole page is no JSON
         try:
             return _track(row)
-        except RefusedError:
+        except RejectedError:
             if not self._skip_invalid:
                 raise
             return None
@@ -129,14 +129,14 @@ def _track(row: Any) -> Track:
     _require(type(row) is dict)
     extra = {name: value for name, value in row.items() if name not in FIELDS}
     for value in extra.values():
-        _require(not _holds(value, _is_long) and _depth(value) <= _MODERATE)
+        _require(not _contains(value, _is_long) and _depth(value) <= _MODERATE)
     duration = None if row.get("duration") is None else _whole(row["duration"])
     return Track(_whole(row.get("id")), _text(row.get("name")), _text(row.get("music_url")), duration, Fields(extra))
 
 
 def _require(holds: bool) -> None:
     if not holds:
-        raise RefusedError
+        raise RejectedError
 
 
 def _refuse(_: str) -> NoReturn:
@@ -156,18 +156,18 @@ def _whole(value: Any) -> int:
     if type(value) is float and value.is_integer() and abs(value) < 2**53:
         return int(value)
     if type(value) is not int or not _LOW <= value <= _HIGH:
-        raise RefusedError
+        raise RejectedError
     return value
 
 
 def _text(value: Any) -> str | None:
     if value is not None and type(value) is not str:
-        raise RefusedError
+        raise RejectedError
     return value
 
 
 def _is_cut(value: Any) -> bool:
-    """Whether it is a text with half a surrogate pair, which UTF-8 cannot hold."""
+    """Return True for a string with a lone surrogate, which UTF-8 cannot encode."""
     return type(value) is str and any("\ud800" <= character <= "\udfff" for character in value)
 
 
@@ -179,8 +179,8 @@ def _is_long(value: Any) -> bool:
     return type(value) is int and not _LOW <= value <= _HIGH
 
 
-def _holds(value: Any, bad: Callable[[Any], bool]) -> bool:
-    """Whether anything in a value is bad, names of fields included; without recursion, for it may be deep."""
+def _contains(value: Any, bad: Callable[[Any], bool]) -> bool:
+    """Return True if anything in a value, including names of fields, is bad. Not recursive: it may be nested deep."""
     pending = [value]
     while pending:
         each = pending.pop()
@@ -194,7 +194,7 @@ def _holds(value: Any, bad: Callable[[Any], bool]) -> bool:
 
 
 def _depth(value: Any) -> int:
-    """How many lists and objects lie within each other."""
+    """Return the number of levels of nested lists and objects."""
     depth, level = 0, [value]
     while level := [each for each in level if isinstance(each, dict | list)]:
         depth += 1

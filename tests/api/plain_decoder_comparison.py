@@ -1,4 +1,4 @@
-"""Compare the client with a plain decoder: by the documented schema, by a learnt one, and field by field."""
+"""Compare the client's three ways to decode (documented schema, learnt schema, field by field) with a plain decoder."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from jogg_async import APIError, DecodeError, JoggError
 from jogg_async._api.decoding import Decoded, decode_page
 from jogg_async._api.envelope import RawResponse, _raw, read_envelope
 from jogg_async._api.schemas import SCHEMA, Schema, Success
-from tests.api.plain_decoder import Read, Reader, RefusedError
+from tests.api.plain_decoder import Read, Reader, RejectedError
 
 NUMBER: Final = 7
-"""The page asked for."""
+"""Number of the requested page."""
 
 
 def compare(body: bytes, *, skip_invalid: bool) -> str:
-    """Read a body of HTTP 200 in every way; says what it came to, `AssertionError` where they differ."""
+    """Decode a body of HTTP 200 in every way and return the kind of result; raise `AssertionError` if they differ."""
     reader, read = Reader(body, skip_invalid=skip_invalid), None
-    with contextlib.suppress(RefusedError):
+    with contextlib.suppress(RejectedError):
         read = reader.read()
     Schema.__init__(SCHEMA)
     try:
@@ -27,33 +27,33 @@ def compare(body: bytes, *, skip_invalid: bool) -> str:
     except JoggError as error:
         return _failed(error, read, sure=reader.sure)
     found.append(_outcome(_raw.decode(body), skip_invalid))
-    found.append(_outcome(read_envelope(RawResponse(200, {}, body), 0.0), skip_invalid))  # with the names learnt by now
+    found.append(_outcome(read_envelope(RawResponse(200, {}, body), 0.0), skip_invalid))  # with the learnt schema
     for each in found:
         _compare(each, read, sure=reader.sure)
-    claim(not reader.sure or len({repr(each) for each in found}) == 1, "the ways differ", found)
+    require(not reader.sure or len({repr(each) for each in found}) == 1, "the ways differ", found)
     return "no page" if read is None else "page"
 
 
-def claim(holds: bool, *what: object) -> None:
-    """`AssertionError` where it does not hold."""
+def require(holds: bool, *what: object) -> None:
+    """Raise `AssertionError` if a condition is false."""
     if not holds:
         raise AssertionError(what)
 
 
-def claim_decent(error: JoggError) -> None:
-    """An error pickles, and its text is short, but for the rid and the message that the service chose."""
+def require_well_formed(error: JoggError) -> None:
+    """Assert that an error pickles, and that its text is short apart from the service's rid and message."""
     copy = pickle.loads(pickle.dumps(error))
-    claim((type(copy), str(copy), vars(copy)) == (type(error), str(error), vars(error)), "pickled", error)
+    require((type(copy), str(copy), vars(copy)) == (type(error), str(error), vars(error)), "pickled", error)
     quoted = len(error.rid or "") + len(error.msg if isinstance(error, APIError) else "")
-    claim(len(str(error)) - quoted < 1000, "its text is long", error)
+    require(len(str(error)) - quoted < 1000, "its text is long", error)
 
 
 def _failed(error: JoggError, read: Read | None, *, sure: bool) -> str:
-    claim_decent(error)
+    require_well_formed(error)
     if isinstance(error, APIError):
-        claim(not sure if read is None else read.code == error.code != 0, "a failure", error, read)
+        require(not sure if read is None else read.code == error.code != 0, "a failure", error, read)
         return "failure"
-    claim(isinstance(error, DecodeError) and (read is None or not sure), "refused", error, read)
+    require(isinstance(error, DecodeError) and (read is None or not sure), "refused", error, read)
     return "no envelope"
 
 
@@ -66,14 +66,14 @@ def _outcome(envelope: Success, skip_invalid: bool) -> Decoded | DecodeError:
 
 def _compare(found: Decoded | DecodeError, read: Read | None, *, sure: bool) -> None:
     if isinstance(found, DecodeError):
-        claim_decent(found)
-        claim(read is None or not sure, "refused", found, read)
+        require_well_formed(found)
+        require(read is None or not sure, "refused", found, read)
     else:
-        claim(read is not None and _agree(found, read), "read", found, read)
+        require(read is not None and _agree(found, read), "read", found, read)
 
 
 def _agree(decoded: Decoded, read: Read) -> bool:
-    """By their text too, since 12.0 and True equal 12 and 1."""
+    """Return True if both results are equal, in their `repr` too, since 12.0 and True equal 12 and 1."""
     page = decoded.page
     places = tuple(range(decoded.records)) if decoded.places is None else decoded.places
     theirs = (page.tracks, page.pagination, page.rid, places, decoded.records)

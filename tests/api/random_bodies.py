@@ -1,4 +1,4 @@
-"""Bodies near to a good page: a tree of JSON in which any place may be changed, even to what is no JSON."""
+"""Valid pages with random changes: a tree of JSON in which anything can be replaced, even by invalid JSON."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ JUNK: Final = (
     *(b"[" * 99 + b"]" * 99, b"[" * 101 + b"]" * 101, b'{"x":' * 60 + b"1" + b"}" * 60, b"[" * 3000 + b"]" * 3000),
     *(b"[" * 50_000, b'"' + b"x" * 5000 + b'"', b'{"id":2}', b'{"id":3,"mood":"Calm"}', b'[{"id":4}]'),
 )
-"""What is put in place of a value: JSON of the wrong kind, and what is no JSON."""
+"""Replacements for a value: JSON of another type, and invalid JSON."""
 
 NAMES: Final = (b"code", b"data", b"rid", b"msg", b"music", b"pagination", b"id", b"name", b"page", b"total_items", b"")
 ENDS: Final = (b"", b" ", b"\xef\xbb\xbf", b"\x00", b"}", b"\x0b", b"//", b"\xff\xfe")
@@ -38,12 +38,12 @@ ENDS: Final = (b"", b" ", b"\xef\xbb\xbf", b"\x00", b"}", b"\x0b", b"//", b"\xff
 
 @attrs.define
 class Node:
-    """An object, a list, or a text written as it is.
+    """An object, a list, or literal text.
 
     Attributes:
-        text: what is written; `None` for an object or a list.
-        inner: pairs of a name, as it is written, and a node; in a list without the name.
-        named: whether this is an object.
+        text: the literal text; `None` for an object or a list.
+        inner: pairs of name and node; the names in a list are ignored.
+        named: True for an object.
     """
 
     text: bytes | None = None
@@ -58,7 +58,7 @@ class Node:
         return b"[" + b",".join(node.written() for _, node in self.inner) + b"]"
 
     def slots(self) -> list[tuple[Node, int]]:
-        """Every place in the tree: a node, and an index in it."""
+        """Return every place in the tree: a node, and an index in it."""
         found: list[tuple[Node, int]] = [(self, index) for index in range(len(self.inner))]
         for _, node in self.inner:
             found += node.slots()
@@ -66,7 +66,7 @@ class Node:
 
 
 def good(rows: int, *, unknown: bool) -> Node:
-    """A page of so many tracks, with or without fields that this version does not know."""
+    """Return a valid page with so many tracks, with or without undocumented fields."""
     fields = {"id": b"%d", "name": b'"Song %d"', "music_url": b'"https://x/%d"', "duration": b"%d"}
     fields |= {"genre": b'"Corporate %d"', "tags": b'[%d,{"a":null}]'} if unknown else {}
     tracks = [_object(**{name: Node(text % number) for name, text in fields.items()}) for number in range(1, rows + 1)]
@@ -82,7 +82,7 @@ def _object(**fields: Any) -> Node:
 
 @attrs.frozen
 class Change:
-    """One change: its numbers are taken modulo what there is to choose from."""
+    """One change of a tree; each number is taken modulo the number of choices."""
 
     what: int
     place: int
@@ -104,7 +104,7 @@ def _remove(node: Node, index: int, _: int) -> None:
 
 
 def _double(node: Node, index: int, value: int) -> None:
-    """The same name once more, before or behind."""
+    """Insert a second field of the same name, before or after."""
     node.inner.insert(index + value % 2, (node.inner[index][0], Node(JUNK[value // 2 % len(JUNK)])))
 
 
@@ -131,11 +131,11 @@ _CHANGES: Final = (_replace, _replace, _replace, _remove, _double, _rename, _add
 
 
 def body(
-    rows: int, changes: Sequence[Change], *, unknown: bool, before: int = 0, behind: int = 0, cut: int = 0
+    rows: int, changes: Sequence[Change], *, unknown: bool, before: int = 0, after: int = 0, cut: int = 0
 ) -> bytes:
-    """A page with these changes, something before it and behind it, and its last bytes cut off."""
+    """Return a page with these changes, with text before and after it, and its last `cut` bytes removed."""
     tree = good(rows, unknown=unknown)
     for change in changes:
         change.apply(tree)
-    written = ENDS[before % len(ENDS)] + tree.written() + ENDS[behind % len(ENDS)]
+    written = ENDS[before % len(ENDS)] + tree.written() + ENDS[after % len(ENDS)]
     return written[: len(written) - cut] if cut else written

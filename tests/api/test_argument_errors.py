@@ -30,7 +30,7 @@ BAD_ARGUMENTS: list[tuple[str, Callable[[], object]]] = [
 
 
 @pytest.mark.parametrize(("argument", "call"), BAD_ARGUMENTS)
-async def test_an_error_about_an_argument_holds_its_name(argument: str, call: Callable[[], object]) -> None:
+async def test_error_about_an_argument_has_its_name(argument: str, call: Callable[[], object]) -> None:
     with pytest.raises(ValueError, match=f"^{argument} ") as caught:
         call()
     error = caught.value
@@ -39,14 +39,14 @@ async def test_an_error_about_an_argument_holds_its_name(argument: str, call: Ca
     assert (type(twin), str(twin), twin.argument) == (type(error), str(error), argument)
 
 
-def test_an_address_from_the_environment_is_no_argument(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_about_an_address_from_the_environment_names_no_argument(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JOGG_BASE_URL", "http://host")
     with pytest.raises(ConfigurationError, match=r"^JOGG_BASE_URL is plain http") as caught:
         session()
     assert caught.value.argument is None
 
 
-def test_the_summary_is_the_text_without_the_advice() -> None:
+def test_summary_of_an_error_is_its_text_without_the_advice() -> None:
     error = AuthenticationError("no such key", code=10105)
     error.request_line, error.attempts = "GET https://host/v2/musics", 1
     assert error.summary == "GET https://host/v2/musics failed: no such key (code 10105)."

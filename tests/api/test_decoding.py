@@ -27,20 +27,20 @@ def envelope(*rows: Any, **pagination: Any) -> dict[str, Any]:
 
 
 def decode(given: Any, *, skip_invalid: bool = False, number: int = 1, key: str = "") -> Decoded:
-    """What the client makes of a response of HTTP 200 with this body: JSON text, or what JSON is made from."""
+    """Decode a response of HTTP 200 with this body: bytes, or a value to encode as JSON."""
     body = given if isinstance(given, bytes) else json.dumps(given).encode()
     return decode_page(read_envelope(RawResponse(200, {}, body), 0.0, key), number, skip_invalid=skip_invalid, key=key)
 
 
 def decode_learnt(given: Any, *, skip_invalid: bool = False, number: int = 1) -> Decoded:
-    """Decode with a schema that knows the undocumented fields."""
+    """Decode with a schema that has learnt the undocumented fields."""
     with contextlib.suppress(DecodeError):
         decode(given, skip_invalid=True)
     return decode(given, skip_invalid=skip_invalid, number=number)
 
 
 def decode_exactly(given: Any, *, skip_invalid: bool = False, number: int = 1) -> Decoded:
-    """Decode field by field, as where no schema fits."""
+    """Decode field by field, as if no schema matched."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(SCHEMA, "decode", msgspec.json.Decoder(int).decode)
         patch.setattr(SCHEMA, "learn", lambda records: None)
@@ -119,7 +119,7 @@ def test_every_schema_and_the_exact_decoder_agree(given: dict[str, Any], skip_in
 
 @settings(deadline=None)
 @given(st.lists(GOOD, max_size=4))
-def test_good_records_come_out_as_they_went_in(rows: list[dict[str, Any]]) -> None:
+def test_valid_records_are_decoded_unchanged(rows: list[dict[str, Any]]) -> None:
     decoded = outcome(decode, envelope(*rows), skip_invalid=True)
     assert isinstance(decoded, Decoded)
     assert decoded.records == len(rows)
@@ -133,7 +133,7 @@ def test_good_records_come_out_as_they_went_in(rows: list[dict[str, Any]]) -> No
 
 @settings(deadline=None)
 @given(ENVELOPES)
-def test_the_fast_way_takes_all_that_is_good(given: dict[str, Any]) -> None:
+def test_decoded_page_accounts_for_every_record(given: dict[str, Any]) -> None:
     fast = outcome(decode, given, skip_invalid=True)
     if isinstance(fast, Decoded):
         assert len(fast.page.tracks) + len(fast.invalid) == fast.records
@@ -166,7 +166,7 @@ def test_undocumented_fields_are_structured_field_by_field_on_the_first_page_alo
     assert type(tracks_of(rows[0])[0].extra) is Fields
 
 
-def test_a_field_that_later_pages_bring_is_learnt_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_undocumented_field_of_a_later_page_is_learnt(monkeypatch: pytest.MonkeyPatch) -> None:
     for row in ({"id": 1, "genre": "x"}, {"id": 1, "mood": 2, "genre": None}):
         assert tracks_of(row) == (Track(1, extra={name: value for name, value in row.items() if name != "id"}),)
     monkeypatch.delattr(decoding, "_decode_exactly")
@@ -189,7 +189,7 @@ def learnt_from(*names: str) -> tuple[str, ...]:
     return schema.names
 
 
-def test_a_schema_learns_at_most_32_names() -> None:
+def test_schema_learns_at_most_32_field_names() -> None:
     names = [f"field{number}" for number in range(33)]
     assert learnt_from(*names[:32]) == tuple(names[:32])
     assert learnt_from(*names) == ()
@@ -203,7 +203,7 @@ def test_a_schema_learns_at_most_32_names() -> None:
 
 
 @pytest.mark.parametrize("name", ['a"', "\\", "\n", "\x00", "x" * 100], ids=ascii)
-def test_a_name_that_no_schema_can_have_is_not_learnt(name: str) -> None:
+def test_field_name_that_no_schema_can_have_is_not_learnt(name: str) -> None:
     assert learnt_from("genre", name) == ()
     for way in WAYS:
         assert way(envelope({"id": 1, name: 1})).page.tracks == (Track(1, extra={name: 1}),)
@@ -212,7 +212,7 @@ def test_a_name_that_no_schema_can_have_is_not_learnt(name: str) -> None:
 @pytest.mark.parametrize(
     "name", ["", " ", "class", "__init__", "extra0", "extra", "Id", "ü\u2028", "x" * 99], ids=ascii
 )
-def test_any_other_name_is_learnt(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unusual_field_name_is_learnt(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert tracks_of({"id": 1, name: [1]}) == (Track(1, extra={name: [1]}),)
     monkeypatch.delattr(decoding, "_decode_exactly")
     assert tracks_of({"id": 2, name: None}, {"id": 3}) == (Track(2, extra={name: None}), Track(3))
@@ -233,7 +233,7 @@ def test_any_other_name_is_learnt(name: str, monkeypatch: pytest.MonkeyPatch) ->
     ],
     ids=lambda value: str(value)[:24],
 )
-def test_integers_are_strict(way: Way, field: str, written: str, value: int | None) -> None:
+def test_integer_fields_reject_other_types(way: Way, field: str, written: str, value: int | None) -> None:
     row = f'"{field}":{written}' + ("" if field == "id" else ',"id":1')
     body = f'{{"code":0,"data":{{"music":[{{"id":0}},{{{row}}}]}},"rid":"{RID}"}}'.encode()
     if value is not None:
@@ -250,7 +250,7 @@ def test_integers_are_strict(way: Way, field: str, written: str, value: int | No
 
 @pytest.mark.parametrize("field", ["name", "music_url"])
 @pytest.mark.parametrize("value", [12, 12.5, True, False, [], ["x"], {}, {"x": 1}], ids=repr)
-def test_strings_are_strict(field: str, value: Any) -> None:
+def test_string_fields_reject_other_types(field: str, value: Any) -> None:
     fault = fault_of(envelope({"id": 1}, {"id": 2}, {"id": 3}, {"id": 4, field: value}))
     assert fault.path == f"$.data.music[3].{field}"
     assert fault.value == repr(value)
@@ -259,14 +259,14 @@ def test_strings_are_strict(field: str, value: Any) -> None:
 
 @pytest.mark.parametrize("field", ["page", "page_size", "total_items", "total_pages"])
 @pytest.mark.parametrize("value", ["1", 1.5, True, [], {}, 2**63, 2.0**53], ids=repr)
-def test_pagination_is_strict_even_where_bad_records_are_skipped(field: str, value: Any) -> None:
+def test_invalid_pagination_is_an_error_even_if_invalid_records_are_skipped(field: str, value: Any) -> None:
     for skip_invalid in (True, False):
         fault = fault_of(envelope({"id": 1}, **{field: value}), skip_invalid=skip_invalid)
         assert fault.path == f"$.data.pagination.{field}"
 
 
 @pytest.mark.parametrize("value", [12, 12.0])
-def test_pagination_takes_whole_numbers(value: float) -> None:
+def test_pagination_accepts_whole_numbers(value: float) -> None:
     page = decode(envelope(page=value, page_size=value, total_items=value)).page
     assert repr(page.pagination) == "Pagination(page=12, page_size=12, total_items=12, total_pages=None)"
 
@@ -282,7 +282,7 @@ def test_pagination_takes_whole_numbers(value: float) -> None:
     ],
     ids=lambda value: repr(value)[:30],
 )
-def test_a_record_that_is_no_track_is_named_by_its_place(row: Any, path: str) -> None:
+def test_error_about_an_invalid_record_has_its_path(row: Any, path: str) -> None:
     fault = fault_of(envelope(row))
     assert (fault.path, fault.rid) == (path, RID)
     assert path in str(fault)
@@ -297,7 +297,7 @@ def test_a_record_that_is_no_track_is_named_by_its_place(row: Any, path: str) ->
     ],
     ids=repr,
 )
-def test_a_part_of_the_wrong_shape_is_named(data: dict[str, Any], path: str) -> None:
+def test_error_about_music_or_pagination_of_the_wrong_type_has_its_path(data: dict[str, Any], path: str) -> None:
     for skip_invalid in (True, False):
         fault = fault_of({"code": 0, "data": data, "rid": RID}, skip_invalid=skip_invalid)
         assert (fault.path, fault.rid) == (path, RID)
@@ -317,13 +317,13 @@ def test_null_numbers_of_a_pagination_are_none() -> None:
     assert decode(envelope(**nulls)).page.pagination == Pagination()
 
 
-def test_only_the_id_is_required() -> None:
+def test_only_the_id_of_a_record_is_required() -> None:
     nulls = dict.fromkeys(("name", "music_url", "duration"))
     assert tracks_of({"id": 7}, {"id": 7, **nulls}) == (Track(7), Track(7))
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_unknown_fields_are_kept_whole(way: Way) -> None:
+def test_undocumented_fields_are_kept_whole(way: Way) -> None:
     fields: dict[str, Any] = {
         "genre": None,
         "tags": ["a", {"b": [1.5, None, True, LOW, HIGH]}],
@@ -364,7 +364,7 @@ def test_a_page_with_a_record_nested_beyond_all_bounds_is_an_error(skip_invalid:
     assert "nested too deep" in str(fault_of(body, skip_invalid=skip_invalid))
 
 
-def test_invalid_records_are_passed_over_with_their_places() -> None:
+def test_skipped_records_are_returned_with_their_places() -> None:
     rows = [{"id": "1"}, {"id": 2}, None, {"name": "x"}, {"id": 5, "new": 1}, {"id": 6, "duration": 1.5}, {"id": 7.0}]
     decoded = decode(envelope(*rows), number=4, skip_invalid=True)
     assert decoded.page.tracks == (Track(2), Track(5, extra={"new": 1}), Track(7))
@@ -397,9 +397,7 @@ ECHOES: dict[str, Callable[[str], dict[str, Any]]] = {
 
 @pytest.mark.parametrize("echo", ECHOES.values(), ids=ECHOES)
 @pytest.mark.parametrize("before", [0, 30, 40, 44, 48, 52, 56, 60])
-def test_no_part_of_an_echoed_key_is_left_where_a_value_is_cut(
-    echo: Callable[[str], dict[str, Any]], before: int
-) -> None:
+def test_shortened_value_shows_no_part_of_an_echoed_key(echo: Callable[[str], dict[str, Any]], before: int) -> None:
     given = echo("x" * before + KEY + "x" * 300)
     fault = fault_of(given, key=KEY)
     texts = [str(fault), fault.path, fault.value]
@@ -409,7 +407,7 @@ def test_no_part_of_an_echoed_key_is_left_where_a_value_is_cut(
     assert not any("canary" in str(text) for text in texts)
 
 
-def test_a_record_is_kept_as_it_came_though_it_echoes_the_key() -> None:
+def test_skipped_record_that_echoes_the_key_is_kept_unchanged_and_masked_in_the_message() -> None:
     (invalid,) = decode(envelope({"id": KEY}), skip_invalid=True, key=KEY).invalid
     assert invalid.record == {"id": KEY}
     assert invalid.message == "$.data.music[0].id is '***', not a whole number"
@@ -417,6 +415,6 @@ def test_a_record_is_kept_as_it_came_though_it_echoes_the_key() -> None:
 
 @pytest.mark.parametrize("written", ["1e999", "-1e999", "9" * 5000], ids=["1e999", "-1e999", "5000 digits"])
 @pytest.mark.parametrize("field", ["id", "duration", "name", "new"])
-def test_a_number_beyond_any_float_is_an_error(field: str, written: str) -> None:
+def test_number_beyond_64_bits_or_any_float_is_a_decode_error(field: str, written: str) -> None:
     body = f'{{"code":0,"data":{{"music":[{{"id":1,"{field}":{written}}}]}},"rid":"{RID}"}}'
     assert fault_of(body.encode()).rid == RID

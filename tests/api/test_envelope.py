@@ -77,7 +77,7 @@ def error_of(body: Any, status: int = 200, **headers: str) -> Any:
 @pytest.mark.parametrize("code", [0, 0.0, -0.0])
 @pytest.mark.parametrize("status", [200, 201, 203, 299])
 @pytest.mark.parametrize("msg", ["Success", "success", "", "anything", None])
-def test_a_success_is_code_0_with_data(code: float, status: int, msg: str | None) -> None:
+def test_code_0_with_data_is_a_success(code: float, status: int, msg: str | None) -> None:
     body = {"code": code, "msg": msg, "data": {"music": None}, "rid": RID}
     envelope = read_envelope(response(body, status), NOW)
     assert (envelope.data, envelope.rid) == (DataSchema(), RID)
@@ -93,7 +93,9 @@ def test_a_success_is_code_0_with_data(code: float, status: int, msg: str | None
         ({"music": [{"id": 2, "name": ""}], "x": []}, DataSchema(music=[TrackSchema(2, "")])),
     ],
 )
-def test_white_space_and_unknown_fields_change_nothing(indent: int | str | None, data: Any, wanted: DataSchema) -> None:
+def test_white_space_and_unknown_fields_of_an_envelope_are_ignored(
+    indent: int | str | None, data: Any, wanted: DataSchema
+) -> None:
     body = {"more": [{"x": 2**70}], "data": data, "rid": RID, "msg": "ok", "code": 0, "": 1}
     text = f" \r\n\t{json.dumps(body, indent=indent, separators=(' ,  ', ' :  '))} \n"
     envelope = read_envelope(response(text.encode()), NOW)
@@ -103,7 +105,7 @@ def test_white_space_and_unknown_fields_change_nothing(indent: int | str | None,
 @pytest.mark.parametrize(
     "data", [{"music": 1}, {"music": [{"id": 1, "new": 2}]}, {"music": [{"id": 2**63}]}, {"pagination": {"page": "1"}}]
 )
-def test_data_that_is_not_as_documented_is_handed_on_as_it_came(data: Any) -> None:
+def test_data_that_differs_from_the_schema_is_returned_as_raw_json(data: Any) -> None:
     envelope = read_envelope(response({"code": 0, "data": data, "rid": RID}), NOW)
     assert isinstance(envelope.data, msgspec.Raw)
     assert (json.loads(bytes(envelope.data)), envelope.rid) == (data, RID)
@@ -111,7 +113,7 @@ def test_data_that_is_not_as_documented_is_handed_on_as_it_came(data: Any) -> No
 
 @pytest.mark.parametrize("status", [200, 202, *STATUSES])
 @pytest.mark.parametrize("code", KINDS)
-def test_a_known_code_decides_whatever_the_status(code: int, status: int) -> None:
+def test_known_code_decides_over_the_status(code: int, status: int) -> None:
     kind, retried = KINDS[code]
     for written in (code, float(code)):
         error = error_of({"code": written, "msg": "no", "data": None, "rid": RID}, status)
@@ -137,7 +139,7 @@ def test_a_known_code_decides_whatever_the_status(code: int, status: int) -> Non
     ],
     ids=lambda body: repr(body)[:30],
 )
-def test_otherwise_the_status_decides(body: Any, status: int) -> None:
+def test_status_decides_without_a_known_code(body: Any, status: int) -> None:
     kind, retried = STATUSES[status]
     error = error_of(body, status)
     assert type(error) is kind
@@ -156,7 +158,7 @@ def test_an_unknown_code_is_a_plain_error_and_not_retried(code: int) -> None:
 
 
 @pytest.mark.parametrize("status", [300, 302, 399])
-def test_a_redirect_tells_where_to_and_that_it_is_not_followed(status: int) -> None:
+def test_error_of_a_redirect_names_its_target_and_that_it_is_not_followed(status: int) -> None:
     error = error_of(b"", status, Location="https://elsewhere.example/")
     assert type(error) is APIError
     assert "https://elsewhere.example/" in str(error)
@@ -178,7 +180,7 @@ def test_a_redirect_tells_where_to_and_that_it_is_not_followed(status: int) -> N
     ],
     ids=lambda value: repr(value)[:40],
 )
-def test_a_shape_that_is_no_envelope_is_named_by_its_place(body: Any, path: str) -> None:
+def test_error_about_a_malformed_envelope_has_the_path(body: Any, path: str) -> None:
     error = error_of(body)
     assert isinstance(error, DecodeError)
     assert error.path == path
@@ -195,7 +197,7 @@ def test_a_code_may_be_any_integer_of_64_bits(code: int) -> None:
 
 
 @pytest.mark.parametrize("field", [b'"code":"x"', b'"msg":1', b'"rid":[]'])
-def test_a_field_that_comes_twice_is_not_blamed_on_another(field: bytes) -> None:
+def test_error_about_a_repeated_field_does_not_blame_another_field(field: bytes) -> None:
     error = error_of(b'{%s,"code":0,"msg":"","rid":"%s","data":{}}' % (field, RID.encode()))
     assert isinstance(error, DecodeError)
     assert (error.path, error.rid) == ("$", RID)
@@ -229,26 +231,26 @@ def test_body_that_is_not_json_is_a_decode_error(body: bytes) -> None:
 @pytest.mark.parametrize(
     "where", [b'{"code":0,"data":{},"x":%s}', b'{"code":0,"data":{"x":%s}}', b'{"code":0,"data":{%s:1}}']
 )
-def test_what_is_not_utf_8_is_not_json_even_where_nobody_looks(where: bytes) -> None:
+def test_invalid_utf_8_in_an_unused_field_is_a_decode_error(where: bytes) -> None:
     for text in (b'"\xff"', b'"\xc0\x80"', b'"\xed\xa0\x80"'):
         assert isinstance(error_of(where % text), DecodeError)
 
 
 @pytest.mark.parametrize("status", [200, 500])
-def test_half_a_surrogate_pair_beside_a_number_beyond_all_bounds_is_no_message(status: int) -> None:
+def test_lone_surrogate_beside_an_absurd_number_does_not_get_into_the_message(status: int) -> None:
     error = error_of(b'{"x":1e999,"code":1,"msg":"\\ud800"}', status)
     assert isinstance(error, DecodeError if status == 200 else ServerError)
     assert str(error).encode()
 
 
 @pytest.mark.parametrize("constant", [b"NaN", b"Infinity", b"-Infinity"])
-def test_what_is_no_number_in_json_is_none_beside_a_number_beyond_all_bounds(constant: bytes) -> None:
+def test_nan_and_infinity_beside_an_absurd_number_are_not_json(constant: bytes) -> None:
     error = error_of(b'{"x":1e999,"code":429,"y":%s}' % constant)
     assert isinstance(error, DecodeError)
     assert "not JSON" in str(error)
 
 
-def test_what_is_not_utf_8_is_not_json_beside_a_number_beyond_all_bounds_either() -> None:
+def test_invalid_utf_8_beside_an_absurd_number_is_not_json() -> None:
     assert isinstance(error_of(b'{"x":1e999,"code":1,"y":"\xed\xa0\x80","y":1}'), DecodeError)
 
 
@@ -256,7 +258,7 @@ def test_what_is_not_utf_8_is_not_json_beside_a_number_beyond_all_bounds_either(
 @given(
     st.binary(max_size=60), st.sampled_from([200, 302, 400, 429, 500]), st.sampled_from(["", "gzip", "deflate", "br"])
 )
-def test_no_body_leads_to_anything_but_our_errors(body: bytes, status: int, coding: str) -> None:
+def test_any_body_ends_in_an_envelope_or_a_jogg_error(body: bytes, status: int, coding: str) -> None:
     assert error_of(body, status, Content_Encoding=coding).args
 
 
@@ -276,9 +278,7 @@ QUOTES: dict[str, Callable[[str], RawResponse]] = {
 
 @pytest.mark.parametrize("quote", QUOTES.values(), ids=QUOTES)
 @pytest.mark.parametrize("before", [0, *range(14, 66, 2)])
-def test_no_part_of_an_echoed_key_is_left_where_a_quotation_is_cut(
-    quote: Callable[[str], RawResponse], before: int
-) -> None:
+def test_shortened_quotation_shows_no_part_of_an_echoed_key(quote: Callable[[str], RawResponse], before: int) -> None:
     with pytest.raises((APIError, DecodeError)) as caught:
         read_envelope(quote("x" * before + KEY + "x" * 300), NOW, Secret(KEY))
     texts = (str(caught.value), *vars(caught.value).values())
@@ -287,7 +287,7 @@ def test_no_part_of_an_echoed_key_is_left_where_a_quotation_is_cut(
 
 
 @pytest.mark.parametrize("length", [8, 20, 300])
-def test_a_body_of_nothing_but_keys_shows_no_part_of_one(length: int) -> None:
+def test_error_about_a_body_of_repeated_keys_shows_no_part_of_one(length: int) -> None:
     key = ("Canary" * 50)[:length]
     with pytest.raises(DecodeError) as caught:
         read_envelope(response(key.encode() * (40_000 // length)), NOW, key)
@@ -297,7 +297,7 @@ def test_a_body_of_nothing_but_keys_shows_no_part_of_one(length: int) -> None:
 
 @pytest.mark.parametrize("key", ["4", "429", "code", "x", "retryAfter", "data", "0123456789"])
 @pytest.mark.parametrize("status", [200, 429, 503])
-def test_a_response_means_the_same_whatever_the_key(key: str, status: int) -> None:
+def test_response_is_read_the_same_whatever_the_key(key: str, status: int) -> None:
     body = {"code": 429, "msg": f"wait x {key}", "data": {"retryAfter": 4.25}, "rid": RID, "x": 0.0123456789}
     with pytest.raises(RateLimitError) as caught:
         read_envelope(response(body, status), NOW, key)
@@ -308,7 +308,7 @@ def test_a_response_means_the_same_whatever_the_key(key: str, status: int) -> No
 
 
 @pytest.mark.parametrize("date", ["Mon, 01 Jan 99999999999999999999 00:00:00 GMT", "x"])
-def test_a_date_beyond_all_bounds_names_no_wait(date: str) -> None:
+def test_absurd_date_names_no_wait(date: str) -> None:
     body = {"code": 429, "msg": "wait"}
     assert error_of(body, 429, Retry_After=date).retry_after is None
     soon = "Fri, 15 Jan 2027 08:00:30 GMT"
@@ -316,12 +316,12 @@ def test_a_date_beyond_all_bounds_names_no_wait(date: str) -> None:
 
 
 @pytest.mark.parametrize("transient", [True, False])
-def test_a_broken_connection_is_retried_where_it_may_pass(transient: bool) -> None:
+def test_only_transient_transport_errors_are_retryable(transient: bool) -> None:
     assert is_retryable(TransportError("broken", transient=transient)) is transient
     assert not is_retryable(too_large())
 
 
-def test_long_and_deep_values_are_shown_in_short() -> None:
+def test_error_shortens_long_and_deep_values() -> None:
     deep: list[Any] = []
     for _ in range(100_000):
         deep = [deep]
@@ -340,7 +340,7 @@ def deflated(body: bytes, bits: int) -> bytes:
 
 
 def stored(body: bytes, first: int, length: int) -> bytes:
-    """A raw deflate stream of two stored blocks; `first` is its first byte, whose upper five bits mean nothing."""
+    """Return a raw deflate stream of two stored blocks; the upper five bits of its first byte are ignored."""
     blocks = [(first, body[:length]), (1, body[length:])]
     return b"".join(
         bytes([head]) + len(block).to_bytes(2, "little") + (len(block) ^ 0xFFFF).to_bytes(2, "little") + block
@@ -404,7 +404,7 @@ def test_a_damaged_body_is_a_decode_error_that_is_not_retried(coding: str, body:
 
 
 @pytest.mark.parametrize("coding", ["br", "zstd", "compress", "gzip, gzip", "deflate, gzip", "x", "identity, gzip"])
-def test_a_coding_not_asked_for_is_named(coding: str) -> None:
+def test_error_names_a_content_encoding_that_was_not_requested(coding: str) -> None:
     error = error_of(PLAIN, Content_Encoding=coding)
     assert isinstance(error, DecodeError)
     assert repr(coding) in str(error)
@@ -413,7 +413,7 @@ def test_a_coding_not_asked_for_is_named(coding: str) -> None:
 
 @pytest.mark.parametrize(("coding", "bits"), [("gzip", 31), ("deflate", 15), ("deflate", -15)])
 @pytest.mark.parametrize("status", [200, 502])
-def test_a_bomb_stops_at_the_cap(coding: str, bits: int, status: int, bombs: dict[int, bytes]) -> None:
+def test_decompression_stops_at_32_mib(coding: str, bits: int, status: int, bombs: dict[int, bytes]) -> None:
     tracemalloc.start()
     started = time.process_time()
     try:
@@ -430,7 +430,7 @@ def test_a_bomb_stops_at_the_cap(coding: str, bits: int, status: int, bombs: dic
 
 @pytest.fixture(scope="module")
 def bombs() -> dict[int, bytes]:
-    """A gigabyte of zeros in a megabyte, once for each framing."""
+    """Return a gigabyte of zeros compressed to a megabyte, for each format."""
     packed: dict[int, bytes] = {}
     for bits in (31, 15, -15):
         packer = zlib.compressobj(1, zlib.DEFLATED, bits)
@@ -441,7 +441,7 @@ def bombs() -> dict[int, bytes]:
 
 
 @pytest.mark.parametrize("over", [0, 1])
-def test_the_cap_is_exact(over: int) -> None:
+def test_decompressed_body_of_exactly_32_mib_is_accepted(over: int) -> None:
     body = PLAIN + b" " * (MAX_BODY - len(PLAIN) + over)
     packed = response(gzip.compress(body[: 2**20], 1) + gzip.compress(body[2**20 :], 1), Content_Encoding="gzip")
     if over:
@@ -451,7 +451,7 @@ def test_the_cap_is_exact(over: int) -> None:
         assert read_envelope(packed, NOW).code == 0
 
 
-def test_many_small_members_take_time_in_proportion() -> None:
+def test_decompression_time_is_linear_in_the_number_of_gzip_members() -> None:
     member = gzip.compress(b"", mtime=0)
 
     def seconds(members: int) -> float:

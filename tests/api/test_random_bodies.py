@@ -1,4 +1,4 @@
-"""Bodies near to a good page: what comes out is what a plain decoder reads, or one of our errors."""
+"""Valid pages with random changes are decoded as by a plain decoder, or raise a `JoggError`."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from tests.api.random_bodies import JUNK, Change, body
 NUMBER = st.integers(0, 10**6)
 CHANGES = st.lists(st.builds(Change, NUMBER, NUMBER, NUMBER), max_size=4)
 SELDOM = st.integers(-30, 8).map(lambda number: max(0, number))
-BODIES = st.builds(body, st.integers(0, 3), CHANGES, unknown=st.booleans(), before=SELDOM, behind=SELDOM, cut=SELDOM)
+BODIES = st.builds(body, st.integers(0, 3), CHANGES, unknown=st.booleans(), before=SELDOM, after=SELDOM, cut=SELDOM)
 
 
 @settings(deadline=None, max_examples=1500)
 @given(BODIES, st.booleans())
-def test_a_body_is_read_as_a_plain_decoder_reads_it(given: bytes, skip_invalid: bool) -> None:
+def test_random_bodies_are_decoded_as_by_a_plain_decoder(given: bytes, skip_invalid: bool) -> None:
     compare(given, skip_invalid=skip_invalid)
 
 
 @pytest.mark.parametrize("skip_invalid", [False, True])
 @pytest.mark.parametrize("unknown", [False, True])
-def test_every_kind_of_junk_at_every_place(unknown: bool, skip_invalid: bool) -> None:
+def test_every_kind_of_junk_at_every_place_is_decoded_as_by_a_plain_decoder(unknown: bool, skip_invalid: bool) -> None:
     places = 4 + 2 + 4 + 1 + (6 if unknown else 4) + (2 if unknown else 0)
-    came_to = {
+    kinds = {
         compare(body(1, [Change(what, place, value)], unknown=unknown), skip_invalid=skip_invalid)
         for what in (0, 4, 6)
         for place in range(places)
         for value in range(len(JUNK) * (2 if what == 4 else 1))
     }
-    assert came_to == {"page", "no page", "no envelope", "failure"}
+    assert kinds == {"page", "no page", "no envelope", "failure"}

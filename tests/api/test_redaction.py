@@ -43,7 +43,7 @@ def test_the_key_is_masked_however_it_is_escaped(key: str, spell: Callable[[str]
     assert without.endswith(" after")
 
 
-def test_an_escaped_key_is_masked_whole() -> None:
+def test_escaped_key_is_masked_as_a_whole() -> None:
     key = "\\canary/2b8e64d0"
     assert redact(repr(key), key) == "'***'"
     assert redact(json.dumps(key).replace("/", "\\/"), key) == '"***"'
@@ -56,10 +56,10 @@ def test_a_key_shorter_than_eight_characters_is_not_searched_for(key: str, found
 
 
 class Headers(dict[str, str]):
-    """What holds the key and is no text."""
+    """Object whose `repr` contains the key."""
 
 
-def test_numbers_stay_numbers_in_a_cleaned_error() -> None:
+def test_redacted_error_keeps_its_numbers() -> None:
     error = RateLimitError("wait 12345678", code=12345678, http_status=429, rid="12345678")
     error.page, error.attempts, error.retry_after = 12345678, 123456789, 12345678.5
     error.add_note("x")
@@ -69,7 +69,7 @@ def test_numbers_stay_numbers_in_a_cleaned_error() -> None:
     assert str(error).startswith("wait ***")
 
 
-def test_what_is_no_text_becomes_a_masked_repr_only_where_it_holds_the_key() -> None:
+def test_only_arguments_that_hold_the_key_become_a_masked_repr() -> None:
     without, number = Headers(x="y"), 10**30
     error = OSError(5, KEY, KEY.encode(), Headers(key=KEY), without, number, True, None, [KEY])
     error.filename = None
@@ -102,7 +102,7 @@ def test_masked_text_never_holds_the_key(key: str, before: str, after: str) -> N
     assert key not in without
 
 
-def test_a_secret_shows_no_part_of_itself() -> None:
+def test_repr_of_a_slice_of_a_secret_is_masked() -> None:
     secret = Secret(KEY)
     assert str.__str__(secret) == KEY
     assert [repr(each) for each in (secret, secret[3:], secret[0], [secret])] == ["'***'", "'***'", "'***'", "['***']"]
@@ -111,7 +111,7 @@ def test_a_secret_shows_no_part_of_itself() -> None:
 
 
 @pytest.mark.parametrize(("key", "kept"), [(KEY, KEY), ("", ""), (None, None), (KEY.encode(), ""), (7, "")])
-def test_only_a_text_is_kept_as_a_key(key: Any, kept: str | None) -> None:
+def test_only_a_string_is_kept_as_a_secret(key: Any, kept: str | None) -> None:
     found = as_secret(key)
     assert found == kept
     assert type(found) is (type(None) if key is None else Secret)

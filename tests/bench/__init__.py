@@ -1,1 +1,1 @@
-"""The benchmark: `nox -s bench`, or ``python -m bench --help`` in this folder's parent."""
+"""Benchmark: `nox -s bench`, or ``python -m bench --help`` in the folder `tests`."""

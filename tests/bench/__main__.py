@@ -24,17 +24,13 @@ _TABLE: Final = 180
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="nox -s bench --", description="Measure the library beside its peers.")
-    parser.add_argument("--quick", action="store_true", help="a tenth of the pages, and two rounds: to try things out")
-    parser.add_argument(
-        "--only", nargs="+", default=[""], metavar="NAME", help="scenarios by the beginnings of their names"
-    )
-    parser.add_argument(
-        "--peers", nargs="+", default=[""], metavar="NAME", help="peers by the beginnings of their names"
-    )
-    parser.add_argument("--latency", type=float, default=0.0, help="seconds a page, for --only crawl")
+    parser.add_argument("--quick", action="store_true", help="a tenth of the pages, and two rounds")
+    parser.add_argument("--only", nargs="+", default=[""], metavar="NAME", help="prefixes of scenario names")
+    parser.add_argument("--peers", nargs="+", default=[""], metavar="NAME", help="prefixes of peer names")
+    parser.add_argument("--latency", type=float, default=0.0, help="seconds per page, for --only crawl")
     parser.add_argument("--rounds", type=int, help="rounds; default 5, with --quick 2")
-    parser.add_argument("--json", type=Path, default=Path("bench.json"), help="the file for every measurement")
-    parser.add_argument("--python", action="append", default=[], metavar="VERSION=PATH", help="a further interpreter")
+    parser.add_argument("--json", type=Path, default=Path("bench.json"), help="file for the measurements")
+    parser.add_argument("--python", action="append", default=[], metavar="VERSION=PATH", help="another interpreter")
     return parser.parse_args()
 
 

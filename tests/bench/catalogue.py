@@ -1,4 +1,4 @@
-"""Pages and errors that the server sends. Which requests are slow or fail is drawn by page and attempt."""
+"""Pages and errors that the server sends. Slow and failing requests are drawn by page and attempt."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from hashlib import blake2b
 from typing import Final
 
 TRACKS: Final = 100
-"""Tracks on a page: every page is full."""
+"""Tracks on each page."""
 
 RETRY_AFTER: Final = 1
-"""Seconds that every refusal names."""
+"""Wait in seconds that every 429 response names."""
 
 _SEED: Final = 7
-"""Of the draws: under it, 49 of 1,049 requests fail at a share of 5 %, and 24 of 224 are refused at 10 %."""
+"""Seed of the draws: 49 of 1,049 requests fail at a share of 5 %, and 24 of 224 are refused at 10 %."""
 
 _LEAD: Final = 1_000_000
-"""Page 1's ids begin with the digits of this plus one: so all ids are equally long, and follow each other."""
+"""The ids of page 1 begin with the digits of this number plus one, so that all ids have the same length."""
 
 FIRST_ID: Final = (_LEAD + 1) * TRACKS
 
@@ -45,13 +45,13 @@ _UNDOCUMENTED: Final = _pieces(undocumented=True)
 
 
 def render(page: int, pages: int, *, undocumented: bool = False) -> bytes:
-    """Return the response with a page, put together from pieces that were rendered before."""
+    """Return the response for a page, assembled from parts rendered before."""
     return _response(b"200 OK", _body(page, pages, undocumented=undocumented))
 
 
 @cache
 def render_gzipped(page: int, pages: int) -> bytes:
-    """Return the same in gzip, which is kept: to compress takes longer than everything else here."""
+    """Return the same compressed with gzip, cached because compression takes longest."""
     return _response(b"200 OK", gzip.compress(_body(page, pages), mtime=0), b"Content-Encoding: gzip\r\n")
 
 
@@ -73,23 +73,23 @@ def refusal() -> bytes:
 
 
 def system_error(page: int, attempt: int) -> bytes:
-    """Return a system error: every second one arrives under HTTP 200, as the service's reference allows."""
+    """Return a system error, half of them with HTTP 200, as the service's reference allows."""
     status = b"200 OK" if _draw(f"status {page} {attempt}") < 0.5 else b"500 Internal Server Error"
     return _response(status, _error(50000, "System error."))
 
 
 def is_slow(page: int, share: float) -> bool:
-    """Whether this page is one of the slow ones."""
+    """Return True if this page is slow."""
     return _draw(f"slow {page}") < share
 
 
 def is_failed(page: int, attempt: int, share: float) -> bool:
-    """Whether this attempt (from 1) at a page meets a system error."""
+    """Return True if this attempt (from 1) at a page meets a system error."""
     return _draw(f"fault {page} {attempt}") < share
 
 
 def is_refused(page: int, attempt: int, share: float) -> bool:
-    """Whether this attempt (from 1) at a page is refused by chance."""
+    """Return True if this attempt (from 1) at a page is refused by chance."""
     return _draw(f"refusal {page} {attempt}") < share
 
 

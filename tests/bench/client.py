@@ -1,4 +1,4 @@
-"""One measurement, in a process of its own: one peer, its crawls, and the result as JSON on standard output."""
+"""Take one measurement of one peer in a process of its own, and print the result as JSON."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class Task:
     Attributes:
         peer: the peer's name.
         base_url: the server's address.
-        uvloop: whether to run on uvloop.
+        uvloop: True to run on uvloop.
         concurrency: requests in flight at once.
         pause: seconds for which the consumer sleeps after its first track.
-        early: whether connections may be opened before they are needed.
+        early: True to let the peer open connections before it needs them.
         attempts: attempts for a request; `None` for the peer's own default.
         warm: crawls over the same session before the measurement.
         crawls: crawls measured.
@@ -51,14 +51,14 @@ class Result:
     """One measurement taken.
 
     Attributes:
-        wall: seconds.
-        cpu: seconds of this process.
+        wall: elapsed seconds.
+        cpu: CPU seconds of this process.
         first: seconds to the first track.
         tracks: tracks of a crawl.
-        wrong: those of them that were not the track that belongs at their place.
-        growth: MB that the process grew at its peak.
-        raised: the error that ended the crawl; else empty.
-        error: why the measurement does not count; else empty.
+        wrong: tracks whose id was not the expected one.
+        growth: growth of the process's memory at its peak, in MB.
+        raised: error that ended the crawl; else empty.
+        error: reason why the measurement is invalid; else empty.
     """
 
     wall: float = 0.0
@@ -121,7 +121,7 @@ async def _measure(task: Task, peer: Peer, opened: Open) -> Result:
                 if number == task.warm > 0:
                     wall, cpu = time.perf_counter(), time.process_time()
                 await consume(crawl(), wall, task.pause, result, dicts=peer.dicts)
-        except Exception as error:  # noqa: BLE001 (in an outage this is the result)
+        except Exception as error:  # noqa: BLE001 (in an outage the error is the result)
             result.raised = _text(error)
         result.wall, result.cpu = time.perf_counter() - wall, time.process_time() - cpu
     result.growth = memory("VmHWM") - before
@@ -129,7 +129,7 @@ async def _measure(task: Task, peer: Peer, opened: Open) -> Result:
 
 
 def forget_peak() -> float:
-    """Reset the peak of the process's memory, and return the megabytes held now. Linux only."""
+    """Reset the peak of the process's memory, and return its current size in MB. Linux only."""
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     return memory("VmRSS")
 
@@ -156,7 +156,7 @@ def _text(error: Exception) -> str:
 def main() -> None:
     try:
         result = _run(Task(**json.loads(sys.argv[1])))
-    except Exception as error:  # noqa: BLE001 (whatever a peer fails with is its result)
+    except Exception as error:  # noqa: BLE001 (any error of a peer is its result)
         result = Result(error=_text(error))
     sys.stdout.write(json.dumps(attrs.asdict(result)) + "\n")
 

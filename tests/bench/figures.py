@@ -1,4 +1,4 @@
-"""Figures from measurements: medians over the rounds, and medians of ratios between neighbours of the same noise."""
+"""Figures from measurements: medians over the rounds, and medians of ratios within the same repetition."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Figures:
             self._records[record.scenario, record.variant][record.repetition] = record
 
     def has(self, scenario: str) -> bool:
-        """Whether a scenario was measured."""
+        """Return True if a scenario was measured."""
         return self.import_ratio is not None if scenario == "import" else scenario in self.scenarios
 
     def variants(self, scenario: str) -> list[str]:
@@ -44,11 +44,11 @@ class Figures:
         return list(self._records.get((scenario, variant), {}).values())
 
     def error(self, scenario: str, variant: str) -> str:
-        """Return how a measurement failed; empty where none did."""
+        """Return the error of the first failed measurement; empty if none failed."""
         return next((found.result.error for found in self.records(scenario, variant) if found.result.error), "")
 
     def value(self, scenario: str, variant: str, value: Value) -> float | None:
-        """Return the median over the rounds; `None` where one failed or none was taken."""
+        """Return the median over the rounds; `None` if a measurement failed or none was taken."""
         records = self.records(scenario, variant)
         if not records or self.error(scenario, variant):
             return None
@@ -123,8 +123,8 @@ class Verdict:
     Attributes:
         scenario: the scenario's name.
         target: the target's text.
-        bound: the figure may be no higher.
-        unit: of the figure.
+        bound: highest figure that meets the target.
+        unit: unit of the figure.
         variant: the variant that has to meet the target.
         figures: the figure of each variant of ours.
         best: the best peer and its figure.
@@ -140,6 +140,6 @@ class Verdict:
 
     @property
     def met(self) -> bool:
-        """Whether the target is met; a measurement that failed meets none."""
+        """True if the target is met; False if a measurement failed."""
         figure = self.figures.get(self.variant)
         return figure is not None and figure <= self.bound

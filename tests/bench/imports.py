@@ -14,7 +14,7 @@ _IMPORTS: Final = {
 
 
 def measure(times: int) -> dict[str, list[float]]:
-    """Return the seconds for each import, interleaved, after a first time that does not count."""
+    """Return the seconds of each import, interleaved, after a first run that is not counted."""
     taken: dict[str, list[float]] = {name: [] for name in _IMPORTS}
     for number in range(times + 1):
         for name, statement in _IMPORTS.items():
@@ -25,7 +25,7 @@ def measure(times: int) -> dict[str, list[float]]:
 
 
 def ratio(taken: dict[str, list[float]]) -> float:
-    """Return the time of the library divided by that of its dependencies: the median of the repetitions."""
+    """Return the median of the library's time divided by that of its dependencies."""
     ours, dependencies = taken.values()
     return median(upper / lower for upper, lower in zip(ours, dependencies, strict=True))
 

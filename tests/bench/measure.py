@@ -1,4 +1,4 @@
-"""The measurements: one server, a new client process for each, interleaved so that all meet the same noise."""
+"""Take the measurements: one server, a new client process for each, interleaved so that noise affects all alike."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @attrs.frozen
 class Variant:
-    """A peer on a loop and an interpreter; its name says how it differs from the default."""
+    """A peer with an event loop and an interpreter; its name has the differences from the default."""
 
     name: str
     peer: str
@@ -33,7 +33,7 @@ class Variant:
 
 @attrs.frozen
 class Record:
-    """One measurement; those with the same repetition were taken right after each other."""
+    """One measurement; those of the same repetition were taken one right after the other."""
 
     scenario: str
     variant: str
@@ -43,7 +43,7 @@ class Record:
 
 
 class Server:
-    """The server's process."""
+    """Process of the server."""
 
     def __enter__(self) -> Self:
         command = [sys.executable, "-m", f"{__package__}.server"]

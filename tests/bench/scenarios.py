@@ -1,4 +1,4 @@
-"""The scenarios, each with its theory: the time that the server's own waits leave no way around."""
+"""Scenarios, each with its theory: the least time that the server's latency and limits allow."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ class Scenario:
     """One table of measurements.
 
     Attributes:
-        name: its name, by which `--only` finds it.
+        name: name, matched by `--only`.
         settings: behaviour of the server.
         peers: the peers that run.
-        theory: least seconds for anybody; 0 where it cannot be computed.
-        metric: what the table compares: a field of the result, or ``cpu`` for µs of CPU a track.
+        theory: least possible seconds; 0 if it cannot be computed.
+        metric: figure that the table compares: a field of the result.
         concurrency: requests in flight at once.
         attempts: attempts for a request; `None` for each peer's own default.
-        fails: whether the crawl has to end in an error.
-        once: the peers that run in the first round alone, since they take long.
-        rounds: the most rounds worth their time.
-        times: repetitions in a round: more than one where a measurement is short.
+        fails: True if the crawl has to end in an error.
+        once: slow peers, which run in the first round only.
+        rounds: maximum number of rounds.
+        times: repetitions in a round: more than one if a measurement is short.
         cap: seconds after which a peer is stopped.
         pause: seconds for which the consumer sleeps after its first track.
-        early: whether the limit opens connections before it needs them.
+        early: True to let the limit open connections before it needs them.
         warm: crawls before the measurement.
         crawls: crawls measured together.
-        columns: whether to run on uvloop and on other Pythons, too.
+        columns: True to run on uvloop and on other Pythons as well.
     """
 
     name: str
@@ -62,17 +62,17 @@ class Scenario:
 
 
 def waves(pages: int, latency: float, concurrency: int = CONCURRENCY) -> float:
-    """Return the seconds for page 1, which tells how many there are, then the others in waves."""
+    """Return the seconds for page 1, then the others in waves of `concurrency`."""
     return (1 + math.ceil((pages - 1) / concurrency)) * latency
 
 
-def shared_out(settings: Settings) -> float:
-    """Return the seconds for page 1, then the others' latencies shared out evenly."""
+def evenly_divided(settings: Settings) -> float:
+    """Return the seconds for page 1, then the latencies of the others divided by the concurrency."""
     rest = sum(settings.latency_of(page) for page in range(2, settings.pages + 1))
     return settings.latency_of(1) + rest / CONCURRENCY
 
 
-def rationed(settings: Settings) -> float:
+def limited(settings: Settings) -> float:
     """Return the seconds under the rate limit: the burst at once, then as the rate allows."""
     left, begun, rate = settings.pages - settings.burst, 0.0, settings.rate
     for changed, next_rate in settings.changes:
@@ -84,7 +84,7 @@ def rationed(settings: Settings) -> float:
 
 
 def scenarios(*, quick: bool) -> list[Scenario]:
-    """Return all scenarios; with a tenth of the pages where it has to be quick."""
+    """Return all scenarios; if `quick`, with a tenth of the pages."""
     part = 10 if quick else 1
     return [*_speed(part), *_bodies(part), *_errors(part), *_limits(part), *_refusals(part), *_sizes(part)]
 
@@ -95,7 +95,7 @@ def _speed(part: int) -> Iterator[Scenario]:
     small = Settings(pages=3, latency=0.03, opening=0.06)
     again = Settings(pages=CONCURRENCY, latency=0.05)
     yield Scenario("latency", latency, theory=waves(latency.pages, latency.latency), once=_SERIAL, columns=True)
-    yield Scenario("tail", tail, theory=shared_out(tail), once=_SERIAL, columns=True)
+    yield Scenario("tail", tail, theory=evenly_divided(tail), once=_SERIAL, columns=True)
     yield Scenario("small", small, theory=small.opening + 2 * small.latency, early=True, times=3, columns=True)
     yield Scenario("again", again, (*_OURS, LIMIT, GATHER), theory=again.latency, warm=1, times=3)
     yield Scenario("first track", Settings(pages=32, latency=0.02), metric="first", times=5, columns=True)
@@ -129,9 +129,9 @@ def _limits(part: int) -> Iterator[Scenario]:
     others = tuple(peer for peer in _RETRYING if peer not in _OURS)
     for pages, peers in ((300, (OURS, *others)), (1500, (OURS,))):
         settings = Settings(pages=pages // min(part, 5), rate=50)
-        yield Scenario(f"rate limit, {pages}", settings, peers, rationed(settings), once=others, rounds=3, cap=60)
-    lifted = Settings(pages=1000, rate=50, changes=[(5, 5), (10, 200)])
-    yield Scenario("rate limit, lifted", lifted, (OURS, RETRIED), rationed(lifted), once=(RETRIED,), rounds=2, cap=60)
+        yield Scenario(f"rate limit, {pages}", settings, peers, limited(settings), once=others, rounds=3, cap=60)
+    lifted = Settings(pages=1000, latency=0.01, rate=50, changes=[(5, 5), (10, 200)])
+    yield Scenario("rate limit, lifted", lifted, (OURS, RETRIED), limited(lifted), once=(RETRIED,), rounds=2, cap=60)
 
 
 def _refusals(part: int) -> Iterator[Scenario]:

@@ -1,7 +1,7 @@
-"""The server of the benchmark, in a process of its own, with as little work for a response as can be.
+"""Server of the benchmark, in a process of its own, with as little work per response as possible.
 
-It reads nothing from a request but its page. Commands come as JSON lines on standard input: new settings, which reset
-the counts, or `null`. Each is replied to with the counts, as a line on standard output.
+It reads only the page of a request. Commands are JSON lines on standard input: new settings, which reset the counts, or
+`null`. The reply to each is a line with the counts on standard output.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import attrs
 from .catalogue import RETRY_AFTER, is_failed, is_refused, is_slow, refusal, render, render_gzipped, system_error
 
 _ASLEEP: Final = 1.9
-"""Seconds from the first request in which the consumer of the memory scenario sleeps."""
+"""Seconds after the first request during which the consumer of the memory scenario sleeps."""
 
 
 @attrs.frozen
@@ -29,18 +29,18 @@ class Settings:
     Attributes:
         pages: pages in the catalogue.
         latency: seconds from a request's arrival to its response.
-        opening: seconds from a connection's arrival before a request on it is read. The kernel completes a
-            connection to loopback by itself, so the wait for it is put where a client that sends at once feels it.
-        slow_share: share of the pages that are slower.
-        slow_factor: how much slower.
-        rate: requests a second; 0 for no limit.
-        burst: how many may come at once.
+        opening: seconds from the start of a connection before a request on it is read. It stands for the time to
+            connect, which the kernel makes zero on loopback.
+        slow_share: share of the pages that are slow.
+        slow_factor: factor of their latency.
+        rate: rate limit in requests per second; 0 for no limit.
+        burst: burst of the rate limit.
         changes: later rates, each with the seconds from the first request at which it begins.
         refusals: share of the attempts that are refused by chance.
         faults: share of the attempts that meet a system error.
         outage: first page of those that always fail; 0 for none.
-        undocumented: whether each track has three fields that the service's reference does not name.
-        gzipped: whether bodies come in gzip.
+        undocumented: True to add three undocumented fields to each track.
+        gzipped: True to compress bodies with gzip.
     """
 
     pages: int = 1
@@ -68,17 +68,17 @@ class Settings:
 
 @attrs.define
 class Counts:
-    """Counts since the settings came.
+    """Counts since the last settings.
 
     Attributes:
         requests: all requests.
         refused: those refused by the rate limit, or by chance.
-        paused: seconds that lay in the wait of a refusal; waits that overlap count once.
+        paused: seconds covered by the waits of refusals; overlapping waits count once.
         connections: connections opened.
         most_in_flight: most requests in flight at once.
         in_flight: requests in flight now.
         asleep: requests while the consumer of the memory scenario sleeps.
-        server_share: share of a core that the server took.
+        server_share: share of a core that the server used.
     """
 
     requests: int = 0
@@ -92,7 +92,7 @@ class Counts:
 
 
 class Service:
-    """Chooses the response to each request, and its time."""
+    """Choose the response to each request, and its delay."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
@@ -106,7 +106,7 @@ class Service:
         self._tokens, self._filled_at = settings.burst, self.loop.time()
         self._last_at = self._cpu = self._paused_until = 0.0
 
-    def counted(self) -> dict[str, Any]:
+    def counts_so_far(self) -> dict[str, Any]:
         if self._first_at is not None and self._last_at > self._first_at:
             self.counts.server_share = (time.process_time() - self._cpu) / (self._last_at - self._first_at)
         return attrs.asdict(self.counts)
@@ -165,7 +165,7 @@ class Service:
 
 
 class Connection(asyncio.Protocol):
-    """One keep-alive connection of HTTP/1.1, GET requests alone."""
+    """Keep-alive HTTP/1.1 connection for GET requests."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -191,7 +191,7 @@ class Connection(asyncio.Protocol):
                 self._begin(head)
 
     def _begin(self, head: bytes) -> None:
-        counts = self._service.counts  # those of this run: the response may be sent after the next one began
+        counts = self._service.counts  # of this run: the response may be sent after the next run began
         wait, response = self._service.begin(_page_of(head))
         if wait:
             self._loop.call_later(wait, self._send, response, counts)
@@ -215,7 +215,7 @@ def _page_of(head: bytes) -> int:
     return 1
 
 
-def _obey(service: Service, stopped: asyncio.Event) -> None:
+def _handle_command(service: Service, stopped: asyncio.Event) -> None:
     line = sys.stdin.buffer.readline()
     if not line:
         stopped.set()
@@ -223,7 +223,7 @@ def _obey(service: Service, stopped: asyncio.Event) -> None:
     command = json.loads(line)
     if command is not None:
         service.configure(Settings(**command))
-    _write(service.counted())
+    _write(service.counts_so_far())
 
 
 def _write(value: object) -> None:
@@ -232,12 +232,12 @@ def _write(value: object) -> None:
 
 
 async def serve() -> None:
-    """Serve on loopback until standard input ends; the port comes first on standard output."""
+    """Print the port, and serve on loopback until standard input ends."""
     loop = asyncio.get_running_loop()
     service, stopped = Service(loop), asyncio.Event()
     server = await loop.create_server(lambda: Connection(service), "127.0.0.1", 0, backlog=512)
     _write(server.sockets[0].getsockname()[1])
-    loop.add_reader(sys.stdin.fileno(), _obey, service, stopped)
+    loop.add_reader(sys.stdin.fileno(), _handle_command, service, stopped)
     await stopped.wait()
     server.close()
 

@@ -12,7 +12,7 @@ from .peers import GATHER, LIMIT, OURS, OURS_BY_PAGE, RETRIED, TUNED
 from .scenarios import CONCURRENCY
 
 _MOST_REQUESTED: Final = 1 + 16 * CONCURRENCY + 16
-"""The page that the consumer reads, and those that may be fetched ahead of it."""
+"""The page that the consumer reads, and those that may be prefetched."""
 
 _SCALES: Final = ("scale, 100", "scale, 1000", "scale, 10000")
 
@@ -21,7 +21,7 @@ Figure = Callable[[Figures, str], float | None]
 
 @attrs.frozen
 class Target:
-    """One target: its scenario, its text, and the figure of a variant that may be no higher than the bound."""
+    """One target: scenario, text, and a figure of a variant with its upper bound."""
 
     scenario: str
     text: str
@@ -47,7 +47,7 @@ def _targets() -> Iterator[Target]:
 def _of_cpu() -> Iterator[Target]:
     yield Target("cpu", "CPU / the limit's", 1.4, _to_limit("cpu"))
     yield Target("cpu", "CPU / the best peer's", 1.0, _to_best_peer)
-    yield Target("cpu", "CPU / a gather made fast by hand", 1.0, _to_peer("cpu", TUNED, cpu))
+    yield Target("cpu", "CPU / a hand-optimized gather", 1.0, _to_peer("cpu", TUNED, cpu))
     yield Target("unknown", "CPU / the limit's", 2.2, _to_limit("unknown"))
     yield Target("unknown", "CPU / the limit's, by page", 2.0, _to_limit("unknown"), variant=OURS_BY_PAGE)
     yield Target("unknown", "CPU / a gather's", 1.0, _to_peer("unknown", GATHER, cpu))
@@ -67,7 +67,7 @@ def _of_errors() -> Iterator[Target]:
 
 
 def _of_rates() -> Iterator[Target]:
-    for name, bound in (("rate limit, 300", 2.0), ("rate limit, 1500", 1.25)):
+    for name, bound in (("rate limit, 300", 1.45), ("rate limit, 1500", 1.12)):
         yield Target(name, "time / theory", bound, _to_theory(name))
         yield Target(name, "refused", 5, _median(name, lambda record: 100 * refused(record)), "%")
     yield Target("rate limit, lifted", "time / theory", 1.6, _to_theory("rate limit, lifted"))
@@ -76,8 +76,8 @@ def _of_rates() -> Iterator[Target]:
 
 def _of_memory() -> Iterator[Target]:
     yield Target("memory", "growth", 10, _median("memory", growth), "MB")
-    yield Target("memory", "requested while it sleeps", _MOST_REQUESTED, _median("memory", asleep), "pages")
-    yield Target(_SCALES[-1], "CPU for a page, dearest / cheapest scale", 1.10, _dearest_to_cheapest)
+    yield Target("memory", "requested while the consumer sleeps", _MOST_REQUESTED, _median("memory", asleep), "pages")
+    yield Target(_SCALES[-1], "CPU for a page, most / least expensive scale", 1.10, _most_to_least_expensive)
     yield Target(_SCALES[-1], "growth beyond that of 1,000 pages", 1.0, _growing, "MB")
 
 
@@ -106,7 +106,7 @@ def _to_attempts(scenario: str) -> Figure:
 
 
 def verdicts(figures: Figures) -> list[Verdict]:
-    """Return the verdict on every target that was measured, with the figures of all of ours and the best peer's."""
+    """Return the verdict on every target measured, with the figures of our variants and of the best peer."""
     return [_verdict(target, figures) for target in _targets() if figures.has(target.scenario)]
 
 
@@ -127,7 +127,7 @@ def _to_best_peer(figures: Figures, variant: str) -> float | None:
     return max((ratio for ratio in ratios if ratio is not None), default=None)
 
 
-def _dearest_to_cheapest(figures: Figures, variant: str) -> float | None:
+def _most_to_least_expensive(figures: Figures, variant: str) -> float | None:
     costs = [_cost(figures, scenario, variant) for scenario in _SCALES]
     known = [cost for cost in costs if cost is not None]
     return max(known) / min(known) if len(known) == len(_SCALES) else None

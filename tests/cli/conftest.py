@@ -20,20 +20,20 @@ OnTerminal = Callable[..., AbstractContextManager["Terminal"]]
 
 @pytest.fixture
 def cli() -> Cli:
-    """Runs the command without a key."""
+    """Run the command without a key."""
     return Cli()
 
 
 @pytest.fixture
 def asking() -> Iterator[Asking]:
-    """Starts a fake in a thread of its own, and gives what runs the command against it."""
+    """Start a fake in a thread of its own, and return a `Cli` that runs the command against it."""
     with ExitStack() as stack:
         yield lambda *args, **kwargs: Cli(stack.enter_context(FakeJogg(*args, **kwargs)))
 
 
 @pytest.fixture
 def on_terminal() -> OnTerminal:
-    """Starts a command of a `Cli` on a pseudo-terminal; streams given by name go elsewhere."""
+    """Start a command of a `Cli` on a pseudo-terminal, except for the streams given by name."""
     pytest.importorskip("pty")
     from .processes import Terminal
 

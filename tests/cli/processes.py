@@ -1,4 +1,4 @@
-"""`jogg-async` as people meet it: a process, with pipes and terminals."""
+"""Run `jogg-async` as a process, with pipes or a pseudo-terminal."""
 
 from __future__ import annotations
 
@@ -33,23 +33,23 @@ class Outcome:
 
 
 def ended_together(processes: Sequence[subprocess.Popen[bytes]]) -> list[Outcome]:
-    """How processes that ran side by side ended: most of their time is Python's start."""
+    """Wait for processes that run at the same time, which saves most of Python's start, and return their outcomes."""
     with ExitStack() as stack:
         return [ended(stack.enter_context(process)) for process in processes]
 
 
 @attrs.define
 class Cli:
-    """Runs `jogg-async` against a fake."""
+    """Run `jogg-async` against a fake."""
 
     fake: FakeJogg | None = None
     env: dict[str, str] = attrs.field(factory=dict)
 
     def environment(self) -> dict[str, str]:
-        # PYTHONDEVMODE too, in which asyncio would remark on standard error how busy the machine is.
+        # Without PYTHONDEVMODE, in which asyncio logs slow callbacks on standard error.
         dropped = ("JOGG_", "NO_COLOR", "FORCE_COLOR", "TTY_", "COLUMNS", "LINES", "PYTHONDEVMODE", "PYTHONUNBUFFERED")
         env = {name: value for name, value in os.environ.items() if not name.startswith(dropped)}
-        # What is left unclosed is to show on standard error.
+        # Report unclosed resources on standard error.
         env |= {"PYTHONWARNINGS": "default::ResourceWarning", "TERM": "xterm-256color"}
         if self.fake is not None:
             env |= {"JOGG_API_KEY": self.fake.api_key, "JOGG_BASE_URL": self.fake.url}
@@ -64,12 +64,12 @@ class Cli:
 
 
 def started(arguments: list[str], env: dict[str, str], streams: dict[str, Any]) -> subprocess.Popen[bytes]:
-    """Python, started with these arguments."""
+    """Start Python with these arguments."""
     return subprocess.Popen[bytes]([sys.executable, *arguments], env=env, **streams)
 
 
 def ended(process: subprocess.Popen[bytes]) -> Outcome:
-    """How a process ended, which it must do soon."""
+    """Wait for a process, and return its outcome; kill it after `PATIENCE` seconds."""
     try:
         out, err = process.communicate(timeout=PATIENCE)
     except BaseException:
@@ -84,10 +84,10 @@ def fake_of(cli: Cli) -> FakeJogg:
 
 
 class Terminal:
-    """A pseudo-terminal with a process on it.
+    """Process on a pseudo-terminal.
 
     Attributes:
-        raw: everything that was written on it so far.
+        raw: everything written to the terminal so far.
     """
 
     def __init__(
@@ -100,8 +100,8 @@ class Terminal:
         self.raw = b""
         self._descriptor, end = pty.openpty()
         fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", *size, 0, 0))
-        # The process makes the terminal its own before it starts, so that Ctrl-C reaches it. (`preexec_fn` would do the
-        # same, but not beside threads.)
+        # The process first takes the terminal as its controlling terminal, so that Ctrl-C reaches it. (`preexec_fn`
+        # could do the same, but is unsafe with threads.)
         own = "import fcntl, os, sys, termios; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0)"
         wrapped = ["-c", f"{own}; os.execv(sys.executable, [sys.executable, *sys.argv[1:]])", *arguments]
         self.process = started(wrapped, env, {"stdin": end, "stdout": end, "stderr": end} | streams)

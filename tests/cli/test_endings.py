@@ -34,7 +34,7 @@ def eventually(condition: Callable[[], bool]) -> None:
 
 
 def interrupted(process: subprocess.Popen[bytes], number: signal.Signals = signal.SIGINT) -> Outcome:
-    """Send a signal; the process must end soon."""
+    """Send a signal, and return the outcome of the process."""
     before = time.monotonic()
     process.send_signal(number)
     outcome = ended(process)

@@ -32,7 +32,7 @@ FAULTS: list[tuple[Fault, int, str]] = [
 ]
 
 
-def test_an_error_is_one_line_and_what_came_before_was_printed(asking: Asking) -> None:
+def test_error_is_one_line_after_the_tracks_before_it(asking: Asking) -> None:
     running: list[subprocess.Popen[bytes]] = []
     for fault, _, _ in FAULTS:
         cli = asking(500)
@@ -116,7 +116,7 @@ def test_every_error_has_a_documented_exit_code_and_names_options() -> None:
             assert not re.search(r"error\.page|on_\w+=|base_url|JoggSession", message_of(error))
 
 
-def test_the_service_cannot_write_on_the_terminal(asking: Asking) -> None:
+def test_message_of_the_service_cannot_control_the_terminal(asking: Asking) -> None:
     cli = asking(10)
     fake_of(cli).fail(Fault.business(18025, "no\x1b[2J\n[red]way"), times=None)
     outcome = cli("count")
@@ -125,17 +125,17 @@ def test_the_service_cannot_write_on_the_terminal(asking: Asking) -> None:
     assert "[red]way" in outcome.err
 
 
-def test_the_programs_help_tells_how_to_try_it_without_a_key(cli: Cli) -> None:
+def test_help_of_the_program_names_the_demo(cli: Cli) -> None:
     for outcome in (cli("--help"), cli()):
         assert (outcome.code, outcome.err) == (0, "")
         assert "Try it without a key: jogg-async tracks --demo\n" in outcome.out
 
 
-def test_a_missing_key_points_to_the_demo(cli: Cli) -> None:
+def test_error_about_a_missing_key_names_the_demo(cli: Cli) -> None:
     assert "set the environment variable JOGG_API_KEY, or try --demo." in cli("count").err
 
 
-def test_help_shows_the_librarys_defaults(cli: Cli) -> None:
+def test_help_of_a_command_shows_the_defaults_of_the_library(cli: Cli) -> None:
     text = re.sub(r"[\s│]+", " ", cli("tracks", "--help").out)
     session, tracks = (inspect.signature(f).parameters for f in (JoggSession, JoggSession.tracks))
     assert f"at most. [default: {RetryPolicy().attempts}]" in text
@@ -144,7 +144,7 @@ def test_help_shows_the_librarys_defaults(cli: Cli) -> None:
     assert f"one attempt. [default: {session['timeout'].default}]" in text
 
 
-def test_help_names_the_codes_and_needs_no_key(cli: Cli) -> None:
+def test_help_of_a_command_names_the_exit_codes_and_needs_no_key(cli: Cli) -> None:
     outcome = cli("tracks", "--help")
     assert (outcome.code, outcome.err) == (0, "")
     assert "Exit codes:" in outcome.out

@@ -34,14 +34,14 @@ def test_json_lines_hold_every_field(asking: Asking) -> None:
     assert [json.loads(line) for line in outcome.out.split("\n")[:-1]] == ODD
 
 
-def test_json_lines_are_what_a_pipe_gets_and_pages_come_in_order(asking: Asking) -> None:
+def test_a_pipe_gets_json_lines_in_catalogue_order(asking: Asking) -> None:
     cli = asking(250, jitter=0.05)
     outcome = cli("tracks", "--page-size", "20")
     assert outcome.code == 0
     assert [json.loads(line) for line in outcome.out.splitlines()] == list(fake_of(cli).catalogue)
 
 
-def test_csv_reads_back(asking: Asking) -> None:
+def test_csv_output_reads_back(asking: Asking) -> None:
     outcome = asking(ODD)("tracks", "--format", "csv")
     assert (outcome.code, outcome.err) == (0, "")
     rows = list(csv.DictReader(io.StringIO(outcome.out, newline="")))
@@ -119,7 +119,7 @@ def test_attempts_and_timeout_reach_the_session(asking: Asking) -> None:
     assert "0.2 s" in outcomes[1].err
 
 
-def test_a_limit_asks_for_no_page_beyond_it(asking: Asking) -> None:
+def test_limit_option_requests_no_page_beyond_it(asking: Asking) -> None:
     cli = asking(2500)
     assert len(cli("tracks", "--limit", "30", "--page-size", "20").out.splitlines()) == 30
     assert sorted(page or 0 for page in fake_of(cli).pages) == [1, 2]

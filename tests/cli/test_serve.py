@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSI
 
 
 def announced(process: subprocess.Popen[bytes]) -> dict[str, str]:
-    """The variables that a server prints, once it serves."""
+    """Return the environment variables that `serve` prints once it is ready."""
     assert process.stdout is not None
     url, *variables = [process.stdout.readline().decode() for _ in range(3)]
     assert re.search(r"http://127\.0\.0\.1:\d+", url)
@@ -40,7 +40,7 @@ async def test_serve_runs_until_a_signal_and_exits_with_0(cli: Cli, number: sign
     assert names == [row["name"] for row in FakeJogg(30, seed=5).catalogue]
 
 
-def test_the_variables_that_serve_prints_lead_to_it(cli: Cli) -> None:
+def test_variables_printed_by_serve_connect_a_client_to_it(cli: Cli) -> None:
     with cli.start("serve", "--rate-limit=20", "--burst=2", "--error-rate=0.1", "--latency=0.01", "-v") as process:
         cli.env = announced(process)
         outcome = cli("tracks", "--limit=400", "--verbose")

@@ -23,7 +23,7 @@ _TOKEN = re.compile(r"\x1b\[([\d;?]*)([A-Za-z])|\x1b\][^\x1b]*\x1b\\|([^\x1b])",
 
 
 def displayed(raw: bytes) -> list[str]:
-    """The lines that a tall terminal would show in the end: just what rich and the table use is understood."""
+    """Return the lines on a tall terminal at the end. Only the control sequences of rich and the table are handled."""
     lines, row, column = [""], 0, 0
     for values, command, char in _TOKEN.findall(raw.decode()):
         if command == "A":
@@ -59,7 +59,7 @@ def test_table_and_progress_share_a_terminal(asking: Asking, on_terminal: OnTerm
     assert cursor_shows(terminal.raw)
 
 
-def test_rows_show_as_pages_arrive(asking: Asking, on_terminal: OnTerminal) -> None:
+def test_rows_of_the_table_are_printed_as_pages_arrive(asking: Asking, on_terminal: OnTerminal) -> None:
     cli = asking(300)
     fake_of(cli).fail(Fault.stall(), page=2, times=None)
     with on_terminal(cli, "tracks") as terminal:
@@ -73,7 +73,7 @@ def test_rows_show_as_pages_arrive(asking: Asking, on_terminal: OnTerminal) -> N
     assert "Fetching" not in "".join(displayed(terminal.raw))
 
 
-def test_the_bar_shows_while_standard_output_is_a_pipe(asking: Asking, on_terminal: OnTerminal) -> None:
+def test_progress_bar_is_shown_while_standard_output_is_a_pipe(asking: Asking, on_terminal: OnTerminal) -> None:
     cli = asking(400, latency=0.1, rate_limit=RateLimit(100, burst=2, retry_after=1.0))
     with on_terminal(cli, "tracks", "--limit=300", stdout=subprocess.PIPE) as terminal:
         assert terminal.process.stdout is not None
@@ -84,7 +84,9 @@ def test_the_bar_shows_while_standard_output_is_a_pipe(asking: Asking, on_termin
     assert "".join(displayed(terminal.raw)) == ""
 
 
-def test_the_bar_ends_at_the_number_of_tracks_asked_for(asking: Asking, on_terminal: OnTerminal) -> None:
+def test_progress_bar_of_the_command_ends_at_the_number_of_requested_tracks(
+    asking: Asking, on_terminal: OnTerminal
+) -> None:
     runs = {
         ("--limit=130",): b"130/130 tracks",
         ("--start-page=4",): b"50/50 tracks",
@@ -103,7 +105,7 @@ def test_the_bar_ends_at_the_number_of_tracks_asked_for(asking: Asking, on_termi
             assert b"/350 tracks" not in terminal.raw
 
 
-def test_no_bar_where_standard_error_is_no_terminal(asking: Asking, on_terminal: OnTerminal) -> None:
+def test_no_progress_bar_if_standard_error_is_no_terminal(asking: Asking, on_terminal: OnTerminal) -> None:
     with on_terminal(asking(20), "tracks", stderr=subprocess.PIPE) as terminal:
         assert terminal.wait() == 0
         assert terminal.process.stderr is not None
@@ -155,7 +157,7 @@ def test_an_ascii_terminal_gets_replacement_characters(asking: Asking, on_termin
     assert b"Caf? ??" in terminal.raw
 
 
-def test_log_warning_and_error_stand_above_the_progress(asking: Asking, on_terminal: OnTerminal) -> None:
+def test_logs_warnings_and_errors_are_printed_above_the_progress_bar(asking: Asking, on_terminal: OnTerminal) -> None:
     cli = asking(300, latency=0.1)
     fake_of(cli).fail(Fault.business(18025), page=3, times=None)
     with on_terminal(cli, "tracks", "-v", size=(24, 120)) as terminal:

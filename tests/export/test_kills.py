@@ -18,7 +18,7 @@ import pytest
 
 from jogg_async._export import save as saving
 from jogg_async.testing import FakeJogg
-from tests.model import LONG
+from tests.model import LONG_RUN
 
 from . import killed
 from .conftest import MakePager, names, rows_of, skip_without_extra
@@ -55,7 +55,7 @@ def steps() -> Iterator[killed.Steps]:
 def chosen(steps: int, seed: str, kills: int) -> list[int]:
     """Steps at which to kill: drawn from all, and the last ones, at which files are renamed and deleted."""
     draw = random.Random(seed)
-    kills = KILLS if LONG else kills
+    kills = KILLS if LONG_RUN else kills
     return [draw.randint(1, steps) if number % 2 else steps - draw.randint(1, 40) for number in range(kills)]
 
 
@@ -68,7 +68,7 @@ def run_killed(fake: FakeJogg, path: Path, step: int) -> bool:
 
 
 @pytest.mark.parametrize(
-    "suffix", ["jsonl", "jsonl.zst", "csv", "csv.gz", "parquet"] if LONG else ["csv.gz", "parquet"]
+    "suffix", ["jsonl", "jsonl.zst", "csv", "csv.gz", "parquet"] if LONG_RUN else ["csv.gz", "parquet"]
 )
 async def test_a_killed_file_is_resumed_to_the_same_content(
     make_fake: MakeFake, make_pager: MakePager, tmp_path: Path, suffix: str, steps: killed.Steps
@@ -128,7 +128,7 @@ async def test_a_killed_mirror_is_resumed_to_the_same_rows(
     assert kills > len(planned) // 2
 
 
-@pytest.mark.skipif(not LONG, reason="JOGG_LONG is not set")
+@pytest.mark.skipif(not LONG_RUN, reason="JOGG_LONG is not set")
 @pytest.mark.parametrize("suffix", ["jsonl", "csv.zst", "parquet", "db"])
 async def test_a_command_killed_at_random_moments_is_resumed_to_the_same_content(
     make_fake: MakeFake, make_pager: MakePager, tmp_path: Path, suffix: str

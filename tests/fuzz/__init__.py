@@ -1,1 +1,1 @@
-"""Fuzzing of what reads bytes from outside: bodies, whole responses, checkpoints. Run by `nox -s fuzz`."""
+"""Fuzzing of the code that reads external input: bodies, whole responses, checkpoints. Run by `nox -s fuzz`."""

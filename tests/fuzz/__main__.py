@@ -1,4 +1,4 @@
-"""``python -m tests.fuzz``: each target for its share of the time; the exit code is 1 where one found something."""
+"""``python -m tests.fuzz``: fuzz each target for its share of the time; exit code 1 if one found a fault."""
 
 from __future__ import annotations
 
@@ -15,35 +15,37 @@ from .targets import TARGETS
 
 _SHARES: Final = {"pages": 0.4, "bodies": 0.3, "responses": 0.25, "checkpoints": 0.05}
 _MEGABYTES: Final = 200
-"""The most that a process may hold; Python, the package and the fuzzer take about 45 of it before the first input."""
+"""Limit of a process's memory; Python, the package and the fuzzer take about 45 MB before the first input."""
 
 _SECONDS: Final = 5
-"""The most for one input: the slowest honest one takes some milliseconds."""
+"""Limit for one input; the slowest valid one takes some milliseconds."""
 
 _LONGEST: Final = 60_000
 _FIGURES: Final = re.compile(r"cov: (\d+) ft: (\d+) corp: (\S+)")
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="nox -s fuzz --", description="Fuzz what reads bytes from outside.")
-    parser.add_argument("--minutes", type=float, default=60.0, help="how long, all targets together; 60 unless told")
-    parser.add_argument("--only", choices=[*TARGETS], help="one target alone")
-    parser.add_argument("--folder", type=Path, default=Path("fuzz"), help="where the corpus and the findings are kept")
+    parser = argparse.ArgumentParser(prog="nox -s fuzz --", description="Fuzz the code that reads external input.")
+    parser.add_argument("--minutes", type=float, default=60.0, help="duration of all targets together; default 60")
+    parser.add_argument("--only", choices=[*TARGETS], help="fuzz one target only")
+    parser.add_argument("--folder", type=Path, default=Path("fuzz"), help="folder for the corpus and the findings")
     return parser.parse_args()
 
 
 def main() -> int:
-    """Fuzz."""
-    asked = _arguments()
+    """Fuzz the targets."""
+    arguments = _arguments()
     os.nice(10)
-    shares = {asked.only: 1.0} if asked.only else _SHARES
-    failed = [name for name, share in shares.items() if not _fuzz(name, asked.folder, 60 * asked.minutes * share)]
+    shares = {arguments.only: 1.0} if arguments.only else _SHARES
+    failed = [
+        name for name, share in shares.items() if not _fuzz(name, arguments.folder, 60 * arguments.minutes * share)
+    ]
     _say(f"found something: {', '.join(failed)}" if failed else "found nothing")
     return int(bool(failed))
 
 
 def _fuzz(name: str, folder: Path, seconds: float) -> bool:
-    """Whether a target came through; its findings lie in the folder, and its log beside them."""
+    """Fuzz a target; return True if nothing was found. The log and the findings are written to the folder."""
     corpus, log = folder / name, folder / f"{name}.log"
     seeds.write(name, corpus)
     command = [

@@ -1,4 +1,4 @@
-"""One target, in a process of its own, which libFuzzer ends: its name, and then what libFuzzer takes."""
+"""Fuzz one target in a process of its own, which libFuzzer ends. Arguments: the target's name, then libFuzzer's."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 from importlib import import_module
 from typing import Any
 
-# By name: it ships no types, and there are machines without it.
+# Imported by name: atheris has no types and is not installed everywhere.
 atheris: Any = import_module("atheris")
 
 with atheris.instrument_imports(include=["jogg_async"], enable_loader_override=False):

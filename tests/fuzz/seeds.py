@@ -1,4 +1,4 @@
-"""What the fuzzer starts from, and the words that it tries out."""
+"""Initial corpus of each target, and the fuzzer's dictionary."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _CHECKPOINTS: Final[tuple[Any, ...]] = (
 
 
 def seeds(target: str) -> Iterator[bytes]:
-    """The first corpus of a target."""
+    """Yield the initial corpus of a target."""
     if target == "checkpoints":
         yield from (json.dumps(each).encode() for each in _CHECKPOINTS)
     elif target == "bodies":
@@ -39,7 +39,7 @@ def seeds(target: str) -> Iterator[bytes]:
     elif target == "pages":
         yield from (bytes((form, 0, 0, 0, form % 9, 3 * form, form % 3, form)) for form in range(64))
     else:
-        yield from _answers()
+        yield from _responses()
 
 
 def _bodies() -> Iterator[bytes]:
@@ -51,7 +51,7 @@ def _bodies() -> Iterator[bytes]:
                 yield body(1, [Change(0, 3 * value, value), Change(4, value, value)], unknown=unknown)
 
 
-def _answers() -> Iterator[bytes]:
+def _responses() -> Iterator[bytes]:
     page = body(1, [], unknown=True)
     raw = zlib.compressobj(wbits=-15)
     forms = {1: page, 2: gzip.compress(page, mtime=0), 4: zlib.compress(page), 6: page}
@@ -66,7 +66,7 @@ def _answers() -> Iterator[bytes]:
 
 
 def write(target: str, folder: Path) -> None:
-    """Put the first corpus into a folder, and the words beside it."""
+    """Write the initial corpus to a folder, and the dictionary beside it."""
     folder.mkdir(parents=True, exist_ok=True)
     for number, seed in enumerate(seeds(target)):
         (folder / f"seed-{number}").write_bytes(seed)

@@ -1,4 +1,4 @@
-"""What is fuzzed: each target takes bytes, and raises where the client did anything but what it promises."""
+"""Targets of the fuzzer: each takes bytes, and raises if the client does not behave as documented."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from jogg_async import APIError, DecodeError, JoggError, TransportError
 from jogg_async._api.decoding import decode_page
 from jogg_async._api.envelope import RawResponse, is_retryable, read_envelope
 from jogg_async._api.limits import MAX_PAGE_SIZE
+from jogg_async._api.redaction import redact_error
 from jogg_async._api.retry_after import retry_after
 from jogg_async._paging.checkpoint import Checkpoint
 from jogg_async.errors import RateLimitError, ServerError
-from tests.api.plain_decoder_comparison import claim, claim_decent, compare
+from tests.api.plain_decoder_comparison import compare, require, require_well_formed
 from tests.api.random_bodies import Change, body
 
 _STATUS: Final = (200, 201, 204, 301, 400, 401, 402, 403, 404, 408, 418, 422, 429, 500, 502, 503)
@@ -27,23 +28,23 @@ _MOST_CHANGES: Final = 12
 
 
 def bodies(data: bytes) -> None:
-    """A body of HTTP 200, in all three ways to decode. The first byte says whether invalid records are passed over."""
+    """Decode a body of HTTP 200 in all three ways. The first byte decides if invalid records are skipped."""
     compare(data[1:], skip_invalid=bool(data[:1] and data[0] % 2))
 
 
 def pages(data: bytes) -> None:
-    """A good page with changes: bytes for its size and its ends, then four bytes for each change."""
+    """Decode a valid page with changes: bytes for its size and its ends, then four bytes for each change."""
     if len(data) < 4:
         return
-    form, before, behind, cut = data[:4]
+    form, before, after, cut = data[:4]
     numbers = [data[place : place + 4] for place in range(4, min(len(data) - 3, 4 + 4 * _MOST_CHANGES), 4)]
     changes = [Change(what, place, value * 256 + more) for what, place, value, more in numbers]
-    ends = {"before": max(0, before - 247), "behind": max(0, behind - 247), "cut": max(0, cut - 223)}
+    ends = {"before": max(0, before - 247), "after": max(0, after - 247), "cut": max(0, cut - 223)}
     compare(body(form % 4, changes, unknown=bool(form & 4), **ends), skip_invalid=bool(form & 8))
 
 
 def responses(data: bytes) -> None:
-    """Read a response: a byte for the status, one for the coding, a line each for two headers, then the body."""
+    """Read a response: a byte for the status, one for the encoding, a line each for two headers, then the body."""
     if len(data) < 2:
         return
     wait, _, rest = data[2:].partition(b"\n")
@@ -55,32 +56,33 @@ def responses(data: bytes) -> None:
     try:
         decode_page(read_envelope(response, _NOW, _KEY), 1, skip_invalid=bool(data[0] & 128))
     except JoggError as error:
-        _claim_fitting(error, response)
-    _claim_wait(headers)
+        redact_error(error, _KEY)  # as the page fetcher does
+        _require_matching(error, response)
+    _require_wait(headers)
 
 
-def _claim_fitting(error: JoggError, response: RawResponse) -> None:
-    claim_decent(error)
+def _require_matching(error: JoggError, response: RawResponse) -> None:
+    require_well_formed(error)
     if not 200 <= response.status < 300:
-        claim(isinstance(error, APIError) and error.http_status == response.status, "an error status", error)
-    claim(isinstance(error, APIError | DecodeError | TransportError), "the kind of error", error)
-    claim(not (isinstance(error, DecodeError | TransportError) and is_retryable(error)), "is not retried", error)
-    claim(_KEY not in str(error), "the key shows", error)
+        require(isinstance(error, APIError) and error.http_status == response.status, "an error status", error)
+    require(isinstance(error, APIError | DecodeError | TransportError), "the kind of error", error)
+    require(not (isinstance(error, DecodeError | TransportError) and is_retryable(error)), "is not retried", error)
+    require(_KEY not in str(error), "the key shows", error)
     if isinstance(error, RateLimitError | ServerError) and error.retry_after is not None:
-        claim(0 < error.retry_after < math.inf, "a wait", error.retry_after)
+        require(0 < error.retry_after < math.inf, "a wait", error.retry_after)
 
 
-def _claim_wait(headers: Mapping[str, str]) -> None:
-    """The wait of the headers alone is that of a plain reading."""
+def _require_wait(headers: Mapping[str, str]) -> None:
+    """Compare the wait of the headers with a plain parser."""
     found = retry_after(headers, None, _NOW)
-    claim(found is None or 0 < found < math.inf, "a wait", found)
+    require(found is None or 0 < found < math.inf, "a wait", found)
     value = headers["Retry-After"]
     if value.isascii() and value.isdigit() and len(value) < 300:
-        claim(found == (float(value) or None), "a wait in seconds", value, found)
+        require(found == (float(value) or None), "a wait in seconds", value, found)
     elif found is not None and _number(value) is None:
         then, now = _moment(value), _moment(headers["Date"])
-        claim(then is not None, "a wait out of nothing", value, found)
-        claim(then is None or found == then - (now or _NOW), "a wait until a date", value, found)
+        require(then is not None, "a wait out of nothing", value, found)
+        require(then is None or found == then - (now or _NOW), "a wait until a date", value, found)
 
 
 def _number(text: str) -> float | None:
@@ -99,7 +101,7 @@ def _moment(text: str) -> float | None:
 
 
 def checkpoints(data: bytes) -> None:
-    """A checkpoint out of somebody's file: it is one, or a `ValueError`."""
+    """Parse a checkpoint: the result is valid, or a `ValueError` is raised."""
     try:
         given: Any = json.loads(data)
     except (ValueError, RecursionError):
@@ -107,12 +109,12 @@ def checkpoints(data: bytes) -> None:
     try:
         found = Checkpoint.from_dict(given)
     except ValueError as error:
-        claim(len(str(error)) < 400, "its text is long", error)
+        require(len(str(error)) < 400, "its text is long", error)
         return
-    claim(type(found.page) is type(found.place) is type(found.page_size) is int, "whole numbers", found)
-    claim(found.page >= 1 and found.place >= 0 and 1 <= found.page_size <= MAX_PAGE_SIZE, "bounds", found)
-    claim(all(type(each) is str for pair in found.filters.items() for each in pair), "filters", found)
-    claim(Checkpoint.from_dict(json.loads(json.dumps(found.as_dict()))) == found, "there and back", found)
+    require(type(found.page) is type(found.place) is type(found.page_size) is int, "whole numbers", found)
+    require(found.page >= 1 and found.place >= 0 and 1 <= found.page_size <= MAX_PAGE_SIZE, "bounds", found)
+    require(all(type(each) is str for pair in found.filters.items() for each in pair), "filters", found)
+    require(Checkpoint.from_dict(json.loads(json.dumps(found.as_dict()))) == found, "there and back", found)
 
 
 TARGETS: Final[dict[str, Callable[[bytes], None]]] = {

@@ -11,11 +11,11 @@ from typing import Protocol
 import pytest
 import trustme
 
-from .raw import Behaviour, RawServer, Visit
+from .raw import Behaviour, Connection, RawServer
 
 
 class Serve(Protocol):
-    """Starts a `RawServer`."""
+    """Start a `RawServer`."""
 
     async def __call__(self, behaviour: Behaviour = ..., *, tls: ssl.SSLContext | None = ...) -> RawServer: ...
 
@@ -29,10 +29,12 @@ def no_proxy_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def serve() -> AsyncIterator[Serve]:
-    """Starts servers, and stops them at the end of the test."""
+    """Start servers and close them after the test."""
     async with contextlib.AsyncExitStack() as stack:
 
-        async def start(behaviour: Behaviour = Visit.behave_well, *, tls: ssl.SSLContext | None = None) -> RawServer:
+        async def start(
+            behaviour: Behaviour = Connection.respond_normally, *, tls: ssl.SSLContext | None = None
+        ) -> RawServer:
             server = RawServer(behaviour, tls)
             await server.start()
             stack.push_async_callback(server.close)
@@ -43,13 +45,13 @@ async def serve() -> AsyncIterator[Serve]:
 
 @pytest.fixture(scope="session")
 def authority() -> trustme.CA:
-    """A certificate authority that nobody trusts by default."""
+    """Return a certificate authority that is not trusted by default."""
     return trustme.CA()
 
 
 @pytest.fixture
 def server_tls(authority: trustme.CA) -> ssl.SSLContext:
-    """A server's side of TLS, for 127.0.0.1, localhost and music.test."""
+    """Return the TLS context of a server for 127.0.0.1, localhost and music.test."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1", "localhost", "music.test").configure_cert(context)
     return context
@@ -57,15 +59,15 @@ def server_tls(authority: trustme.CA) -> ssl.SSLContext:
 
 @pytest.fixture
 def client_tls(authority: trustme.CA) -> ssl.SSLContext:
-    """A client's side of TLS that trusts the authority."""
+    """Return the TLS context of a client that trusts the authority."""
     context = ssl.create_default_context()
     authority.configure_trust(context)
     return context
 
 
 @pytest.fixture
-async def noisy_loop() -> AsyncIterator[None]:
-    """The loop runs in debug mode, and logs every single callback."""
+async def debug_loop() -> AsyncIterator[None]:
+    """Run the loop in debug mode, in which it logs every callback."""
     loop = asyncio.get_running_loop()
     before = loop.get_debug(), loop.slow_callback_duration
     loop.set_debug(True)

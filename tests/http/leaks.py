@@ -1,4 +1,4 @@
-"""Looks for a text wherever an error, a log record or an error tracker would show it."""
+"""Search for a secret in everything that an error, a log record or an error tracker would show."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _OPAQUE: Final = (type, ModuleType, FunctionType, MethodType, asyncio.AbstractEv
 
 
 async def caught(work: Awaitable[object]) -> BaseException:
-    """What `work` raises, with a traceback that begins here: the frames of a test hold the key in the clear."""
+    """Return the exception of `work`, with a traceback that begins here: frames of the test hold the key."""
     try:
         await work
     except BaseException as error:  # noqa: BLE001 (cancellation too)
@@ -28,7 +28,7 @@ async def caught(work: Awaitable[object]) -> BaseException:
 
 
 def caught_at_once(work: Callable[[], object]) -> BaseException:
-    """What a plain function raises."""
+    """Return the exception of a plain function."""
     try:
         work()
     except BaseException as error:  # noqa: BLE001
@@ -37,12 +37,12 @@ def caught_at_once(work: Callable[[], object]) -> BaseException:
 
 
 def leaks(error: BaseException, key: str) -> list[str]:
-    """The renderings of an error that hold the key."""
+    """Return the names of the renderings of an error that contain the key."""
     return [name for name, text in _renderings(error) if key in text]
 
 
 def leaks_in_log(records: Iterable[logging.LogRecord], key: str) -> list[str]:
-    """The log records that hold the key, in their text or in anything they carry."""
+    """Return the log records that contain the key, in their text or in an attribute."""
     formatter = logging.Formatter("%(name)s %(message)s")
     return [
         f"{record.name}: {record.msg}"
@@ -52,7 +52,7 @@ def leaks_in_log(records: Iterable[logging.LogRecord], key: str) -> list[str]:
 
 
 def holds(value: object, key: str) -> bool:
-    """Whether the key shows in a value's `str` or `repr`, or those of what it holds."""
+    """Return True if the `str` or `repr` of a value, or of anything in it, contains the key."""
     return key in str(value) or any(key in text for text in _texts(value, _DEPTH, set()))
 
 
@@ -85,7 +85,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 def _plain(error: BaseException) -> str:
     try:
         return "".join(traceback.TracebackException.from_exception(error, capture_locals=True).format())
-    except AttributeError:  # out of a `repr`, which not every Python survives here
+    except AttributeError:  # raised by a `repr`; some Python versions do not catch it
         return ""
 
 
@@ -117,7 +117,7 @@ def _locals(error: BaseException) -> Iterator[str]:
 
 
 def _texts(value: object, depth: int, known: set[int]) -> Iterator[str]:
-    """The `repr` of a value and of all that hangs on it."""
+    """Yield the `repr` of a value and of everything in it."""
     if id(value) in known or isinstance(value, _OPAQUE):
         return
     known.add(id(value))
@@ -130,7 +130,7 @@ def _texts(value: object, depth: int, known: set[int]) -> Iterator[str]:
 def _shown(value: object) -> str:
     try:
         return repr(value)
-    except AttributeError:  # an object half made
+    except AttributeError:  # the object is only partly initialized
         return ""
 
 

@@ -1,4 +1,4 @@
-"""A server that may break every rule, for what `FakeJogg` is too well-behaved to do."""
+"""Server that can break every rule of HTTP, for faults that `FakeJogg` cannot produce."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ PAGE: Final = json.dumps({"code": 0, "msg": "Success", "data": {"music": TRACKS,
 
 
 @attrs.define(eq=False)
-class Visit:
-    """One connection, as the server sees it."""
+class Connection:
+    """Server side of one connection."""
 
     number: int
-    """Which connection it is, from 0."""
+    """Number of the connection, from 0."""
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
     heads: list[bytes]
@@ -47,27 +47,27 @@ class Visit:
         lines = [f"HTTP/1.1 {status}", f"Content-Length: {size}", *headers]
         await self.send("\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body)
 
-    async def behave_well(self) -> None:
+    async def respond_normally(self) -> None:
         while True:
             await self.request()
             await self.response()
 
-    async def silence(self) -> None:
-        """Say nothing more, until the other side leaves."""
+    async def stay_silent(self) -> None:
+        """Send nothing until the client closes the connection."""
         await self.reader.read()
 
     def reset(self) -> None:
-        """Hang up by RST instead of FIN: the kernel sends it where a socket lingers for no time."""
+        """Close with RST instead of FIN: the kernel sends RST if the linger time is zero."""
         linger = struct.pack("ii", 1, 0)
         self.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         self.writer.transport.abort()
 
 
-Behaviour = Callable[[Visit], Awaitable[None]]
+Behaviour = Callable[[Connection], Awaitable[None]]
 
 
 class RawServer:
-    """Behaves on each connection as it is told to, then hangs up."""
+    """Server that runs `behaviour` on each connection and then closes it."""
 
     def __init__(self, behaviour: Behaviour, tls: ssl.SSLContext | None) -> None:
         self.heads: list[bytes] = []
@@ -76,34 +76,34 @@ class RawServer:
         self.port = 0
         self._behaviour = behaviour
         self._tls = tls
-        self._visits: set[asyncio.Task[None]] = set()
+        self._connections: set[asyncio.Task[None]] = set()
 
     @property
     def open(self) -> int:
-        return len(self._visits)
+        return len(self._connections)
 
     async def start(self) -> None:
-        self._server = await asyncio.start_server(self._welcome, "127.0.0.1", 0, ssl=self._tls)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=self._tls)
         self.port = self._server.sockets[0].getsockname()[1]
         self.url = f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
 
     async def close(self) -> None:
         self._server.close()
-        for visit in tuple(self._visits):
-            visit.cancel()
-        await asyncio.gather(*self._visits, return_exceptions=True)
+        for connection in tuple(self._connections):
+            connection.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
 
-    def _welcome(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        visit = asyncio.ensure_future(self._serve(Visit(self.accepted, reader, writer, self.heads)))
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = asyncio.ensure_future(self._serve(Connection(self.accepted, reader, writer, self.heads)))
         self.accepted += 1
-        self._visits.add(visit)
-        visit.add_done_callback(self._visits.discard)
+        self._connections.add(connection)
+        connection.add_done_callback(self._connections.discard)
 
-    async def _serve(self, visit: Visit) -> None:
+    async def _serve(self, connection: Connection) -> None:
         try:
             with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-                await self._behaviour(visit)
+                await self._behaviour(connection)
         finally:
-            visit.writer.close()
+            connection.writer.close()
             with contextlib.suppress(OSError):
-                await visit.writer.wait_closed()
+                await connection.writer.wait_closed()

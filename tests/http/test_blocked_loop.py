@@ -1,4 +1,4 @@
-"""Code that holds the event loop longer than a timeout, as a cell of a notebook or a breakpoint does."""
+"""Code that blocks the event loop for longer than a timeout, like a notebook cell or a breakpoint."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 from jogg_async import JoggSession, TransportError
 
-from .raw import AT_ONCE, PAGE, Behaviour, RawServer, Visit
+from .raw import AT_ONCE, PAGE, Behaviour, Connection, RawServer
 
 TIMEOUT: Final = 0.2
 BLOCK: Final = 3 * TIMEOUT
@@ -53,13 +53,13 @@ async def with_server(
 
 
 def responds_and_blocks(body: bytes = PAGE) -> Behaviour:
-    """Send a whole response, then hold the loop: when it runs again, the response lies in the socket."""
+    """Send a whole response, then block the loop: when it runs again, the response is in the socket."""
 
-    async def behave(visit: Visit) -> None:
-        await visit.request()
-        visit.writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+    async def behave(connection: Connection) -> None:
+        await connection.request()
+        connection.writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
         time.sleep(BLOCK)  # noqa: ASYNC251 (it is what the test is about)
-        await visit.behave_well()
+        await connection.respond_normally()
 
     return behave
 
@@ -78,7 +78,7 @@ def test_response_in_the_socket_is_read_before_a_timeout_is_declared(factory: Fa
 
 @every_loop
 def test_large_response_in_the_socket_is_read_before_a_timeout_is_declared(factory: Factory) -> None:
-    """The socket's buffer holds a megabyte and more, which the loop reads in many turns."""
+    """The socket's buffer has more than a megabyte, which the loop reads in many iterations."""
     body = PAGE + b" " * 1_500_000
 
     async def use(server: RawServer) -> None:
@@ -92,7 +92,7 @@ def test_large_response_in_the_socket_is_read_before_a_timeout_is_declared(facto
 
 
 @every_loop
-def test_response_in_the_socket_of_a_tls_connection_is_read(
+def test_response_in_the_socket_of_a_tls_connection_is_read_before_a_timeout_is_declared(
     factory: Factory, server_tls: ssl.SSLContext, client_tls: ssl.SSLContext
 ) -> None:
     async def use(server: RawServer) -> None:
@@ -107,14 +107,14 @@ def test_response_in_the_socket_of_a_tls_connection_is_read(
 
 
 @every_loop
-def test_blocked_time_does_not_count_as_an_attempts(factory: Factory) -> None:
-    """The response is sent only after the block, while the client blocks time and again."""
+def test_blocked_time_does_not_count_towards_the_timeout_of_an_attempt(factory: Factory) -> None:
+    """The server responds only after `BLOCK` seconds, in which the client blocks the loop again and again."""
 
-    async def slow(visit: Visit) -> None:
-        await visit.request()
+    async def slow(connection: Connection) -> None:
+        await connection.request()
         await asyncio.sleep(BLOCK)
-        await visit.response()
-        await visit.silence()
+        await connection.response()
+        await connection.stay_silent()
 
     async def use(server: RawServer) -> None:
         async with JoggSession("key", base_url=server.url, timeout=TIMEOUT, retry=AT_ONCE) as jogg:
@@ -141,10 +141,10 @@ def test_silent_server_times_out_after_a_block(factory: Factory) -> None:
                 await page
             assert caught.value.attempts == AT_ONCE.attempts
 
-    async def silent(visit: Visit) -> None:
+    async def silent(connection: Connection) -> None:
         with contextlib.suppress(asyncio.IncompleteReadError):
-            await visit.request()
-            await visit.silence()
+            await connection.request()
+            await connection.stay_silent()
 
     with asyncio.Runner(loop_factory=factory) as runner:
         runner.run(with_server(silent, use))

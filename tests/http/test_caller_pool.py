@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import aiohttp
 import pytest
@@ -15,33 +15,24 @@ from jogg_async import JoggSession, NotFoundError, RetryPolicy, SessionClosedErr
 from jogg_async._http.connector import PoolWait, _pool_wait
 from jogg_async._http.timeouts import TimeoutScope
 from jogg_async.testing import FakeJogg, Fault
+from tests.model import iterate_loop, until
 
 from .conftest import Serve
-from .raw import AT_ONCE, Visit
+from .raw import AT_ONCE, Connection
 
-MakeFake = Callable[..., Awaitable[FakeJogg]]
+if TYPE_CHECKING:
+    from tests.conftest import MakeFake
 
 
 @asynccontextmanager
 async def session_with_one_connection(fake: FakeJogg, **settings: Any) -> AsyncGenerator[JoggSession, None]:
-    """A session over a caller's pool of one connection."""
+    """Open a session over a caller's pool of one connection."""
     settings.setdefault("retry", AT_ONCE)
     async with (
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1)) as http,
         JoggSession(fake.api_key, base_url=fake.url, http=http, **settings) as jogg,
     ):
         yield jogg
-
-
-async def until(reached: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not reached():  # noqa: ASYNC110 (the fake tells nobody)
-            await asyncio.sleep(0.001)
-
-
-async def turns() -> None:
-    for _ in range(20):
-        await asyncio.sleep(0)
 
 
 @pytest.mark.parametrize(("limit", "limit_per_host"), [(1, 0), (100, 1)])
@@ -59,7 +50,7 @@ async def test_wait_in_the_pool_does_not_count_as_an_attempts_time(
     assert fake.max_in_flight == fake.connections == 1
 
 
-async def test_attempt_that_left_the_pool_has_the_whole_timeout(make_fake: MakeFake) -> None:
+async def test_attempt_has_its_whole_timeout_after_waiting_in_the_pool(make_fake: MakeFake) -> None:
     fake = await make_fake(10)
     fake.fail(Fault.slow(0.3), page=1)
     fake.fail(Fault.stall(), page=2)
@@ -82,7 +73,7 @@ async def test_requests_waiting_in_the_pool_are_not_counted(make_fake: MakeFake)
         pager = jogg.tracks(page_size=10)
         await anext(pager)
         await until(lambda: fake.in_flight == 1)
-        await turns()
+        await iterate_loop(20)
         assert pager.progress.requests == 2
         await pager.aclose()
         assert pager.progress.requests == 2
@@ -128,7 +119,7 @@ async def test_callers_session_closed_while_a_request_waits_in_its_pool(make_fak
         await until(lambda: fake.in_flight == 1)
         waiting = asyncio.ensure_future(jogg.page(2))
         cancelled = asyncio.ensure_future(jogg.page(3))
-        await turns()
+        await iterate_loop(20)
         cancelled.cancel()
         await http.close()
         with pytest.raises(asyncio.CancelledError):
@@ -146,7 +137,7 @@ async def test_request_cancelled_in_the_pool_stays_cancelled(make_fake: MakeFake
         sent = asyncio.ensure_future(jogg.page(1))
         await until(lambda: fake.in_flight == 1)
         waiting = asyncio.ensure_future(jogg.page(2))
-        await turns()
+        await iterate_loop(20)
         for request in (waiting, sent):
             request.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -162,7 +153,7 @@ async def test_caller_and_library_share_the_pool(make_fake: MakeFake) -> None:
             callers = asyncio.ensure_future(http.get(f"{fake.url}/v2/musics?page=3"))
             await until(lambda: fake.in_flight == 1)
             page = asyncio.ensure_future(jogg.page())
-            await turns()
+            await iterate_loop(20)
             assert not page.done()
             callers.cancel()
             assert len((await page).tracks) == 10
@@ -204,15 +195,15 @@ async def test_error_response_over_a_callers_pool_counts_as_an_attempt(make_fake
 
 
 async def test_wait_in_the_pool_before_aiohttp_sends_again_does_not_count(serve: Serve) -> None:
-    """The first connection breaks; before aiohttp gets another, a request that waits in the pool takes its place."""
+    """The first connection breaks; before aiohttp gets another, a request that waits in the pool takes it."""
 
-    async def breaks_once(visit: Visit) -> None:
-        await visit.request()
-        if visit.number == 0:
+    async def breaks_once(connection: Connection) -> None:
+        await connection.request()
+        if connection.number == 0:
             return
         await asyncio.sleep(0.25)
-        await visit.response()
-        await visit.behave_well()
+        await connection.response()
+        await connection.respond_normally()
 
     server = await serve(breaks_once)
     async with (
@@ -224,7 +215,7 @@ async def test_wait_in_the_pool_before_aiohttp_sends_again_does_not_count(serve:
 
 
 class Clock:
-    """Takes the place of an attempt, and notes what happens to its clock."""
+    """Stand-in for a timeout scope that records the calls to it."""
 
     def __init__(self) -> None:
         self.steps: list[str] = []
@@ -236,7 +227,7 @@ class Clock:
         self.steps.append("restart")
 
 
-def test_clock_restarts_once_for_each_wait() -> None:
+def test_timeout_restarts_once_for_each_wait_in_the_pool() -> None:
     clock = Clock()
     with PoolWait(cast("TimeoutScope", clock), lambda: clock.steps.append("sent")) as wait:
         assert _pool_wait.get() is wait

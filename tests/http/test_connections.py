@@ -1,4 +1,4 @@
-"""Connections: which are used again, how many are opened ahead, and none left open."""
+"""Connections: reuse, opening ahead of the first response, and closing."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import asyncio
 import json
 import re
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import aiohttp
 import pytest
@@ -19,41 +19,42 @@ from jogg_async._api.redaction import Secret
 from jogg_async._http import connector as connector_module
 from jogg_async._http.connector import Connector
 from jogg_async._http.transport import Transport
-from jogg_async.testing import FakeJogg, Fault
+from jogg_async.testing import Fault
+from tests.model import until
 
 from .conftest import Serve
-from .raw import AT_ONCE, RawServer, Visit
+from .raw import AT_ONCE, Connection, RawServer
+
+if TYPE_CHECKING:
+    from tests.conftest import MakeFake, MakeSession
 
 KEY: Final = "the-key"
 
-MakeFake = Callable[..., Awaitable[FakeJogg]]
-MakeSession = Callable[..., JoggSession]
-
 
 def response(page: int) -> bytes:
-    """A whole response whose one track has the page's number as its id."""
+    """Return a response with one track, whose id is the page's number."""
     body = json.dumps({"code": 0, "msg": "Success", "data": {"music": [{"id": page}]}}).encode()
     return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
 
 
 class Recorder:
-    """Answers each request by its page, and keeps every connection, so that a test can send more on it."""
+    """Server behaviour that responds with the requested page and keeps every connection for the test."""
 
     def __init__(self) -> None:
-        self.visits: list[Visit] = []
+        self.connections: list[Connection] = []
         self.pages: list[tuple[int, int]] = []
         """Connection and page of each request."""
 
-    async def __call__(self, visit: Visit) -> None:
-        self.visits.append(visit)
+    async def __call__(self, connection: Connection) -> None:
+        self.connections.append(connection)
         while True:
-            page = int(re.findall(rb"[?&]page=(\d+)", await visit.request())[0])
-            self.pages.append((visit.number, page))
-            await visit.send(response(page))
+            page = int(re.findall(rb"[?&]page=(\d+)", await connection.request())[0])
+            self.pages.append((connection.number, page))
+            await connection.send(response(page))
 
 
 class Client:
-    """A transport and its server; `http` is the caller's session, if there is one."""
+    """Transport and its server; `http` is the caller's session, if any."""
 
     def __init__(self, server: RawServer, recorder: Recorder, http: aiohttp.ClientSession | None) -> None:
         self.server = server
@@ -62,7 +63,7 @@ class Client:
         self.transport = Transport(Secret(KEY), self.url, 5.0, http)
 
     async def page(self, number: int) -> int:
-        """The id that comes for a page: the page's own number, unless the response is another's."""
+        """Return the id in the response to a page: its number, unless the response belongs to another request."""
         response = await self.transport.get(self.url.with_query(page=number))
         track_id: int = json.loads(response.body)["data"]["music"][0]["id"]
         return track_id
@@ -72,18 +73,12 @@ class Client:
 async def client_of(
     server: RawServer, recorder: Recorder, http: aiohttp.ClientSession | None = None
 ) -> AsyncGenerator[Client, None]:
-    """A transport, with a pool of its own unless `http` is given."""
+    """Open a transport, with a pool of its own unless `http` is given."""
     client = Client(server, recorder, http)
     try:
         yield client
     finally:
         await client.transport.aclose()
-
-
-async def until(reached: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
-        while not reached():  # noqa: ASYNC110 (the server tells nobody)
-            await asyncio.sleep(0.001)
 
 
 @pytest.fixture(params=["plain", "tls"])
@@ -119,7 +114,7 @@ async def client(
 over_tls: Final = pytest.mark.parametrize("tls", ["tls"], indirect=True)
 
 
-async def test_connection_is_used_again(client: Client) -> None:
+async def test_kept_connection_is_reused(client: Client) -> None:
     for page in range(1, 6):
         assert await client.page(page) == page
         await asyncio.sleep(0.01)
@@ -129,44 +124,44 @@ async def test_connection_is_used_again(client: Client) -> None:
 @pytest.mark.parametrize(
     "late", [response(1), response(1) * 2, b"HTTP/1.1 408 Request Timeout\r\n\r\n", b"?"], ids=repr
 )
-async def test_connection_with_a_late_response_is_not_used_again(client: Client, late: bytes) -> None:
+async def test_connection_with_a_late_response_is_not_reused(client: Client, late: bytes) -> None:
     assert await client.page(1) == 1
-    await client.recorder.visits[0].send(late)
+    await client.recorder.connections[0].send(late)
     await asyncio.sleep(0.05)
     for page in range(2, 6):
         assert await client.page(page) == page
     assert [number for number, _ in client.recorder.pages] == [0, 1, 1, 1, 1]
 
 
-async def test_connection_with_a_late_response_in_its_socket_is_not_used_again(client: Client) -> None:
-    """The event loop has not run since the response came, so that nobody has read it."""
+async def test_connection_with_a_late_response_in_its_socket_is_not_reused(client: Client) -> None:
+    """The event loop has not run since the response arrived, so that it was not read."""
     assert await client.page(1) == 1
-    client.recorder.visits[0].writer.write(response(1))
+    client.recorder.connections[0].writer.write(response(1))
     assert await client.page(2) == 2
     assert [number for number, _ in client.recorder.pages] == [0, 1]
 
 
-async def test_connection_with_part_of_a_late_response_in_its_socket_is_not_used_again(
+async def test_connection_with_part_of_a_late_response_in_its_socket_is_not_reused(
     serve: Serve,
 ) -> None:
     recorder = Recorder()
     server = await serve(recorder)
     async with aiohttp.ClientSession() as http, client_of(server, recorder, http) as client:
         assert await client.page(1) == 1
-        recorder.visits[0].writer.write(response(1)[:20])
+        recorder.connections[0].writer.write(response(1)[:20])
         assert await client.page(2) == 2
         assert [number for number, _ in recorder.pages] == [0, 1]
 
 
-async def test_server_that_sends_before_the_first_request_is_read(
+async def test_response_sent_before_the_first_request_is_read(
     serve: Serve, client_tls: ssl.SSLContext, tls: ssl.SSLContext | None
 ) -> None:
-    """Only kept connections are checked: to pass over new ones would never come to an end."""
+    """Only kept connections are checked: skipping new ones as well could go on for ever."""
     recorder = Recorder()
 
-    async def greets(visit: Visit) -> None:
-        await visit.send(response(99))
-        await recorder(visit)
+    async def greets(connection: Connection) -> None:
+        await connection.send(response(99))
+        await recorder(connection)
 
     server = await serve(greets, tls=tls)
     async with (
@@ -176,42 +171,42 @@ async def test_server_that_sends_before_the_first_request_is_read(
         assert await client.page(1) in (1, 99)
 
 
-async def test_all_connections_with_a_late_response_are_passed_over(client: Client) -> None:
+async def test_six_connections_with_a_late_response_are_not_reused(client: Client) -> None:
     assert sorted(await asyncio.gather(*map(client.page, range(1, 7)))) == list(range(1, 7))
-    for visit in client.recorder.visits:
-        visit.writer.write(response(99))
+    for connection in client.recorder.connections:
+        connection.writer.write(response(99))
     assert await client.page(7) == 7
-    for visit in client.recorder.visits[:6]:
-        assert (visit.number, 7) not in client.recorder.pages
+    for connection in client.recorder.connections[:6]:
+        assert (connection.number, 7) not in client.recorder.pages
 
 
-async def test_connection_that_the_server_closed_meanwhile_is_not_used_again(client: Client) -> None:
+async def test_connection_closed_by_the_server_is_not_reused(client: Client) -> None:
     assert await client.page(1) == 1
-    client.recorder.visits[0].writer.close()
+    client.recorder.connections[0].writer.close()
     assert await client.page(2) == 2
     assert len(client.recorder.pages) == 2
 
 
-async def test_part_of_a_late_response_ends_a_connection_of_our_own(serve: Serve) -> None:
+async def test_part_of_a_late_response_closes_a_connection_of_our_own_pool(serve: Serve) -> None:
     recorder = Recorder()
     server = await serve(recorder)
     async with client_of(server, recorder) as client:
         assert await client.page(1) == 1
-        await recorder.visits[0].send(response(1)[:20])
+        await recorder.connections[0].send(response(1)[:20])
         await until(lambda: server.open == 0)  # at once, not when it is needed next
         assert await client.page(2) == 2
 
 
-async def test_bytes_before_the_first_request_end_a_connection_opened_ahead(serve: Serve) -> None:
+async def test_bytes_before_the_first_request_close_a_connection_opened_ahead(serve: Serve) -> None:
     recorder, second_opened = Recorder(), asyncio.Event()
 
-    async def greets(visit: Visit) -> None:
-        if visit.number == 0:
+    async def greets(connection: Connection) -> None:
+        if connection.number == 0:
             await second_opened.wait()
-        elif visit.number == 1:
-            await visit.send(response(99))
+        elif connection.number == 1:
+            await connection.send(response(99))
             second_opened.set()
-        await recorder(visit)
+        await recorder(connection)
 
     server = await serve(greets)
     async with client_of(server, recorder) as client:
@@ -224,7 +219,7 @@ async def test_bytes_before_the_first_request_end_a_connection_opened_ahead(serv
 
 @over_tls
 async def test_session_ticket_does_not_end_a_tls_connection(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A ticket makes the socket readable, and brings no byte of HTTP."""
+    """A ticket makes the socket readable, but contains no byte of HTTP."""
     monkeypatch.setattr(connector_module, "_is_readable", lambda _: True)
     for page in range(1, 4):
         assert await client.page(page) == page
@@ -279,9 +274,9 @@ async def test_several_pagers_open_at_most_four_connections_ahead(
     await asyncio.wait(steps)
 
 
-async def stalls(visit: Visit) -> None:
-    await visit.request()
-    await visit.silence()
+async def stalls(connection: Connection) -> None:
+    await connection.request()
+    await connection.stay_silent()
 
 
 async def give_up(*requests: asyncio.Future[int]) -> None:
@@ -307,11 +302,11 @@ async def test_connections_being_opened_count_towards_the_four(serve: Serve) -> 
 async def test_connections_opened_ahead_are_used(serve: Serve) -> None:
     recorder, opened = Recorder(), asyncio.Event()
 
-    async def after_four(visit: Visit) -> None:
-        if visit.number == 3:
+    async def after_four(connection: Connection) -> None:
+        if connection.number == 3:
             opened.set()
         await opened.wait()
-        await recorder(visit)
+        await recorder(connection)
 
     server = await serve(after_four)
     async with client_of(server, recorder) as client:
@@ -323,7 +318,7 @@ async def test_connections_opened_ahead_are_used(serve: Serve) -> None:
         assert client.transport.stop_preconnects() == ()
 
 
-async def test_opening_ahead_is_given_up(serve: Serve) -> None:
+async def test_connections_not_yet_opened_ahead_are_cancelled(serve: Serve) -> None:
     server = await serve(stalls)
     async with client_of(server, Recorder()) as client:
         client.transport.preconnect(7)
@@ -345,8 +340,8 @@ async def test_opening_ahead_is_given_up(serve: Serve) -> None:
         await give_up(request, another)
 
 
-async def test_connection_that_is_being_opened_is_given_up(serve: Serve) -> None:
-    server = await serve(Visit.silence)  # no handshake comes to its end
+async def test_connections_being_opened_ahead_are_cancelled(serve: Serve) -> None:
+    server = await serve(Connection.stay_silent)  # no handshake comes to its end
     transport = Transport(Secret(KEY), URL(f"https://127.0.0.1:{server.port}"), 5.0, None)
     transport.preconnect(7)
     request = asyncio.ensure_future(transport.get(URL(f"https://127.0.0.1:{server.port}")))
@@ -358,7 +353,7 @@ async def test_connection_that_is_being_opened_is_given_up(serve: Serve) -> None
     await transport.aclose()
 
 
-async def test_closing_leaves_no_task_and_no_timer(serve: Serve) -> None:
+async def test_closing_the_transport_leaves_no_task_and_no_timer(serve: Serve) -> None:
     server = await serve(stalls)
     async with client_of(server, Recorder()) as client:
         before = asyncio.all_tasks()
@@ -366,16 +361,16 @@ async def test_closing_leaves_no_task_and_no_timer(serve: Serve) -> None:
         request = asyncio.ensure_future(client.page(1))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
-        assert len(asyncio.all_tasks() - before) == 4
+        assert len(asyncio.all_tasks() - before) >= 4  # with eager tasks, the server accepts connections by now
         await give_up(request)
         await client.transport.aclose()
-        assert asyncio.all_tasks() == before | {asyncio.current_task()}
+        await until(lambda: asyncio.all_tasks() == before | {asyncio.current_task()})
         timeouts = client.transport._timeouts
         assert timeouts is not None
         assert timeouts._timer is None
 
 
-async def test_requests_beyond_aiohttps_own_limit_are_in_flight_at_once(
+async def test_requests_beyond_the_default_pool_size_of_aiohttp_run_at_once(
     make_fake: MakeFake, make_session: MakeSession
 ) -> None:
     fake = await make_fake(10)
@@ -389,7 +384,7 @@ async def test_requests_beyond_aiohttps_own_limit_are_in_flight_at_once(
 
 
 @pytest.mark.parametrize("own_http", [False, True])
-async def test_no_timeout_of_aiohttps_applies(serve: Serve, own_http: bool) -> None:
+async def test_no_timeout_of_aiohttp_applies(serve: Serve, own_http: bool) -> None:
     recorder = Recorder()
     server = await serve(recorder)
     async with AsyncExitStack() as stack:
@@ -404,20 +399,20 @@ async def test_no_timeout_of_aiohttps_applies(serve: Serve, own_http: bool) -> N
 
 async def test_one_page_opens_at_most_four_connections(make_fake: MakeFake, make_session: MakeSession) -> None:
     fake = await make_fake(100)
-    fake.fail(Fault.slow(0.05), page=1)
+    fake.fail(Fault.slow(0.25), page=1)
     assert len(await make_session(fake, concurrency=200).tracks().collect()) == 100
     assert fake.connections == 4
 
 
-@pytest.mark.usefixtures("noisy_loop")
+@pytest.mark.usefixtures("debug_loop")
 @pytest.mark.parametrize("own_http", [False, True])
 async def test_switching_protocols_is_an_error_that_closes_the_connection(serve: Serve, own_http: bool) -> None:
-    """In debug mode, aiohttp complains of a response that was left open."""
+    """In debug mode, aiohttp warns of a response that was left open."""
 
-    async def switches(visit: Visit) -> None:
-        await visit.request()
-        await visit.send(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\nPRI")
-        await visit.silence()
+    async def switches(connection: Connection) -> None:
+        await connection.request()
+        await connection.send(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\nPRI")
+        await connection.stay_silent()
 
     server = await serve(switches)
     async with AsyncExitStack() as stack:

@@ -1,4 +1,4 @@
-"""Connections that break, stall or babble, at every stage of a response: once, or every time."""
+"""Connections that break, stall or send garbage at every stage of a response, once or every time."""
 
 from __future__ import annotations
 
@@ -7,71 +7,72 @@ import contextlib
 import socket
 import sys
 import time
-from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 import pytest
 
 from jogg_async import JoggSession, TransportError
-from jogg_async.testing import FakeJogg, Fault
+from jogg_async.testing import Fault
+from tests.model import until
 
 from .conftest import Serve
-from .raw import AT_ONCE, PAGE, Behaviour, RawServer, Visit
+from .raw import AT_ONCE, PAGE, Behaviour, Connection, RawServer
+
+if TYPE_CHECKING:
+    from tests.conftest import MakeFake
 
 TIMEOUT: Final = 0.1
 ATTEMPTS: Final = AT_ONCE.attempts or 0
 SLACK: Final = 1.5  # seconds that a busy machine may add
-RESENT: Final = 2  # aiohttp sends a GET once more when its connection ends before a response: two breaks, one attempt
-
-MakeFake = Callable[..., Awaitable[FakeJogg]]
+RESENT: Final = 2  # aiohttp resends a GET once if its connection ends before a response: two breaks in one attempt
 
 
-async def closed_on_arrival(visit: Visit) -> None:
+async def closed_on_arrival(connection: Connection) -> None:
     pass
 
 
-async def reset_on_arrival(visit: Visit) -> None:
-    visit.reset()
+async def reset_on_arrival(connection: Connection) -> None:
+    connection.reset()
 
 
-async def closed_after_the_request(visit: Visit) -> None:
-    await visit.request()
+async def closed_after_the_request(connection: Connection) -> None:
+    await connection.request()
 
 
-async def reset_after_the_request(visit: Visit) -> None:
-    await visit.request()
-    visit.reset()
+async def reset_after_the_request(connection: Connection) -> None:
+    await connection.request()
+    connection.reset()
 
 
 def after_the_request(sent: bytes, *, stays: bool = False) -> Behaviour:
-    async def behave(visit: Visit) -> None:
-        await visit.request()
-        await visit.send(sent)
+    async def behave(connection: Connection) -> None:
+        await connection.request()
+        await connection.send(sent)
         if stays:
-            await visit.silence()
+            await connection.stay_silent()
 
     return behave
 
 
-async def reset_in_the_body(visit: Visit) -> None:
-    await visit.request()
-    await visit.response(PAGE[:20], length=len(PAGE))
-    visit.reset()
+async def reset_in_the_body(connection: Connection) -> None:
+    await connection.request()
+    await connection.response(PAGE[:20], length=len(PAGE))
+    connection.reset()
 
 
-async def dripping(visit: Visit) -> None:
-    await visit.request()
-    await visit.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(PAGE))
+async def dripping(connection: Connection) -> None:
+    await connection.request()
+    await connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(PAGE))
     for place in range(len(PAGE)):
-        await visit.send(PAGE[place : place + 1])
+        await connection.send(PAGE[place : place + 1])
         await asyncio.sleep(TIMEOUT / 10)
 
 
-async def dripping_headers(visit: Visit) -> None:
-    await visit.request()
+async def dripping_headers(connection: Connection) -> None:
+    await connection.request()
     for byte in b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n":
-        await visit.send(bytes([byte]))
+        await connection.send(bytes([byte]))
         await asyncio.sleep(TIMEOUT / 10)
 
 
@@ -83,7 +84,7 @@ WHOLE: Final = SIZED + PAGE
 STAGES: Final[dict[str, Behaviour]] = {
     "closed on arrival": closed_on_arrival,
     "reset on arrival": reset_on_arrival,
-    "silent on arrival": Visit.silence,
+    "silent on arrival": Connection.stay_silent,
     "closed after the request": closed_after_the_request,
     "reset after the request": reset_after_the_request,
     "silent after the request": after_the_request(b"", stays=True),
@@ -114,19 +115,17 @@ every_stage: Final = pytest.mark.parametrize("behaviour", STAGES.values(), ids=S
 
 
 def first(times: int, behaviour: Behaviour) -> Behaviour:
-    """So for the first connections; well for those that follow."""
+    """Return a behaviour that is `behaviour` for the first connections, and normal for the others."""
 
-    async def behave(visit: Visit) -> None:
-        await (behaviour if visit.number < times else Visit.behave_well)(visit)
+    async def behave(connection: Connection) -> None:
+        await (behaviour if connection.number < times else Connection.respond_normally)(connection)
 
     return behave
 
 
-async def hung_up(server: RawServer) -> None:
-    """No connection is open any more."""
-    async with asyncio.timeout(2):
-        while server.open:  # noqa: ASYNC110 (the server tells nobody)
-            await asyncio.sleep(0.001)
+async def all_closed(server: RawServer) -> None:
+    """Wait until every connection is closed."""
+    await until(lambda: server.open == 0, 2)
 
 
 @every_stage
@@ -137,7 +136,7 @@ async def test_connection_fault_that_occurs_once_is_retried(serve: Serve, behavi
         assert [track.id for track in await pager.collect()] == [1, 2]
         assert pager.progress.retries in (1, 2)
         assert pager.progress.requests == pager.progress.retries + 1
-    await hung_up(server)
+    await all_closed(server)
 
 
 @every_stage
@@ -154,11 +153,11 @@ async def test_connection_fault_that_persists_is_a_transport_error(serve: Serve,
         assert "page=7" in str(error)
         assert took < ATTEMPTS * TIMEOUT + SLACK
         assert ATTEMPTS <= server.accepted <= ATTEMPTS * RESENT
-        # Also before the session's end: what failed is not put back into the pool.
-        await hung_up(server)
+        # Before the session is closed: a failed connection is not put back into the pool.
+        await all_closed(server)
 
 
-async def test_nobody_listens(serve: Serve) -> None:
+async def test_refused_connection_is_retried_then_a_transport_error(serve: Serve) -> None:
     server = await serve()
     await server.close()
     async with JoggSession("key", base_url=server.url, retry=AT_ONCE) as jogg:
@@ -168,7 +167,7 @@ async def test_nobody_listens(serve: Serve) -> None:
     assert isinstance(caught.value.__cause__, aiohttp.ClientConnectorError)
 
 
-async def test_a_name_that_nobody_knows() -> None:
+async def test_unknown_host_name_is_a_transport_error() -> None:
     async with JoggSession("key", base_url="https://nowhere.invalid", retry=AT_ONCE, timeout=5) as jogg:
         with pytest.raises(TransportError, match=r"nowhere\.invalid"):
             await jogg.page()
@@ -183,34 +182,34 @@ async def fails_in_time(jogg: JoggSession) -> None:
         assert caught.value.attempts == ATTEMPTS
 
 
-async def test_a_name_that_nobody_answers_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The response of the resolver is a stand-in: there is none here that could be made to be silent."""
+async def test_name_resolution_without_a_response_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The resolver is a stand-in: no resolver on the test machine can be made silent."""
     asked: list[object] = []
 
-    async def silence(*args: object, **kwargs: object) -> None:
+    async def no_response(*args: object, **kwargs: object) -> None:
         asked.append(args)
         await asyncio.sleep(60)
 
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", silence)
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", no_response)
     await fails_in_time(JoggSession("key", base_url="https://silent.test", retry=AT_ONCE, timeout=TIMEOUT))
     assert asked
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="fills the queue of a socket as Linux does")
-async def test_a_connection_that_is_never_made() -> None:
+async def test_connection_that_is_never_accepted_times_out() -> None:
     with contextlib.ExitStack() as stack:
         deaf = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
         url = f"http://127.0.0.1:{deaf.getsockname()[1]}"
-        for _ in range(4):  # the queue of a listener that accepts nobody: from then on the kernel drops who knocks
+        for _ in range(4):  # fill the queue of a listener that accepts nothing: the kernel then drops connections
             waiting = stack.enter_context(socket.socket())
             waiting.setblocking(False)
             waiting.connect_ex(deaf.getsockname())
         await fails_in_time(JoggSession("key", base_url=url, retry=AT_ONCE, timeout=TIMEOUT))
 
 
-async def closing_after_each(visit: Visit) -> None:
-    await visit.request()
-    await visit.response()
+async def closing_after_each(connection: Connection) -> None:
+    await connection.request()
+    await connection.response()
 
 
 async def test_a_kept_connection_that_the_server_closed_costs_no_attempt(serve: Serve) -> None:
@@ -223,18 +222,18 @@ async def test_a_kept_connection_that_the_server_closed_costs_no_attempt(serve: 
         await asyncio.sleep(0.01)
         await jogg.page()
     assert server.accepted >= 5
-    await hung_up(server)
+    await all_closed(server)
 
 
-@pytest.mark.parametrize("behaviour", [closed_on_arrival, reset_on_arrival, Visit.silence])
-async def test_connections_opened_ahead_may_break_unseen(serve: Serve, behaviour: Behaviour) -> None:
-    async def only_the_first_is_good(visit: Visit) -> None:
-        await (behaviour if visit.number else Visit.behave_well)(visit)
+@pytest.mark.parametrize("behaviour", [closed_on_arrival, reset_on_arrival, Connection.stay_silent])
+async def test_broken_connections_opened_ahead_cause_no_error(serve: Serve, behaviour: Behaviour) -> None:
+    async def only_the_first_is_good(connection: Connection) -> None:
+        await (behaviour if connection.number else Connection.respond_normally)(connection)
 
     server = await serve(only_the_first_is_good)
     async with JoggSession("key", base_url=server.url, retry=AT_ONCE, timeout=TIMEOUT) as jogg:
         assert len(await jogg.tracks().collect()) == 2
-    await hung_up(server)
+    await all_closed(server)
 
 
 NOISE: Final[dict[str, bytes]] = {
@@ -245,7 +244,7 @@ NOISE: Final[dict[str, bytes]] = {
 
 
 @pytest.mark.parametrize("noise", NOISE.values(), ids=NOISE)
-async def test_interim_answers_are_passed_over(serve: Serve, noise: bytes) -> None:
+async def test_interim_responses_are_skipped(serve: Serve, noise: bytes) -> None:
     server = await serve(after_the_request(noise + WHOLE))
     async with JoggSession("key", base_url=server.url, timeout=5) as jogg:
         assert len((await jogg.page()).tracks) == 2
@@ -253,7 +252,7 @@ async def test_interim_answers_are_passed_over(serve: Serve, noise: bytes) -> No
 
 
 @pytest.mark.parametrize("ending", ["stays", "leaves"])
-async def test_a_body_without_a_length_ends_with_its_connection(serve: Serve, ending: str) -> None:
+async def test_body_without_a_length_ends_with_its_connection(serve: Serve, ending: str) -> None:
     server = await serve(after_the_request(b"HTTP/1.1 200 OK\r\n\r\n" + PAGE, stays=ending == "stays"))
     async with JoggSession("key", base_url=server.url, timeout=TIMEOUT, retry=AT_ONCE) as jogg:
         if ending == "leaves":
@@ -263,7 +262,7 @@ async def test_a_body_without_a_length_ends_with_its_connection(serve: Serve, en
             await jogg.page()
 
 
-async def test_a_whole_crawl_over_a_bad_line(make_fake: MakeFake) -> None:
+async def test_crawl_survives_a_mix_of_connection_faults(make_fake: MakeFake) -> None:
     fake = await make_fake(2000)
     faults: list[Any] = [Fault.drop(), Fault.reset(), Fault.truncate(), Fault.truncate(chunked=True), Fault.html(502)]
     for number, fault in enumerate(faults * 2):

@@ -1,4 +1,4 @@
-"""Bodies made to do harm, and bodies that are merely odd."""
+"""Malicious, malformed and unusual bodies."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ import time
 import tracemalloc
 import zlib
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
 from jogg_async import DecodeError, JoggError, JoggSession, ParameterError, ServerError, TransportError
-from jogg_async.testing import FakeJogg, Fault
+from jogg_async.testing import Fault
 
 from .conftest import Serve
-from .raw import AT_ONCE, PAGE, Visit
+from .raw import AT_ONCE, PAGE, Connection
+
+if TYPE_CHECKING:
+    from tests.conftest import MakeFake, MakeSession
 
 MIB: Final = 2**20
 CAP: Final = 32 * MIB
-MakeFake = Callable[..., Awaitable[FakeJogg]]
-MakeSession = Callable[..., JoggSession]
-Ask = Callable[..., Awaitable[JoggSession]]
+SessionFor = Callable[..., Awaitable[JoggSession]]
 
 
 def padded(size: int) -> bytes:
@@ -36,8 +37,8 @@ def compressed(data: bytes, bits: int) -> bytes:
 
 
 @pytest.fixture
-async def answering(make_fake: MakeFake, make_session: MakeSession) -> Callable[..., Awaitable[JoggSession]]:
-    """A session whose service gives always the same response."""
+async def session_for(make_fake: MakeFake, make_session: MakeSession) -> Callable[..., Awaitable[JoggSession]]:
+    """Create a session whose service always sends the same response."""
 
     async def make(body: bytes, *, status: int = 200, content_type: str = "application/json", **headers: str) -> Any:
         fake = await make_fake(5)
@@ -59,9 +60,9 @@ async def failure(jogg: JoggSession, kind: type[JoggError], attempts: int = 1) -
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate"])
-async def test_a_bomb_is_not_unpacked(answering: Ask, coding: str) -> None:
+async def test_decompression_bomb_is_not_unpacked(session_for: SessionFor, coding: str) -> None:
     bomb = compressed(padded(6 * CAP), 31 if coding == "gzip" else 15)
-    jogg = await answering(bomb, Content_Encoding=coding)
+    jogg = await session_for(bomb, Content_Encoding=coding)
     tracemalloc.start()
     error = await failure(jogg, TransportError)
     _, peak = tracemalloc.get_traced_memory()
@@ -71,15 +72,15 @@ async def test_a_bomb_is_not_unpacked(answering: Ask, coding: str) -> None:
 
 
 @pytest.mark.parametrize("chunk", [b"10000\r\n" + b" " * 65536 + b"\r\n", b"400\r\n" + b"x" * 1024 + b"\r\n"])
-async def test_an_endless_body_is_left_at_the_cap(serve: Serve, chunk: bytes) -> None:
+async def test_reading_of_an_endless_body_stops_at_32_mib(serve: Serve, chunk: bytes) -> None:
     sent = 0
 
-    async def endless(visit: Visit) -> None:
+    async def endless(connection: Connection) -> None:
         nonlocal sent
-        await visit.request()
-        await visit.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        await connection.request()
+        await connection.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
         while True:
-            await visit.send(chunk * 16)
+            await connection.send(chunk * 16)
             sent += len(chunk) * 16
 
     server = await serve(endless)
@@ -92,17 +93,21 @@ async def test_an_endless_body_is_left_at_the_cap(serve: Serve, chunk: bytes) ->
 
 @pytest.mark.parametrize(("size", "fits"), [(CAP, True), (CAP + 1, False)])
 @pytest.mark.parametrize("coding", ["identity", "gzip"])
-async def test_the_cap_is_exact(answering: Ask, coding: str, size: int, fits: bool) -> None:
+async def test_bodies_up_to_exactly_32_mib_are_accepted(
+    session_for: SessionFor, coding: str, size: int, fits: bool
+) -> None:
     body = padded(size)
-    jogg = await answering(gzip.compress(body, 1) if coding == "gzip" else body, Content_Encoding=coding)
+    jogg = await session_for(gzip.compress(body, 1) if coding == "gzip" else body, Content_Encoding=coding)
     if fits:
         assert len((await jogg.page(3)).tracks) == 2
     else:
         await failure(jogg, TransportError)
 
 
-async def test_many_empty_gzip_members_do_not_stop_the_clock(answering: Ask) -> None:
-    jogg = await answering(gzip.compress(b"", mtime=0) * 60_000 + gzip.compress(PAGE, mtime=0), Content_Encoding="gzip")
+async def test_many_empty_gzip_members_take_little_time(session_for: SessionFor) -> None:
+    jogg = await session_for(
+        gzip.compress(b"", mtime=0) * 60_000 + gzip.compress(PAGE, mtime=0), Content_Encoding="gzip"
+    )
     began = time.process_time()
     with contextlib.suppress(JoggError):
         await jogg.page()
@@ -122,8 +127,8 @@ CODINGS: Final[dict[str, tuple[bytes, str]]] = {
 
 
 @pytest.mark.parametrize(("body", "coding"), CODINGS.values(), ids=CODINGS)
-async def test_a_compressed_body(answering: Ask, body: bytes, coding: str) -> None:
-    jogg = await answering(body, Content_Encoding=coding)
+async def test_compressed_body_is_decompressed(session_for: SessionFor, body: bytes, coding: str) -> None:
+    jogg = await session_for(body, Content_Encoding=coding)
     assert [track.id for track in (await jogg.page()).tracks] == [1, 2]
 
 
@@ -142,14 +147,18 @@ DAMAGED: Final[dict[str, tuple[bytes, str]]] = {
 
 
 @pytest.mark.parametrize(("body", "coding"), DAMAGED.values(), ids=DAMAGED)
-async def test_a_body_that_cannot_be_unpacked(answering: Ask, body: bytes, coding: str) -> None:
-    await failure(await answering(body, Content_Encoding=coding), DecodeError)
+async def test_damaged_or_unrequested_compression_is_a_decode_error(
+    session_for: SessionFor, body: bytes, coding: str
+) -> None:
+    await failure(await session_for(body, Content_Encoding=coding), DecodeError)
 
 
 @pytest.mark.parametrize(("body", "coding"), DAMAGED.values(), ids=DAMAGED)
-async def test_an_error_status_decides_whatever_the_body_is(answering: Ask, body: bytes, coding: str) -> None:
-    await failure(await answering(body, status=422, Content_Encoding=coding), ParameterError)
-    await failure(await answering(body, status=503, Content_Encoding=coding), ServerError, attempts=3)
+async def test_error_status_decides_even_if_the_body_is_damaged(
+    session_for: SessionFor, body: bytes, coding: str
+) -> None:
+    await failure(await session_for(body, status=422, Content_Encoding=coding), ParameterError)
+    await failure(await session_for(body, status=503, Content_Encoding=coding), ServerError, attempts=3)
 
 
 def data(text: str) -> bytes:
@@ -206,17 +215,17 @@ NONSENSE: Final[dict[str, bytes]] = {
 
 
 @pytest.mark.parametrize("body", NONSENSE.values(), ids=NONSENSE)
-async def test_nonsense_is_a_decode_error_at_once(answering: Ask, body: bytes) -> None:
-    await failure(await answering(body), DecodeError)
+async def test_malformed_body_is_a_decode_error_without_retry(session_for: SessionFor, body: bytes) -> None:
+    await failure(await session_for(body), DecodeError)
 
 
-async def test_a_code_of_400_digits_is_nonsense_too(answering: Ask) -> None:
-    await failure(await answering(f'{{"code": 1{"0" * 400}}}'.encode()), DecodeError)
+async def test_code_of_400_digits_is_a_decode_error(session_for: SessionFor) -> None:
+    await failure(await session_for(f'{{"code": 1{"0" * 400}}}'.encode()), DecodeError)
 
 
 @pytest.mark.parametrize("status", [201, 204, 205])
-async def test_a_success_without_a_body(answering: Ask, status: int) -> None:
-    await failure(await answering(b"", status=status), DecodeError)
+async def test_empty_body_with_a_2xx_status_is_a_decode_error(session_for: SessionFor, status: int) -> None:
+    await failure(await session_for(b"", status=status), DecodeError)
 
 
 ODD: Final[dict[str, bytes]] = {
@@ -231,8 +240,8 @@ ODD: Final[dict[str, bytes]] = {
 
 
 @pytest.mark.parametrize("body", ODD.values(), ids=ODD)
-async def test_an_odd_page_without_tracks(answering: Ask, body: bytes) -> None:
-    page = await (await answering(body)).page()
+async def test_unusual_but_valid_envelopes_are_pages_without_tracks(session_for: SessionFor, body: bytes) -> None:
+    page = await (await session_for(body)).page()
     assert page.tracks == ()
     assert page.pagination.total_items is None
 
@@ -240,13 +249,13 @@ async def test_an_odd_page_without_tracks(answering: Ask, body: bytes) -> None:
 @pytest.mark.parametrize(
     "content_type", ["text/html", "text/plain; charset=latin-1", "application/json; charset=utf-16", "x", "\t"]
 )
-async def test_the_content_type_does_not_matter(answering: Ask, content_type: str) -> None:
+async def test_content_type_is_ignored(session_for: SessionFor, content_type: str) -> None:
     text = PAGE.decode().replace("One", "Ünï ☃ 𝄞")
-    page = await (await answering(text.encode(), content_type=content_type)).page()
+    page = await (await session_for(text.encode(), content_type=content_type)).page()
     assert page.tracks[0].name == "Ünï ☃ 𝄞"
 
 
-async def test_escapes_and_nulls_in_a_track(answering: Ask) -> None:
+async def test_escapes_and_nulls_of_a_track_are_kept(session_for: SessionFor) -> None:
     row: dict[str, Any] = {
         "id": 1,
         "name": None,
@@ -256,12 +265,12 @@ async def test_escapes_and_nulls_in_a_track(answering: Ask) -> None:
         "deep": [[{}]],
     }
     body = json.dumps({"code": 0, "data": {"music": [row]}})
-    (found,) = (await (await answering(body.encode())).page()).tracks
+    (found,) = (await (await session_for(body.encode())).page()).tracks
     assert (found.name, found.music_url, found.duration) == (None, None, None)
     assert found.extra["mood"] == "\0\u2028\U0001d11e"
     assert found.extra["deep"] == [[{}]]
 
 
-async def test_a_byte_order_mark(answering: Ask) -> None:
+async def test_byte_order_mark_is_a_decode_error(session_for: SessionFor) -> None:
     # RFC 8259 lets a reader refuse it; a clear error either way.
-    await failure(await answering(b"\xef\xbb\xbf" + PAGE), DecodeError)
+    await failure(await session_for(b"\xef\xbb\xbf" + PAGE), DecodeError)

@@ -1,10 +1,9 @@
-"""Filters and params reach the service exactly as they were given, whatever is in them, and nothing else does."""
+"""Filters and params reach the service exactly as given, whatever characters they contain."""
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,8 +14,9 @@ from jogg_async.testing import FakeJogg
 
 from .conftest import Serve
 
-MakeFake = Callable[..., Awaitable[FakeJogg]]
-MakeSession = Callable[..., JoggSession]
+if TYPE_CHECKING:
+    from tests.conftest import MakeFake, MakeSession
+
 
 VALUES: Final = [
     "",
@@ -46,7 +46,7 @@ VALUES: Final = [
 
 
 @pytest.mark.parametrize("value", VALUES)
-async def test_a_filter_arrives_as_it_was_given(make_fake: MakeFake, make_session: MakeSession, value: str) -> None:
+async def test_filter_arrives_as_given(make_fake: MakeFake, make_session: MakeSession, value: str) -> None:
     fake = await make_fake(5)
     jogg = make_session(fake)
     await jogg.page(2, genre=value, mood=value, params={"sort": value})
@@ -72,14 +72,16 @@ async def test_name_of_a_param_arrives_as_given_and_adds_no_header(
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(texts=st.lists(st.text(max_size=30), min_size=1, max_size=4))
-async def test_any_text_arrives_as_given(fake: FakeJogg, jogg: JoggSession, texts: list[str]) -> None:
+async def test_any_text_in_filters_and_params_arrives_as_given(
+    fake: FakeJogg, jogg: JoggSession, texts: list[str]
+) -> None:
     fake.clear()
     for text in texts:
         await jogg.page(mood=text, params={"x": text})
     assert [(seen.query["mood"], seen.query["x"]) for seen in fake.requests] == [(text, text) for text in texts]
 
 
-async def test_the_request_line_is_plain_ascii(serve: Serve) -> None:
+async def test_request_line_is_plain_ascii(serve: Serve) -> None:
     server = await serve()
     async with JoggSession("key", base_url=server.url) as jogg:
         for value in VALUES:
@@ -94,7 +96,7 @@ async def test_the_request_line_is_plain_ascii(serve: Serve) -> None:
 
 @pytest.mark.parametrize("value", ["\ud800", "ok \udfff", "\udc00\ud800"])
 @pytest.mark.parametrize("where", ["genre", "mood", "value", "name"])
-async def test_a_surrogate_is_a_value_error_before_any_request(
+async def test_lone_surrogate_is_a_value_error_before_any_request(
     make_fake: MakeFake, make_session: MakeSession, value: str, where: str
 ) -> None:
     fake = await make_fake(5)
@@ -155,7 +157,7 @@ async def test_param_accepts_strings_numbers_and_bools(
 
 
 @pytest.mark.parametrize("value", [Order.NEWEST, NewOrder.NEWEST])
-async def test_a_genre_may_be_an_enum(make_fake: MakeFake, make_session: MakeSession, value: str) -> None:
+async def test_genre_may_be_a_string_enum(make_fake: MakeFake, make_session: MakeSession, value: str) -> None:
     fake = await make_fake(5)
     await make_session(fake).page(genre=value)
     assert fake.requests[0].query["genre"] == "newest"
@@ -179,7 +181,9 @@ async def test_invalid_name_of_a_param_is_rejected(make_session: MakeSession, fa
 
 
 @pytest.mark.parametrize("name", ["page", "page_size", "genre", "mood"])
-async def test_a_param_does_not_stand_for_an_argument(make_session: MakeSession, fake: FakeJogg, name: str) -> None:
+async def test_param_with_the_name_of_an_argument_is_rejected(
+    make_session: MakeSession, fake: FakeJogg, name: str
+) -> None:
     jogg = make_session(fake)
     with pytest.raises(ValueError, match=name):
         jogg.tracks(params={name: "1"})
@@ -211,6 +215,6 @@ async def test_a_param_does_not_stand_for_an_argument(make_session: MakeSession,
         "https://",
     ],
 )
-def test_an_address_that_would_lead_elsewhere(base_url: str) -> None:
+def test_base_url_that_could_lead_to_another_host_is_rejected(base_url: str) -> None:
     with pytest.raises(ConfigurationError):
         JoggSession("key", base_url=base_url)

@@ -1,4 +1,4 @@
-"""A user's own tests, which mock aiohttp with aioresponses instead of starting a server."""
+"""Sessions in tests of users that mock aiohttp with aioresponses instead of starting a server."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ANY: Final = re.compile(re.escape(MUSICS))
 
 
 class WrittenResponse(aiohttp.ClientResponse):
-    """What aioresponses 0.7.9 makes lacks an argument that aiohttp 3.14 asks for."""
+    """Response of aioresponses 0.7.9 with an argument that aiohttp 3.14 requires."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("stream_writer", Mock())
@@ -45,7 +45,7 @@ def response(mock: aioresponses, url: Any, **settings: Any) -> None:
     mock.get(url, response_class=WrittenResponse, **settings)
 
 
-async def test_a_page(mocked: aioresponses) -> None:
+async def test_page_works_under_aioresponses(mocked: aioresponses) -> None:
     response(mocked, f"{MUSICS}?page_size=10&mood=Calm&page=3", payload=envelope(5, 6, page=3, of=3))
     async with JoggSession(KEY) as jogg:
         page = await jogg.page(3, mood="Calm")
@@ -53,13 +53,13 @@ async def test_a_page(mocked: aioresponses) -> None:
     assert (page.pagination.total_pages, page.rid) == (3, "f" * 32)
 
 
-async def test_a_count(mocked: aioresponses) -> None:
+async def test_count_works_under_aioresponses(mocked: aioresponses) -> None:
     response(mocked, f"{MUSICS}?page_size=1&page=1", payload=envelope(1, of=21))
     async with JoggSession(KEY) as jogg:
         assert await jogg.count() == 42
 
 
-async def test_a_crawl(mocked: aioresponses) -> None:
+async def test_crawl_works_under_aioresponses(mocked: aioresponses) -> None:
     for number in (1, 2, 3):
         rows = envelope(2 * number, 2 * number + 1, page=number, of=3)
         response(mocked, f"{MUSICS}?page_size=2&page={number}", payload=rows)
@@ -67,7 +67,7 @@ async def test_a_crawl(mocked: aioresponses) -> None:
         assert [track.id async for track in jogg.tracks(page_size=2)] == [2, 3, 4, 5, 6, 7]
 
 
-async def test_a_crawl_without_any_network(mocked: aioresponses, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_mocked_crawl_opens_no_connection(mocked: aioresponses, monkeypatch: pytest.MonkeyPatch) -> None:
     dialled: list[object] = []
 
     async def dial(*args: object, **_: object) -> None:
@@ -89,7 +89,7 @@ async def test_a_crawl_without_any_network(mocked: aioresponses, monkeypatch: py
         (418, {"code": 1, "msg": "no", "data": None, "rid": "a" * 32}, APIError),
     ],
 )
-async def test_an_error_of_the_service(
+async def test_mocked_error_raises_the_matching_error(
     mocked: aioresponses, status: int, payload: dict[str, Any], kind: type[APIError]
 ) -> None:
     response(mocked, ANY, status=status, payload=payload)
@@ -99,7 +99,7 @@ async def test_an_error_of_the_service(
     assert (caught.value.code, caught.value.http_status, caught.value.rid) == (payload["code"], status, "a" * 32)
 
 
-async def test_a_rate_limit_that_passes(mocked: aioresponses) -> None:
+async def test_mocked_rate_limit_is_retried(mocked: aioresponses) -> None:
     refusal = {"code": 429, "msg": "Rate limit exceeded. Please try again later.", "data": None}
     response(mocked, ANY, status=429, payload=refusal, headers={"Retry-After": "0.05"})
     response(mocked, ANY, payload=envelope(1))
@@ -107,7 +107,7 @@ async def test_a_rate_limit_that_passes(mocked: aioresponses) -> None:
         assert len((await jogg.page()).tracks) == 1
 
 
-async def test_a_rate_limit_that_stays(mocked: aioresponses) -> None:
+async def test_mocked_persistent_rate_limit_raises_rate_limit_error(mocked: aioresponses) -> None:
     response(mocked, ANY, status=429, headers={"Retry-After": "0.01"}, body="<h1>Slow down</h1>", repeat=True)
     async with JoggSession(KEY, retry=AT_ONCE) as jogg:
         with pytest.raises(RateLimitError) as caught:
@@ -126,7 +126,9 @@ async def test_a_rate_limit_that_stays(mocked: aioresponses) -> None:
     ],
     ids=repr,
 )
-async def test_an_exception_of_aiohttp(mocked: aioresponses, fault: Exception) -> None:
+async def test_mocked_aiohttp_exception_is_the_cause_of_a_transport_error(
+    mocked: aioresponses, fault: Exception
+) -> None:
     response(mocked, ANY, exception=fault, repeat=True)
     async with JoggSession(KEY, retry=AT_ONCE) as jogg:
         error = await caught(jogg.page(4))
@@ -136,7 +138,7 @@ async def test_an_exception_of_aiohttp(mocked: aioresponses, fault: Exception) -
     assert leaks(error, KEY) == []
 
 
-async def test_transient_connection_errors_are_retried(mocked: aioresponses) -> None:
+async def test_mocked_connection_errors_are_retried(mocked: aioresponses) -> None:
     response(mocked, ANY, exception=aiohttp.ServerDisconnectedError())
     response(mocked, ANY, timeout=True)
     response(mocked, ANY, payload=envelope(1))
@@ -144,7 +146,7 @@ async def test_transient_connection_errors_are_retried(mocked: aioresponses) -> 
         assert len((await jogg.page()).tracks) == 1
 
 
-async def test_response_made_by_a_callback(mocked: aioresponses) -> None:
+async def test_crawl_reads_responses_made_by_a_callback_of_aioresponses(mocked: aioresponses) -> None:
     asked: list[str] = []
 
     def look(url: Any, **settings: Any) -> CallbackResult:

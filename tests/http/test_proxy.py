@@ -1,4 +1,4 @@
-"""Through an HTTP proxy: what it gets to see, and when it is passed by."""
+"""Requests through an HTTP proxy: what the proxy sees, and when it is bypassed."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from jogg_async import JoggSession, TransportError
+from tests.model import until
 
 from .conftest import Serve
 from .leaks import caught, leaks
-from .raw import AT_ONCE, Behaviour, RawServer, Visit
+from .raw import AT_ONCE, Behaviour, Connection, RawServer
 
 KEY: Final = "canary-90ab6c3e17f24d58-key"
 
 
 class Here(AbstractResolver):
-    """Finds every name on this machine."""
+    """Resolve every host name to 127.0.0.1."""
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
@@ -45,24 +46,24 @@ async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter, copy: b
 
 
 class Tunnel:
-    """What a CONNECT proxy does on each connection; it keeps a copy of all that passes."""
+    """Server behaviour of a CONNECT proxy; it keeps a copy of all bytes that pass."""
 
     def __init__(self, port: int) -> None:
         self.port = port
         self.passed = bytearray()
 
-    async def __call__(self, visit: Visit) -> None:
-        self.passed += await visit.request()
+    async def __call__(self, connection: Connection) -> None:
+        self.passed += await connection.request()
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-        await visit.send(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        await connection.send(b"HTTP/1.1 200 Connection established\r\n\r\n")
         async with asyncio.TaskGroup() as group:
-            group.create_task(pump(visit.reader, writer, self.passed))
-            group.create_task(pump(reader, visit.writer, self.passed))
+            group.create_task(pump(connection.reader, writer, self.passed))
+            group.create_task(pump(reader, connection.writer, self.passed))
 
 
 @pytest.fixture
 async def http(client_tls: ssl.SSLContext) -> AsyncIterator[aiohttp.ClientSession]:
-    """A caller's session that trusts the tests' authority and finds music.test here."""
+    """Open a caller's session that trusts the tests' authority and resolves music.test to 127.0.0.1."""
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=client_tls, resolver=Here())) as session:
         yield session
 
@@ -146,9 +147,9 @@ async def test_https_on_loopback_bypasses_the_proxy(
 
 
 def refusing(status: str) -> Behaviour:
-    async def refuse(visit: Visit) -> None:
-        await visit.request()
-        await visit.response(b"<p>no</p>", "Proxy-Authenticate: Basic", status=status)
+    async def refuse(connection: Connection) -> None:
+        await connection.request()
+        await connection.response(b"<p>no</p>", "Proxy-Authenticate: Basic", status=status)
 
     return refuse
 
@@ -194,12 +195,12 @@ async def test_unreachable_proxy_is_a_transport_error(serve: Serve, monkeypatch:
     assert leaks(error, KEY) == []
 
 
-async def test_the_password_of_a_proxy_is_in_no_error(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_error_does_not_show_the_password_of_the_proxy(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     credentials = "Basic dXNlcjpwYXNzLXdvcmQ="
 
-    async def refuse_and_repeat(visit: Visit) -> None:
-        await visit.request()
-        await visit.response(b"<p>no</p>", f"X-Seen: {credentials}", status="407 Proxy Authentication Required")
+    async def refuse_and_repeat(connection: Connection) -> None:
+        await connection.request()
+        await connection.response(b"<p>no</p>", f"X-Seen: {credentials}", status="407 Proxy Authentication Required")
 
     proxy = await serve(refuse_and_repeat)
     monkeypatch.setenv("HTTPS_PROXY", f"http://user:pass-word@127.0.0.1:{proxy.port}")
@@ -214,17 +215,15 @@ async def test_the_password_of_a_proxy_is_in_no_error(serve: Serve, monkeypatch:
 
 
 async def test_no_connection_is_opened_ahead_through_a_proxy(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def stall(visit: Visit) -> None:
-        await visit.request()
-        await visit.silence()
+    async def stall(connection: Connection) -> None:
+        await connection.request()
+        await connection.stay_silent()
 
     proxy = await serve(stall)
     monkeypatch.setenv("HTTPS_PROXY", proxy.url)
     async with JoggSession(KEY, base_url="https://music.test", retry=AT_ONCE) as jogg:
         step = asyncio.ensure_future(anext(jogg.tracks()))
-        async with asyncio.timeout(5):
-            while not proxy.heads:  # noqa: ASYNC110 (the server tells nobody)
-                await asyncio.sleep(0.001)
+        await until(lambda: proxy.heads, 5)
         await asyncio.sleep(0.05)
         assert proxy.accepted == 1
         step.cancel()

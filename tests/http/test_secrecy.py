@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 import stamina.instrumentation  # its default hook logs what failed
@@ -19,18 +19,19 @@ from jogg_async import (
     ServerError,
     TransportError,
 )
-from jogg_async.testing import FakeJogg, Fault
+from jogg_async.testing import Fault
 
 from .conftest import Serve
 from .leaks import caught, leaks, leaks_in_log
-from .raw import AT_ONCE, PAGE, Visit
+from .raw import AT_ONCE, PAGE, Connection
+
+if TYPE_CHECKING:
+    from tests.conftest import MakeFake
 
 KEY: Final = "canary-7f3a9c51e8d24b60-key"
 
-MakeFake = Callable[..., Awaitable[FakeJogg]]
-MakeSession = Callable[..., JoggSession]
 
-pytestmark = pytest.mark.usefixtures("noisy_loop")
+pytestmark = pytest.mark.usefixtures("debug_loop")
 
 
 def in_place(change: Callable[[dict[str, Any]], object]) -> Fault:
@@ -105,58 +106,58 @@ async def test_echoed_key_is_in_no_error_and_no_log_of_a_retried_request(
     assert leaks(error, KEY) + leaks_in_log(debug_log.records, KEY) == []
 
 
-async def cut_before_the_status(visit: Visit) -> None:
-    await visit.request()
+async def cut_before_the_status(connection: Connection) -> None:
+    await connection.request()
 
 
-async def reset_before_the_status(visit: Visit) -> None:
-    await visit.request()
-    visit.reset()
+async def reset_before_the_status(connection: Connection) -> None:
+    await connection.request()
+    connection.reset()
 
 
-async def cut_in_the_headers(visit: Visit) -> None:
-    await visit.request()
-    await visit.send(f"HTTP/1.1 200 OK\r\nX-Echo: {KEY}\r\nX-More".encode())
+async def cut_in_the_headers(connection: Connection) -> None:
+    await connection.request()
+    await connection.send(f"HTTP/1.1 200 OK\r\nX-Echo: {KEY}\r\nX-More".encode())
 
 
-async def garbage_for_a_status(visit: Visit) -> None:
-    await visit.request()
-    await visit.send(f"{KEY} {KEY}\r\n\r\n".encode())
+async def garbage_for_a_status(connection: Connection) -> None:
+    await connection.request()
+    await connection.send(f"{KEY} {KEY}\r\n\r\n".encode())
 
 
-async def garbage_for_a_header(visit: Visit) -> None:
-    await visit.request()
-    await visit.send(f"HTTP/1.1 200 OK\r\nX-Echo: {KEY}\0\r\n\r\n".encode())
+async def garbage_for_a_header(connection: Connection) -> None:
+    await connection.request()
+    await connection.send(f"HTTP/1.1 200 OK\r\nX-Echo: {KEY}\0\r\n\r\n".encode())
 
 
-async def a_header_too_long(visit: Visit) -> None:
-    await visit.request()
-    await visit.response(PAGE, f"X-Echo: {KEY * 1000}")
+async def a_header_too_long(connection: Connection) -> None:
+    await connection.request()
+    await connection.response(PAGE, f"X-Echo: {KEY * 1000}")
 
 
-async def garbage_for_a_chunk(visit: Visit) -> None:
-    await visit.request()
-    await visit.send(f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{KEY}\r\n".encode())
+async def garbage_for_a_chunk(connection: Connection) -> None:
+    await connection.request()
+    await connection.send(f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{KEY}\r\n".encode())
 
 
-async def cut_in_the_body(visit: Visit) -> None:
-    await visit.request()
-    await visit.response(KEY.encode(), f"X-Echo: {KEY}", length=1000)
+async def cut_in_the_body(connection: Connection) -> None:
+    await connection.request()
+    await connection.response(KEY.encode(), f"X-Echo: {KEY}", length=1000)
 
 
-async def reset_in_the_body(visit: Visit) -> None:
-    await cut_in_the_body(visit)
-    visit.reset()
+async def reset_in_the_body(connection: Connection) -> None:
+    await cut_in_the_body(connection)
+    connection.reset()
 
 
-async def silent(visit: Visit) -> None:
-    await visit.request()
-    await visit.silence()
+async def silent(connection: Connection) -> None:
+    await connection.request()
+    await connection.stay_silent()
 
 
-async def silent_in_the_body(visit: Visit) -> None:
-    await cut_in_the_body(visit)
-    await visit.silence()
+async def silent_in_the_body(connection: Connection) -> None:
+    await cut_in_the_body(connection)
+    await connection.stay_silent()
 
 
 BREAKS: Final = [
@@ -175,8 +176,8 @@ BREAKS: Final = [
 
 
 @pytest.mark.parametrize("behaviour", BREAKS)
-async def test_a_broken_connection_shows_no_key(
-    serve: Serve, debug_log: pytest.LogCaptureFixture, behaviour: Callable[[Visit], Awaitable[None]]
+async def test_error_of_a_broken_connection_shows_no_key(
+    serve: Serve, debug_log: pytest.LogCaptureFixture, behaviour: Callable[[Connection], Awaitable[None]]
 ) -> None:
     server = await serve(behaviour)
     async with JoggSession(KEY, base_url=server.url, retry=AT_ONCE, timeout=0.05) as jogg:
@@ -189,7 +190,7 @@ async def test_a_broken_connection_shows_no_key(
     assert leaks(error, KEY) + leaks_in_log(debug_log.records, KEY) == []
 
 
-async def test_refused_connection_shows_no_key(serve: Serve, debug_log: pytest.LogCaptureFixture) -> None:
+async def test_error_of_a_refused_connection_shows_no_key(serve: Serve, debug_log: pytest.LogCaptureFixture) -> None:
     server = await serve()
     await server.close()
     async with JoggSession(KEY, base_url=server.url, retry=AT_ONCE) as jogg:

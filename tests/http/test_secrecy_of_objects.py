@@ -1,11 +1,11 @@
-"""The key in what lives in the client: settings, frames, `repr`, odd keys."""
+"""The key is not shown by the client's objects: settings, frames, `repr`; unusual keys."""
 
 from __future__ import annotations
 
 import asyncio
 import traceback
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
@@ -18,28 +18,29 @@ from jogg_async import (
     SessionClosedError,
     TransportError,
 )
-from jogg_async.testing import FakeJogg, Fault
+from jogg_async.testing import Fault
 
 from .conftest import Serve
 from .leaks import caught, caught_at_once, holds, leaks, leaks_in_log
-from .raw import AT_ONCE, Visit
+from .raw import AT_ONCE, Connection
+
+if TYPE_CHECKING:
+    from tests.conftest import MakeFake
 
 KEY: Final = "canary-2b8e64d07c1f93a5-key"
 LONG_KEY: Final = "canary-" + "0123456789abcdef" * 12
 
-MakeFake = Callable[..., Awaitable[FakeJogg]]
+
+async def silent_in_the_body(connection: Connection) -> None:
+    await connection.request()
+    await connection.response(b"{", length=1000)
+    await connection.stay_silent()
 
 
-async def silent_in_the_body(visit: Visit) -> None:
-    await visit.request()
-    await visit.response(b"{", length=1000)
-    await visit.silence()
-
-
-async def silent_in_the_body_after_an_echo(visit: Visit) -> None:
-    await visit.request()
-    await visit.response(b"{", f"X-Echo: {KEY}", length=1000)
-    await visit.silence()
+async def silent_in_the_body_after_an_echo(connection: Connection) -> None:
+    await connection.request()
+    await connection.response(b"{", f"X-Echo: {KEY}", length=1000)
+    await connection.stay_silent()
 
 
 BAD_SETTINGS: Final[dict[str, Callable[[], JoggSession]]] = {
@@ -64,7 +65,7 @@ def test_rejected_setting_shows_no_key(make: Callable[[], JoggSession]) -> None:
     assert leaks(error, KEY) == []
 
 
-def test_rejected_session_has_a_repr() -> None:
+def test_repr_of_a_rejected_session_does_not_show_the_key() -> None:
     error = caught_at_once(lambda: JoggSession(KEY, timeout=0))
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     assert KEY not in repr(frames[-2].f_locals["self"])
@@ -111,7 +112,7 @@ async def test_invalid_argument_of_a_method_shows_no_key(make_fake: MakeFake) ->
         ),
     ],
 )
-async def test_cancelled_request_shows_no_key(serve: Serve, behaviour: Callable[[Visit], Awaitable[None]]) -> None:
+async def test_cancelled_request_shows_no_key(serve: Serve, behaviour: Callable[[Connection], Awaitable[None]]) -> None:
     server = await serve(behaviour)
     async with JoggSession(KEY, base_url=server.url) as jogg:
         given_up = await caught(asyncio.wait_for(jogg.page(), 0.05))
@@ -152,7 +153,7 @@ async def test_error_about_a_missing_total_shows_no_record(make_fake: MakeFake) 
     assert leaks(error, KEY) == []
 
 
-async def test_a_long_key_is_not_shown_in_part(serve: Serve) -> None:
+async def test_error_shows_no_part_of_a_long_key(serve: Serve) -> None:
     server = await serve()
     await server.close()
     async with JoggSession(LONG_KEY, base_url=server.url, retry=AT_ONCE) as jogg:
@@ -204,7 +205,7 @@ async def test_param_that_repeats_the_key_is_redacted_in_the_log(
 
 
 @pytest.mark.parametrize("key", ["4", "x", "page", "429", "3", "10"])
-async def test_a_short_key_changes_no_fact_of_an_error(make_fake: MakeFake, key: str) -> None:
+async def test_short_key_changes_no_attribute_of_an_error(make_fake: MakeFake, key: str) -> None:
     fake = await make_fake(40, api_key=key)
     fake.fail(Fault.business(429, "wait", retry_after=0.001), times=None)
     async with JoggSession(key, base_url=fake.url, retry=AT_ONCE) as jogg:
@@ -223,7 +224,7 @@ async def test_a_short_key_changes_no_fact_of_an_error(make_fake: MakeFake, key:
 
 
 @pytest.mark.parametrize("key", ["12345678", "canary-2b8e64d0"])
-async def test_a_key_of_eight_characters_or_more_is_masked_in_texts_alone(make_fake: MakeFake, key: str) -> None:
+async def test_key_that_equals_a_number_is_masked_in_texts_only(make_fake: MakeFake, key: str) -> None:
     fake = await make_fake(10, api_key=key)
     fake.fail(Fault.business(12345678, f"no such key: {key}"))
     async with JoggSession(key, base_url=fake.url) as jogg:
@@ -248,7 +249,7 @@ async def test_exception_of_a_limiter_shows_no_key(make_fake: MakeFake) -> None:
     assert [leaks(error, KEY) for error in errors] == [[], []]
 
 
-async def test_short_response_with_the_key_in_the_environment(
+async def test_key_from_the_environment_that_the_service_echoes_is_not_shown(
     make_fake: MakeFake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake = await make_fake(10, api_key=KEY)

@@ -1,4 +1,4 @@
-"""Timeouts of attempts: with real timers for what tasks see, and by a clock of the test for when they expire."""
+"""Timeouts of attempts: their effect on tasks with real timers, and their times on a simulated clock."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def cancelling() -> int:
 
 
 async def attempt(timeouts: SharedTimeout, seconds: float) -> float:
-    """How long an attempt that wants so long lasted."""
+    """Run an attempt that sleeps for `seconds`; return how long it took."""
     begun = asyncio.get_running_loop().time()
     with timeouts.attempt():
         await asyncio.sleep(seconds)
@@ -55,8 +55,8 @@ async def test_scope_that_ends_in_time_is_not_cancelled(timeouts: SharedTimeout)
     assert cancelling() == 0
 
 
-async def test_each_attempt_has_the_whole_time(timeouts: SharedTimeout) -> None:
-    """One timer serves all, and is set again for the next in line, however they overlap."""
+async def test_each_attempt_has_the_whole_timeout(timeouts: SharedTimeout) -> None:
+    """One timer serves all attempts, and is set again for the next one that expires."""
     for _ in range(3):
         await attempt(timeouts, SHORT * 0.6)
     late = [asyncio.create_task(attempt(timeouts, 60))]
@@ -70,7 +70,7 @@ async def test_each_attempt_has_the_whole_time(timeouts: SharedTimeout) -> None:
 
 @pytest.fixture
 async def timers(monkeypatch: pytest.MonkeyPatch) -> list[asyncio.TimerHandle]:
-    """Every timer that is set from now on."""
+    """Record every timer that is set from now on."""
     loop = asyncio.get_running_loop()
     timers: list[asyncio.TimerHandle] = []
     real = loop.call_at
@@ -83,7 +83,7 @@ async def timers(monkeypatch: pytest.MonkeyPatch) -> list[asyncio.TimerHandle]:
     return timers
 
 
-async def test_one_timer_serves_all(timers: list[asyncio.TimerHandle]) -> None:
+async def test_attempts_share_one_timer(timers: list[asyncio.TimerHandle]) -> None:
     timeouts = SharedTimeout(60)
     for _ in range(100):
         with timeouts.attempt():
@@ -92,7 +92,7 @@ async def test_one_timer_serves_all(timers: list[asyncio.TimerHandle]) -> None:
     assert len(timers) == 1
 
 
-async def test_a_cancellation_from_outside_stays_one(timeouts: SharedTimeout) -> None:
+async def test_cancellation_by_other_code_raises_cancelled_error(timeouts: SharedTimeout) -> None:
     task = asyncio.create_task(attempt(timeouts, 60))
     await asyncio.sleep(0)
     task.cancel()
@@ -100,7 +100,9 @@ async def test_a_cancellation_from_outside_stays_one(timeouts: SharedTimeout) ->
         await task
 
 
-async def test_a_cancellation_in_the_same_turn_wins(timeouts: SharedTimeout) -> None:
+async def test_cancellation_in_the_same_iteration_as_the_timeout_raises_cancelled_error(
+    timeouts: SharedTimeout,
+) -> None:
     task = asyncio.create_task(attempt(timeouts, 60))
     await asyncio.sleep(0)
     (expired,) = timeouts._due
@@ -110,7 +112,7 @@ async def test_a_cancellation_in_the_same_turn_wins(timeouts: SharedTimeout) -> 
         await task
 
 
-async def test_a_timeout_around_it_is_another_one(timeouts: SharedTimeout) -> None:
+async def test_asyncio_timeout_around_an_attempt_is_kept_apart(timeouts: SharedTimeout) -> None:
     outer = asyncio.timeout(SHORT / 3)
     with pytest.raises(TimeoutError):
         async with outer:
@@ -124,13 +126,13 @@ async def test_a_timeout_around_it_is_another_one(timeouts: SharedTimeout) -> No
     assert cancelling() == 0
 
 
-async def test_an_error_in_time_is_that_error(timeouts: SharedTimeout) -> None:
+async def test_error_within_the_timeout_is_raised_unchanged(timeouts: SharedTimeout) -> None:
     with pytest.raises(KeyError), timeouts.attempt():
         raise KeyError
     assert cancelling() == 0
 
 
-async def test_only_a_cancellation_becomes_a_timeout(timeouts: SharedTimeout) -> None:
+async def test_only_cancelled_error_becomes_timeout_error(timeouts: SharedTimeout) -> None:
     async def fails_when_cancelled() -> None:
         with timeouts.attempt():
             try:
@@ -143,7 +145,7 @@ async def test_only_a_cancellation_becomes_a_timeout(timeouts: SharedTimeout) ->
     assert cancelling() == 0
 
 
-async def test_timeout_in_a_task_that_was_cancelled_before(timeouts: SharedTimeout) -> None:
+async def test_timeout_in_a_task_that_was_already_cancelled_raises_timeout_error(timeouts: SharedTimeout) -> None:
     async def survives_a_cancellation() -> int:
         try:
             await asyncio.sleep(60)
@@ -158,13 +160,13 @@ async def test_timeout_in_a_task_that_was_cancelled_before(timeouts: SharedTimeo
     assert await task == 1
 
 
-async def test_timeout_names_the_cancellation_as_its_cause(timeouts: SharedTimeout) -> None:
+async def test_timeout_error_has_the_cancellation_as_its_cause(timeouts: SharedTimeout) -> None:
     with pytest.raises(TimeoutError) as caught:
         await attempt(timeouts, 60)
     assert isinstance(caught.value.__cause__, asyncio.CancelledError)
 
 
-async def test_attempt_outside_a_task_is_refused(timeouts: SharedTimeout) -> None:
+async def test_attempt_outside_a_task_raises(timeouts: SharedTimeout) -> None:
     outcome: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
 
     def begin() -> None:
@@ -182,7 +184,7 @@ def block(seconds: float) -> None:
     time.sleep(seconds)
 
 
-async def test_blocked_time_does_not_count(timeouts: SharedTimeout) -> None:
+async def test_blocked_time_does_not_count_towards_the_timeout(timeouts: SharedTimeout) -> None:
     with timeouts.attempt():
         await asyncio.sleep(0)
         block(SHORT * 5)
@@ -190,7 +192,7 @@ async def test_blocked_time_does_not_count(timeouts: SharedTimeout) -> None:
     assert timeouts.blocked >= SHORT * 4
 
 
-async def test_blocked_time_does_not_count_before_the_first_turn(timeouts: SharedTimeout) -> None:
+async def test_blocked_time_before_the_first_iteration_does_not_count(timeouts: SharedTimeout) -> None:
     with timeouts.attempt():
         block(SHORT * 5)
         await asyncio.sleep(SHORT / 6)
@@ -221,7 +223,7 @@ async def test_attempt_expires_after_a_block(timeouts: SharedTimeout) -> None:
 
 @attrs.define
 class Loop:
-    """An event loop's clock and timers, moved by the test."""
+    """Clock and timers of an event loop, advanced by the test."""
 
     now: float = 100.0
     timers: list[tuple[float, Callable[[], object]]] = attrs.field(factory=list)
@@ -237,7 +239,7 @@ class Loop:
     def call_soon(self, callback: Callable[..., object], *args: object) -> asyncio.Handle:
         return self.call_at(self.now, callback, *args)
 
-    def turn(self) -> None:
+    def iterate(self) -> None:
         """Run what is due, once."""
         due = [callback for when, callback in self.timers if when <= self.now]
         self.timers = [(when, callback) for when, callback in self.timers if when > self.now]
@@ -245,22 +247,22 @@ class Loop:
             callback()
 
     def run(self, seconds: float) -> None:
-        """Let time pass while nobody blocks the loop."""
+        """Advance the time while the loop runs."""
         until = self.now + seconds
         while self.timers and (when := min(when for when, _ in self.timers)) <= until:
             self.now = max(self.now, when)
-            self.turn()
+            self.iterate()
         self.now = until
 
     def block(self, seconds: float) -> None:
-        """Let time pass while other code holds the loop."""
+        """Advance the time while other code blocks the loop."""
         self.now += seconds
-        self.turn()
+        self.iterate()
 
 
 @attrs.define(eq=False)
 class Task:
-    """A task that only counts how often it is cancelled."""
+    """Stand-in for a task that counts its cancellations."""
 
     cancelled: int = 0
 
@@ -342,7 +344,7 @@ async def test_blocked_time_is_seen_before_the_timer_fires(scene: Scene) -> None
     scene.loop.now += 20
     assert scene.timeouts.blocked == pytest.approx(20, abs=TICK)
     scene.loop.now += 5
-    scene.loop.turn()
+    scene.loop.iterate()
     assert scene.timeouts.blocked == pytest.approx(25, abs=TICK)
 
 
@@ -375,47 +377,47 @@ async def test_blocked_time_is_measured_during_a_watch(scene: Scene) -> None:
     assert scene.loop.timers == []
 
 
-async def test_loop_turns_before_an_attempt_is_cancelled(scene: Scene) -> None:
-    """Whatever the attempt waits for can lie in the socket: the loop reads it in these turns."""
+async def test_loop_iterates_before_an_attempt_is_cancelled(scene: Scene) -> None:
+    """The response may be in the socket already: the loop reads it in these iterations."""
     _, patient = scene.begin()
     attempt, finishes = scene.begin()
     scene.loop.run(SECONDS - TICK)
     scene.loop.block(20)
     scene.loop.now += TICK
-    for turn in range(75):
-        scene.loop.turn()
+    for iteration in range(75):
+        scene.loop.iterate()
         assert patient.cancelled == 0
-        if turn == 70:
+        if iteration == 70:
             attempt.__exit__(None, None, None)
     for _ in range(10):
-        scene.loop.turn()
+        scene.loop.iterate()
     assert (patient.cancelled, finishes.cancelled) == (1, 0)
 
 
-async def test_block_in_the_last_turns_is_measured(scene: Scene) -> None:
+async def test_block_in_the_last_iterations_is_measured(scene: Scene) -> None:
     _, task = scene.begin()
     scene.loop.run(SECONDS - 0.001)
     scene.loop.now += 0.001
     for _ in range(40):
-        scene.loop.turn()
+        scene.loop.iterate()
     assert scene.timeouts.blocked == 0
     scene.loop.block(20)
     assert task.cancelled == 0
     assert scene.timeouts.blocked == pytest.approx(20)
 
 
-async def test_attempt_that_becomes_due_in_the_last_turns_has_turns_of_its_own(scene: Scene) -> None:
+async def test_attempt_due_in_the_last_iterations_of_another_has_iterations_of_its_own(scene: Scene) -> None:
     _, first = scene.begin()
     scene.loop.run(0.01)
     _, second = scene.begin()
     scene.loop.run(SECONDS - 0.011)
     while not first.cancelled:
         scene.loop.now += 0.001
-        scene.loop.turn()
+        scene.loop.iterate()
     assert second.cancelled == 0
     scene.loop.run(1)
     assert second.cancelled == 1
-    assert scene.timeouts.blocked == 0  # the turns took longer than a timer may be late, and nobody blocked the loop
+    assert scene.timeouts.blocked == 0  # the iterations took longer than a timer's slack, but nothing blocked
 
 
 async def test_paused_attempt_does_not_expire(scene: Scene) -> None:
@@ -431,14 +433,14 @@ async def test_paused_attempt_does_not_expire(scene: Scene) -> None:
     assert task.cancelled == 1
 
 
-async def test_short_timeouts_are_looked_at_more_often() -> None:
+async def test_short_timeouts_are_checked_more_often() -> None:
     loop, timeouts = Loop(), SharedTimeout(0.08)
     timeouts._loop = cast("Any", loop)
     Scene(loop, timeouts).begin()
     assert loop.timers[0][0] == pytest.approx(loop.now + 0.01)
 
 
-async def test_closing_cancels_the_timer(scene: Scene) -> None:
+async def test_closing_the_shared_timeout_cancels_its_timer(scene: Scene) -> None:
     _, task = scene.begin()
     scene.timeouts.close()
     scene.timeouts.close()
@@ -447,7 +449,7 @@ async def test_closing_cancels_the_timer(scene: Scene) -> None:
     assert scene.timeouts.blocked == 0
 
 
-async def test_attempt_after_closing_is_timed_again(scene: Scene) -> None:
+async def test_attempt_after_closing_the_shared_timeout_still_times_out(scene: Scene) -> None:
     scene.begin()[0].__exit__(None, None, None)
     scene.timeouts.close()
     _, task = scene.begin()
@@ -455,7 +457,7 @@ async def test_attempt_after_closing_is_timed_again(scene: Scene) -> None:
     assert task.cancelled == 1
 
 
-async def test_after_closing_nothing_is_scheduled(timers: list[asyncio.TimerHandle]) -> None:
+async def test_closed_shared_timeout_schedules_nothing(timers: list[asyncio.TimerHandle]) -> None:
     timeouts = SharedTimeout(60)
     with timeouts.attempt():
         pass

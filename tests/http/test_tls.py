@@ -1,4 +1,4 @@
-"""What may be wrong with a certificate, and with what stands where TLS should be."""
+"""Faults of certificates and TLS handshakes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from jogg_async import JoggSession, TransportError
 
 from .conftest import Serve
 from .leaks import caught, leaks, leaks_in_log
-from .raw import AT_ONCE, PAGE, Behaviour, RawServer, Visit
+from .raw import AT_ONCE, PAGE, Behaviour, Connection, RawServer
 
 KEY: Final = "canary-5d1c07e9ab3f4286-key"
 LONG_AGO: Final = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
@@ -28,7 +28,7 @@ LONG_AGO: Final = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
 
 @pytest.fixture
 async def trusting(client_tls: ssl.SSLContext) -> AsyncIterator[aiohttp.ClientSession]:
-    """A caller's session that trusts the tests' authority."""
+    """Open a caller's session that trusts the tests' authority."""
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=client_tls)) as http:
         yield http
 
@@ -58,7 +58,9 @@ async def refuses_the_certificate(server: RawServer, http: aiohttp.ClientSession
     assert server.heads == []
 
 
-async def test_a_trusted_certificate(serve: Serve, server_tls: ssl.SSLContext, trusting: aiohttp.ClientSession) -> None:
+async def test_trusted_certificate_is_accepted(
+    serve: Serve, server_tls: ssl.SSLContext, trusting: aiohttp.ClientSession
+) -> None:
     server = await serve(tls=server_tls)
     for host in ("127.0.0.1", "localhost"):
         async with JoggSession(KEY, base_url=f"https://{host}:{server.port}", http=trusting) as jogg:
@@ -67,33 +69,35 @@ async def test_a_trusted_certificate(serve: Serve, server_tls: ssl.SSLContext, t
     assert all(f"x-api-key: {KEY}".encode() in head for head in server.heads)
 
 
-async def test_an_authority_that_nobody_knows(
+async def test_certificate_of_an_unknown_authority_is_rejected_without_retry(
     serve: Serve, server_tls: ssl.SSLContext, debug_log: pytest.LogCaptureFixture
 ) -> None:
     await refuses_the_certificate(await serve(tls=server_tls), None, "unable to get local issuer certificate")
     assert leaks_in_log(debug_log.records, KEY) == []
 
 
-async def test_a_certificate_of_another_host(
+async def test_certificate_of_another_host_is_rejected_without_retry(
     serve: Serve, authority: trustme.CA, trusting: aiohttp.ClientSession
 ) -> None:
     server = await serve(tls=presenting(authority.issue_cert("music.test")))
     await refuses_the_certificate(server, trusting, "IP address mismatch")
 
 
-async def test_a_certificate_that_has_expired(
+async def test_expired_certificate_is_rejected_without_retry(
     serve: Serve, authority: trustme.CA, trusting: aiohttp.ClientSession
 ) -> None:
     old = authority.issue_cert("127.0.0.1", not_before=LONG_AGO, not_after=LONG_AGO + dt.timedelta(days=1))
     await refuses_the_certificate(await serve(tls=presenting(old)), trusting, "certificate has expired")
 
 
-async def test_a_certificate_that_signed_itself(serve: Serve, trusting: aiohttp.ClientSession) -> None:
+async def test_certificate_signed_by_a_stranger_is_rejected_without_retry(
+    serve: Serve, trusting: aiohttp.ClientSession
+) -> None:
     stranger = trustme.CA().issue_cert("127.0.0.1")
     await refuses_the_certificate(await serve(tls=presenting(stranger)), trusting, "certificate verify failed")
 
 
-async def test_a_fingerprint_that_does_not_match(serve: Serve, server_tls: ssl.SSLContext) -> None:
+async def test_mismatched_fingerprint_is_rejected_without_retry(serve: Serve, server_tls: ssl.SSLContext) -> None:
     server = await serve(tls=server_tls)
     pinned = aiohttp.TCPConnector(ssl=aiohttp.Fingerprint(b"0" * 32))
     async with aiohttp.ClientSession(connector=pinned) as http:
@@ -103,7 +107,7 @@ async def test_a_fingerprint_that_does_not_match(serve: Serve, server_tls: ssl.S
     assert server.heads == []
 
 
-async def test_a_crawl_stops_at_the_certificate_too(serve: Serve, server_tls: ssl.SSLContext) -> None:
+async def test_crawl_does_not_retry_a_rejected_certificate(serve: Serve, server_tls: ssl.SSLContext) -> None:
     server = await serve(tls=server_tls)
     async with JoggSession(KEY, base_url=server.url, retry=AT_ONCE) as jogg:
         error = await caught(jogg.tracks().collect())
@@ -112,21 +116,21 @@ async def test_a_crawl_stops_at_the_certificate_too(serve: Serve, server_tls: ss
     assert leaks(error, KEY) == []
 
 
-async def babble(visit: Visit) -> None:
-    await visit.send(b"220 mail.example.org ESMTP ready\r\n")
+async def babble(connection: Connection) -> None:
+    await connection.send(b"220 mail.example.org ESMTP ready\r\n")
 
 
-async def answer_plainly(visit: Visit) -> None:
-    await visit.reader.read(1)
-    await visit.response(b"", status="400 Bad Request")
+async def answer_plainly(connection: Connection) -> None:
+    await connection.reader.read(1)
+    await connection.response(b"", status="400 Bad Request")
 
 
-async def leave(visit: Visit) -> None:
-    await visit.reader.read(1)
+async def leave(connection: Connection) -> None:
+    await connection.reader.read(1)
 
 
-async def stay_silent(visit: Visit) -> None:
-    await visit.silence()
+async def stay_silent(connection: Connection) -> None:
+    await connection.stay_silent()
 
 
 @pytest.mark.parametrize("behaviour", [babble, leave, answer_plainly])
@@ -137,7 +141,7 @@ async def test_failed_tls_handshake_is_retried(serve: Serve, behaviour: Behaviou
     assert error.attempts == AT_ONCE.attempts
 
 
-async def test_a_handshake_that_does_not_come_to_an_end(serve: Serve) -> None:
+async def test_stalled_tls_handshake_times_out(serve: Serve) -> None:
     server = await serve(stay_silent)
     async with JoggSession(KEY, base_url=f"https://127.0.0.1:{server.port}", retry=AT_ONCE, timeout=0.05) as jogg:
         error = await caught(jogg.page())
@@ -146,14 +150,14 @@ async def test_a_handshake_that_does_not_come_to_an_end(serve: Serve) -> None:
     assert error.attempts == AT_ONCE.attempts
 
 
-async def test_a_tls_connection_cut_in_the_body_is_tried_again(
+async def test_tls_connection_cut_in_the_body_is_retried(
     serve: Serve, server_tls: ssl.SSLContext, trusting: aiohttp.ClientSession
 ) -> None:
-    async def cut_the_first(visit: Visit) -> None:
-        if visit.number:
-            await visit.behave_well()
-        await visit.request()
-        await visit.response(length=10_000)
+    async def cut_the_first(connection: Connection) -> None:
+        if connection.number:
+            await connection.respond_normally()
+        await connection.request()
+        await connection.response(length=10_000)
 
     server = await serve(cut_the_first, tls=server_tls)
     async with JoggSession(KEY, base_url=server.url, http=trusting, retry=AT_ONCE) as jogg:
@@ -173,21 +177,21 @@ asyncio.run(main())
 """
 
 
-async def ends_the_connection(visit: Visit) -> None:
-    await visit.request()
-    await visit.response(PAGE, "Connection: close")
-    assert isinstance(visit.writer.transport, asyncio.Transport)
-    visit.writer.transport.pause_reading()  # so that it never says good-bye
+async def ends_the_connection(connection: Connection) -> None:
+    await connection.request()
+    await connection.response(PAGE, "Connection: close")
+    assert isinstance(connection.writer.transport, asyncio.Transport)
+    connection.writer.transport.pause_reading()  # so that it never sends its close notification
     try:
         await asyncio.sleep(60)
     finally:
-        visit.writer.transport.abort()
+        connection.writer.transport.abort()
 
 
-async def test_a_connection_that_the_service_ends_is_not_left_open(
+async def test_tls_connection_ended_by_the_service_is_closed(
     serve: Serve, server_tls: ssl.SSLContext, authority: trustme.CA, tmp_path: Path
 ) -> None:
-    """In a process of its own: aiohttp reads the trusted authorities when it is imported."""
+    """Runs in a process of its own, since aiohttp reads the trusted authorities when it is imported."""
     server = await serve(ends_the_connection, tls=server_tls)
     trusted = tmp_path / "trusted.pem"
     authority.cert_pem.write_to_path(str(trusted))

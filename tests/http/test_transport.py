@@ -1,4 +1,4 @@
-"""Where the key goes and where it does not, and what stays of a caller's own aiohttp session."""
+"""Transport: where the key is sent, redirects, cookies, proxies, and the caller's own aiohttp session."""
 
 from __future__ import annotations
 
@@ -8,33 +8,34 @@ import gzip
 import re
 import sys
 from asyncio.subprocess import PIPE
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Final
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Final
 
 import aiohttp
 import pytest
 
 from jogg_async import APIError, JoggSession, NotFoundError, SessionClosedError, __version__
-from jogg_async.testing import FakeJogg, Fault
+from jogg_async.testing import Fault
+from tests.model import until
 
 from .conftest import Serve
-from .raw import AT_ONCE, PAGE, RawServer, Visit
+from .raw import AT_ONCE, PAGE, Connection, RawServer
+
+if TYPE_CHECKING:
+    from tests.conftest import MakeFake, MakeSession
 
 KEY: Final = "the-key"
 REDIRECTS: Final = range(300, 309)
 
-MakeFake = Callable[..., Awaitable[FakeJogg]]
-MakeSession = Callable[..., JoggSession]
-
 
 @pytest.fixture
 async def http() -> AsyncIterator[aiohttp.ClientSession]:
-    """A caller's own session; its jar takes cookies of an IP address too."""
+    """Open a caller's own session, whose cookie jar also accepts cookies of IP addresses."""
     async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session:
         yield session
 
 
-async def test_the_key_goes_along_in_its_header_alone(serve: Serve) -> None:
+async def test_key_is_sent_in_its_header_only(serve: Serve) -> None:
     server = await serve()
     async with JoggSession(KEY, base_url=server.url) as jogg:
         await jogg.page(mood="Calm")
@@ -45,7 +46,7 @@ async def test_the_key_goes_along_in_its_header_alone(serve: Serve) -> None:
     assert head.startswith(b"GET /v2/musics?page_size=10&mood=Calm&page=1 HTTP/1.1\r\n")
 
 
-async def test_a_path_prefix_is_kept(serve: Serve) -> None:
+async def test_path_prefix_of_the_base_url_is_kept(serve: Serve) -> None:
     server = await serve()
     for base_url in (f"{server.url}/proxy", f"{server.url}/proxy/", f"{server.url}/a%2Fb"):
         async with JoggSession(KEY, base_url=base_url) as jogg:
@@ -79,20 +80,20 @@ async def test_no_redirect_is_followed(
     assert stranger.accepted == 0
 
 
-async def test_a_redirect_beside_a_known_code_is_that_code(make_fake: MakeFake, make_session: MakeSession) -> None:
+async def test_known_code_decides_over_a_redirect_status(make_fake: MakeFake, make_session: MakeSession) -> None:
     fake = await make_fake(5)
     fake.fail(Fault.business(10104, http_status=302))
     with pytest.raises(NotFoundError):
         await make_session(fake).page()
 
 
-async def give_cookies(visit: Visit) -> None:
+async def give_cookies(connection: Connection) -> None:
     while True:
-        await visit.request()
-        await visit.response(PAGE, "Set-Cookie: session=1; Path=/", "Set-Cookie: other=2")
+        await connection.request()
+        await connection.response(PAGE, "Set-Cookie: session=1; Path=/", "Set-Cookie: other=2")
 
 
-async def test_cookies_are_not_kept(serve: Serve) -> None:
+async def test_cookies_are_not_sent_back(serve: Serve) -> None:
     server = await serve(give_cookies)
     async with JoggSession(KEY, base_url=f"http://localhost:{server.port}") as jogg:
         await jogg.page()
@@ -101,7 +102,7 @@ async def test_cookies_are_not_kept(serve: Serve) -> None:
     assert not any(b"cookie" in head.lower() for head in server.heads)
 
 
-async def test_a_callers_jar_neither_takes_nor_gives_cookies(serve: Serve, http: aiohttp.ClientSession) -> None:
+async def test_cookie_jar_of_the_caller_is_neither_read_nor_written(serve: Serve, http: aiohttp.ClientSession) -> None:
     server = await serve(give_cookies)
     http.cookie_jar.update_cookies({"callers": "own"})
     async with JoggSession(KEY, base_url=server.url, http=http) as jogg:
@@ -111,7 +112,7 @@ async def test_a_callers_jar_neither_takes_nor_gives_cookies(serve: Serve, http:
     assert not any(b"cookie" in head.lower() for head in server.heads)
 
 
-async def test_a_callers_session_is_used_and_left_open(serve: Serve, http: aiohttp.ClientSession) -> None:
+async def test_callers_session_is_used_and_left_open(serve: Serve, http: aiohttp.ClientSession) -> None:
     server = await serve()
     async with JoggSession(KEY, base_url=server.url, http=http) as jogg:
         await jogg.page()
@@ -123,7 +124,7 @@ async def test_a_callers_session_is_used_and_left_open(serve: Serve, http: aioht
     assert KEY.encode() not in server.heads[-1]
 
 
-async def test_a_callers_headers_go_along_but_not_instead_of_ours(serve: Serve) -> None:
+async def test_callers_headers_are_sent_but_do_not_replace_ours(serve: Serve) -> None:
     server = await serve()
     headers = {
         "X-Tenant": "7",
@@ -146,10 +147,12 @@ async def test_a_callers_headers_go_along_but_not_instead_of_ours(serve: Serve) 
     assert re.findall(rb"\r\naccept: (.*)\r\n", head) == [b"application/json"]
 
 
-async def test_a_callers_settings_do_not_apply(make_fake: MakeFake, serve: Serve) -> None:
-    async def compressed(visit: Visit) -> None:
-        await visit.request()
-        await visit.response(gzip.compress(PAGE, mtime=0), "Content-Encoding: gzip")
+async def test_timeout_status_and_decompression_settings_of_the_caller_do_not_apply(
+    make_fake: MakeFake, serve: Serve
+) -> None:
+    async def compressed(connection: Connection) -> None:
+        await connection.request()
+        await connection.response(gzip.compress(PAGE, mtime=0), "Content-Encoding: gzip")
 
     fake, server = await make_fake(5), await serve(compressed)
     fake.fail(Fault.slow(0.1) + Fault.business(10104, http_status=404))
@@ -162,7 +165,7 @@ async def test_a_callers_settings_do_not_apply(make_fake: MakeFake, serve: Serve
             assert len((await jogg.page()).tracks) == 2
 
 
-async def test_a_callers_traces_see_the_requests_and_no_key(serve: Serve) -> None:
+async def test_callers_traces_see_the_requests_without_the_key(serve: Serve) -> None:
     seen: list[str] = []
 
     async def started(_session: object, _context: object, params: aiohttp.TraceRequestStartParams) -> None:
@@ -180,7 +183,7 @@ async def test_a_callers_traces_see_the_requests_and_no_key(serve: Serve) -> Non
     assert KEY not in seen[0]
 
 
-async def test_a_callers_session_that_is_closed(serve: Serve) -> None:
+async def test_callers_session_closed_before_the_first_request_raises_session_closed_error(serve: Serve) -> None:
     server, http = await serve(), aiohttp.ClientSession()
     await http.close()
     async with JoggSession(KEY, base_url=server.url, http=http) as jogg:
@@ -188,7 +191,7 @@ async def test_a_callers_session_that_is_closed(serve: Serve) -> None:
             await jogg.page()
 
 
-async def test_a_callers_session_that_is_closed_after_the_first_request(serve: Serve) -> None:
+async def test_callers_session_closed_after_the_first_request_raises_session_closed_error(serve: Serve) -> None:
     server, http = await serve(), aiohttp.ClientSession()
     async with JoggSession(KEY, base_url=server.url, http=http, retry=AT_ONCE) as jogg:
         await jogg.page()
@@ -204,7 +207,7 @@ def name_proxy(monkeypatch: pytest.MonkeyPatch, proxy: RawServer) -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-async def test_loopback_passes_a_proxy_by(serve: Serve, monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+async def test_requests_to_loopback_bypass_the_proxy(serve: Serve, monkeypatch: pytest.MonkeyPatch, host: str) -> None:
     proxy, server = await serve(), await serve()
     name_proxy(monkeypatch, proxy)
     async with JoggSession(KEY, base_url=f"http://{host}:{server.port}") as jogg:
@@ -213,7 +216,7 @@ async def test_loopback_passes_a_proxy_by(serve: Serve, monkeypatch: pytest.Monk
     assert proxy.accepted == 0
 
 
-async def test_loopback_passes_a_proxy_by_over_a_session_that_trusts_the_environment(
+async def test_requests_to_loopback_bypass_the_proxy_of_a_session_with_trust_env(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     proxy, server = await serve(), await serve()
@@ -226,15 +229,13 @@ async def test_loopback_passes_a_proxy_by_over_a_session_that_trusts_the_environ
     assert proxy.accepted == 0
 
 
-async def test_closing_leaves_no_connection_open(make_fake: MakeFake) -> None:
+async def test_closing_the_session_closes_its_connections(make_fake: MakeFake) -> None:
     fake = await make_fake(3000)
     jogg = JoggSession(fake.api_key, base_url=fake.url)
     assert len(await jogg.tracks().collect()) == 3000
-    assert 1 <= fake.open_connections <= 8 + 3  # those opened ahead may come when requests have opened their own
+    assert 1 <= fake.open_connections <= 8 + 3  # connections opened ahead may add to those of the requests
     await jogg.aclose()
-    async with asyncio.timeout(2):
-        while fake.open_connections:  # noqa: ASYNC110 (the fake tells nobody)
-            await asyncio.sleep(0.001)
+    await until(lambda: fake.open_connections == 0, 2)
 
 
 ALLOCATES: Final = """

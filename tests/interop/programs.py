@@ -1,4 +1,4 @@
-"""Servers that others wrote, run beside the tests and stopped with them."""
+"""Start servers of other projects for the tests, and stop them afterwards."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PATIENCE = 30.0
 
 
 def free_port() -> int:
-    """A port that nobody listened on a moment ago."""
+    """Return a port that was free a moment ago."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -23,7 +23,7 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def serving(*command: str, port: int, log: Path, env: Mapping[str, str] | None = None) -> Generator[None]:
-    """Start a server, and wait until it listens on its port; what it prints goes to `log`."""
+    """Start a server, and wait until it listens on its port; its output goes to `log`."""
     with (
         log.open("ab") as file,
         subprocess.Popen(

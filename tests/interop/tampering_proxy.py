@@ -1,4 +1,4 @@
-"""Addon of mitmproxy: send each request to the fake, and change the response as the request says."""
+"""Addon of mitmproxy: send each request to the fake, and change the response as the query parameter `tamper` says."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-PORT: Final = int(os.environ["MEDDLER_PORT"])
-HEARD: Final = Path(os.environ["MEDDLER_HEARD"])
+PORT: Final = int(os.environ["FAKE_PORT"])
+RECORD_FILE: Final = Path(os.environ["RECORD_FILE"])
 DELAY: Final = 0.3
 
 
 def http_connect(flow: Any) -> None:
-    """Note what a client says before its TLS begins."""
-    with HEARD.open("ab") as file:
+    """Record what a client sends before TLS begins."""
+    with RECORD_FILE.open("ab") as file:
         file.write(
             b"%b %b\n%b\n" % (flow.request.data.method, flow.request.data.authority, bytes(flow.request.headers))
         )
@@ -31,15 +31,15 @@ def request(flow: Any) -> None:
 
 
 def responseheaders(flow: Any) -> None:
-    flow.response.stream = flow.request.query.get("wish") == "stream"
+    flow.response.stream = flow.request.query.get("tamper") == "stream"
 
 
 async def response(flow: Any) -> None:
-    wish = flow.request.query.get("wish", "")
-    if wish == "late":
+    tamper = flow.request.query.get("tamper", "")
+    if tamper == "late":
         await asyncio.sleep(DELAY)
-    elif wish in CHANGES:
-        CHANGES[wish](flow)
+    elif tamper in CHANGES:
+        CHANGES[tamper](flow)
 
 
 def _encoded(coding: str) -> Callable[[Any], None]:
@@ -60,7 +60,7 @@ def _old(flow: Any) -> None:
 
 
 def _without_length(flow: Any) -> None:
-    """Let the end of the connection be the end of the body."""
+    """Remove the length, so that the body ends with the connection."""
     _old(flow)
     del flow.response.headers["content-length"]
 

@@ -1,4 +1,4 @@
-"""Through mitmproxy: what it gets to see, and what comes of responses that it changes on their way."""
+"""Crawls through mitmproxy: what it sees, and results of responses that it changes."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ import trustme
 
 from jogg_async import DecodeError, JoggError, JoggSession, RetryPolicy, ServerError, TransportError
 from jogg_async.testing import FakeJogg, Fault
-from tests.http.raw import RawServer, Visit
+from tests.http.raw import Connection, RawServer
 
 from .programs import free_port, serving
 
 MITMDUMP: Final = shutil.which("mitmdump")
-MEDDLER: Final = Path(__file__).with_name("tampering_proxy.py")
+ADDON: Final = Path(__file__).with_name("tampering_proxy.py")
 ADDRESS: Final = "https://music.test"
 KEY: Final = "canary-71c3fa0e9b2d4865-key"
 CREDENTIALS: Final = "porter:pass-word"
@@ -37,7 +37,7 @@ pytestmark = pytest.mark.skipif(MITMDUMP is None, reason="mitmproxy is not insta
 
 @attrs.frozen
 class Proxy:
-    """A mitmproxy that stands for every https address."""
+    """A running mitmproxy that handles every https address."""
 
     folder: Path
     port: int
@@ -48,21 +48,21 @@ class Proxy:
 
     @property
     def authority(self) -> Path:
-        """What signs its certificates."""
+        """File of the certificate authority that signs its certificates."""
         return self.folder / "mitmproxy-ca-cert.pem"
 
-    def heard(self) -> str:
-        """What was said to it before TLS began."""
-        heard = self.folder / "heard"
-        return heard.read_text() if heard.exists() else ""
+    def received_before_tls(self) -> str:
+        """Return what clients sent to it before TLS began."""
+        received = self.folder / "received"
+        return received.read_text() if received.exists() else ""
 
 
 @contextlib.contextmanager
 def proxying(folder: Path, to: int, *options: str, port: int = 0) -> Generator[Proxy]:
     proxy = Proxy(folder, port or free_port())
-    settings = ("--set", f"confdir={folder}", "--set", "connection_strategy=lazy", "--scripts", str(MEDDLER))
+    settings = ("--set", f"confdir={folder}", "--set", "connection_strategy=lazy", "--scripts", str(ADDON))
     where = ("--listen-host", "127.0.0.1", "--listen-port", str(proxy.port))
-    env = {"MEDDLER_PORT": str(to), "MEDDLER_HEARD": str(folder / "heard")}
+    env = {"FAKE_PORT": str(to), "RECORD_FILE": str(folder / "received")}
     with serving(str(MITMDUMP), *where, *settings, *options, port=proxy.port, log=folder / "log", env=env):
         yield proxy
 
@@ -87,14 +87,14 @@ def fake(served: FakeJogg) -> FakeJogg:
 
 @pytest.fixture
 def proxy(running: Proxy, monkeypatch: pytest.MonkeyPatch) -> Proxy:
-    """A proxy that the environment names."""
+    """Set the environment's HTTPS proxy to the running proxy."""
     monkeypatch.setenv("HTTPS_PROXY", running.url)
     return running
 
 
 @pytest.fixture
 async def jogg(proxy: Proxy) -> AsyncIterator[JoggSession]:
-    """A session that goes through the proxy, and trusts it."""
+    """Open a session that goes through the proxy and trusts its certificates."""
     async with trusting(proxy.authority) as http, session(http) as jogg:
         yield jogg
 
@@ -114,21 +114,21 @@ def session(http: aiohttp.ClientSession | None = None) -> JoggSession:
 
 async def test_key_and_filters_are_not_sent_before_tls(fake: FakeJogg, jogg: JoggSession, proxy: Proxy) -> None:
     assert await jogg.count(mood="Calm") == len(fake.catalogue.filtered(mood="Calm"))
-    assert "CONNECT music.test:443" in proxy.heard()
-    assert not any(secret in proxy.heard() for secret in (KEY, "Calm", "x-api-key"))
+    assert "CONNECT music.test:443" in proxy.received_before_tls()
+    assert not any(secret in proxy.received_before_tls() for secret in (KEY, "Calm", "x-api-key"))
     assert fake.requests[0].headers["x-api-key"] == KEY
 
 
-async def test_a_proxy_that_nobody_trusts_is_told_nothing(fake: FakeJogg, proxy: Proxy) -> None:
+async def test_untrusted_proxy_never_sees_the_key(fake: FakeJogg, proxy: Proxy) -> None:
     async with session() as jogg:
         with pytest.raises(TransportError, match="certificate verify failed") as caught:
             await jogg.count()
     assert isinstance(caught.value.__cause__, aiohttp.ClientConnectorCertificateError)
     assert (caught.value.attempts, fake.requests) == (1, [])
-    assert KEY not in proxy.heard()
+    assert KEY not in proxy.received_before_tls()
 
 
-def test_the_command_line_takes_proxy_and_authority_from_the_environment(fake: FakeJogg, proxy: Proxy) -> None:
+def test_command_line_takes_proxy_and_certificate_authority_from_the_environment(fake: FakeJogg, proxy: Proxy) -> None:
     command = [sys.executable, "-m", "jogg_async", "tracks", "--format", "jsonl"]
     given = {"JOGG_API_KEY": KEY, "JOGG_BASE_URL": ADDRESS, "SSL_CERT_FILE": str(proxy.authority)}
     done = subprocess.run(command, env={**os.environ, **given}, capture_output=True, text=True, check=False)
@@ -136,16 +136,16 @@ def test_the_command_line_takes_proxy_and_authority_from_the_environment(fake: F
 
 
 @pytest.mark.parametrize(
-    "wish", ["none", "stream", "late", "gzip", "deflate", "close", "chunked", "old", "without-length"]
+    "tamper", ["none", "stream", "late", "gzip", "deflate", "close", "chunked", "old", "without-length"]
 )
-async def test_changes_of_a_proxy_that_crawls_tolerate(fake: FakeJogg, jogg: JoggSession, wish: str) -> None:
-    tracks = await jogg.tracks(params={"wish": wish}).collect()
+async def test_harmless_changes_by_a_proxy_lose_no_track(fake: FakeJogg, jogg: JoggSession, tamper: str) -> None:
+    tracks = await jogg.tracks(params={"tamper": tamper}).collect()
     assert [track.id for track in tracks] == [row["id"] for row in fake.catalogue]
     assert len(fake.requests) == 3
 
 
 @pytest.mark.parametrize(
-    ("wish", "kind", "attempts", "text"),
+    ("tamper", "kind", "attempts", "text"),
     [
         ("br", DecodeError, 1, "a Content-Encoding that was not requested: 'br'"),
         ("zstd", DecodeError, 1, "a Content-Encoding that was not requested: 'zstd'"),
@@ -157,35 +157,35 @@ async def test_changes_of_a_proxy_that_crawls_tolerate(fake: FakeJogg, jogg: Jog
         ("longer", TransportError, 3, "timed out after 1 s"),
     ],
 )
-async def test_changes_of_a_proxy_that_are_errors(
-    fake: FakeJogg, jogg: JoggSession, *, wish: str, kind: type[JoggError], attempts: int, text: str
+async def test_harmful_changes_by_a_proxy_raise_the_matching_error(
+    fake: FakeJogg, jogg: JoggSession, *, tamper: str, kind: type[JoggError], attempts: int, text: str
 ) -> None:
     with pytest.raises(kind, match=text) as caught:
-        await jogg.tracks(params={"wish": wish}).collect()
+        await jogg.tracks(params={"tamper": tamper}).collect()
     assert (caught.value.page, caught.value.attempts, list(caught.value.tracks or ())) == (1, attempts, [])
-    assert len(fake.requests) in (attempts, 2 * attempts)  # a connection lost before a response: aiohttp asks once more
+    assert len(fake.requests) in (attempts, 2 * attempts)  # aiohttp resends if a connection is lost before a response
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-@pytest.mark.parametrize(("wish", "kind"), [("stream", TransportError), ("none", ServerError)])
-async def test_a_service_that_dies_in_the_middle_of_a_page(
-    fake: FakeJogg, jogg: JoggSession, chunked: bool, wish: str, kind: type[JoggError]
+@pytest.mark.parametrize(("tamper", "kind"), [("stream", TransportError), ("none", ServerError)])
+async def test_response_cut_behind_a_proxy_is_an_error_and_the_crawl_can_continue(
+    fake: FakeJogg, jogg: JoggSession, chunked: bool, tamper: str, kind: type[JoggError]
 ) -> None:
     fake.fail(Fault.truncate(chunked=chunked), page=2, times=3)
-    pager = jogg.tracks(params={"wish": wish})
+    pager = jogg.tracks(params={"tamper": tamper})
     with pytest.raises(kind) as caught:
         await pager.collect()
     assert (caught.value.page, caught.value.attempts, len(caught.value.tracks or ())) == (2, 3, 100)
     assert [track.id async for track in pager] == list(range(101, 251))
 
 
-@pytest.mark.parametrize("wish", ["stream", "none"])
-async def test_a_service_that_sends_little_at_a_time(fake: FakeJogg, jogg: JoggSession, wish: str) -> None:
+@pytest.mark.parametrize("tamper", ["stream", "none"])
+async def test_slow_response_behind_a_proxy_arrives_whole(fake: FakeJogg, jogg: JoggSession, tamper: str) -> None:
     fake.fail(Fault.drip(0.4), times=None)
-    assert len(await jogg.tracks(params={"wish": wish}).collect()) == 250
+    assert len(await jogg.tracks(params={"tamper": tamper}).collect()) == 250
 
 
-async def test_a_proxy_that_ends_and_comes_again(
+async def test_session_works_again_after_its_proxy_restarts(
     fake: FakeJogg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with proxying(tmp_path, port_of(fake)) as proxy:
@@ -204,14 +204,14 @@ async def test_a_proxy_that_ends_and_comes_again(
 
 @pytest.fixture(scope="module")
 def guarded(served: FakeJogg, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
-    """A proxy that lets in nobody without credentials."""
+    """Start a proxy that requires credentials."""
     options = ("--set", f"proxyauth={CREDENTIALS}")
     with proxying(tmp_path_factory.mktemp("guarded"), port_of(served), *options) as proxy:
         yield proxy
 
 
 @pytest.mark.parametrize("credentials", ["", "porter:wrong-word@"])
-async def test_a_proxy_that_lets_nobody_in(
+async def test_proxy_that_rejects_the_credentials_is_a_transport_error(
     fake: FakeJogg, guarded: Proxy, monkeypatch: pytest.MonkeyPatch, credentials: str
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", f"http://{credentials}127.0.0.1:{guarded.port}")
@@ -220,23 +220,25 @@ async def test_a_proxy_that_lets_nobody_in(
             await jogg.count()
     assert (caught.value.attempts, fake.requests) == (1, [])
     assert "wrong-word" not in f"{caught.value} {caught.value.__cause__!r}"
-    assert KEY not in guarded.heard()
+    assert KEY not in guarded.received_before_tls()
 
 
-async def test_credentials_open_it(fake: FakeJogg, guarded: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_proxy_accepts_credentials_from_the_environment(
+    fake: FakeJogg, guarded: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HTTPS_PROXY", f"http://{CREDENTIALS}@127.0.0.1:{guarded.port}")
     async with trusting(guarded.authority) as http, session(http) as jogg:
         assert len(await jogg.tracks().collect()) == 250
     assert len(fake.requests) == 3
 
 
-async def test_credentials_go_to_the_proxy_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_proxy_credentials_are_not_sent_to_the_service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     authority, tls = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("music.test").configure_cert(tls)
     authority.cert_pem.write_to_path(tmp_path / "authority.pem")
-    service = RawServer(Visit.behave_well, tls)
+    service = RawServer(Connection.respond_normally, tls)
     await service.start()
-    # What it passes on unopened is just what the client sent.
+    # With `--ignore-hosts` the proxy forwards the client's bytes unchanged.
     options = ("--set", f"proxyauth={CREDENTIALS}", "--ignore-hosts", "music.test")
     with proxying(tmp_path, service.port, *options) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", f"http://{CREDENTIALS}@127.0.0.1:{proxy.port}")

@@ -1,4 +1,4 @@
-"""Prism responses from the description of the endpoint: with its examples, or with whatever it allows."""
+"""Crawls of Prism, a mock server that responds with the examples of the OpenAPI description, or with random data."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ MUSICS: Final = Path(__file__).with_name("musics.yaml")
 KEY: Final = "canary-0d5be81c734f4a29-key"
 AT_ONCE: Final = RetryPolicy(attempts=3, wait_initial=0.0, wait_jitter=0.0)
 STEPS: Final = 12
-"""How often a crawl goes on after an error."""
+"""Number of times that a crawl continues after an error."""
 
 pytestmark = pytest.mark.skipif(PRISM is None, reason="prism is not installed")
 
@@ -53,17 +53,17 @@ def prism(folder: Path, *options: str) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def examples(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Where every response is one of the examples."""
+    """Start Prism with the examples of the description as responses; return its address."""
     yield from prism(tmp_path_factory.mktemp("examples"))
 
 
 @pytest.fixture(scope="module")
 def anything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Where every response is made up, another each time: with a seed they would all be the same."""
+    """Start Prism with random responses; return its address. (With a seed all responses would be the same.)"""
     yield from prism(tmp_path_factory.mktemp("anything"), "--dynamic")
 
 
-async def test_crawl_of_static_prism_ends(examples: str) -> None:
+async def test_crawl_of_static_prism_yields_its_example_tracks(examples: str) -> None:
     async with JoggSession(KEY, base_url=examples) as jogg:
         assert await jogg.count() == 2
         assert [track.name for track in await jogg.tracks(mood="Calm", params={"sort": "name"}).collect()] == [
@@ -73,7 +73,7 @@ async def test_crawl_of_static_prism_ends(examples: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wish", "kind", "attempts"),
+    ("preference", "kind", "attempts"),
     [
         ("example=refused", PermissionDeniedError, 1),
         ("code=400", ParameterError, 1),
@@ -86,9 +86,11 @@ async def test_crawl_of_static_prism_ends(examples: str) -> None:
         ("example=there-is-none", NotFoundError, 1),
     ],
 )
-async def test_a_failure(examples: str, wish: str, kind: type[JoggError], attempts: int) -> None:
+async def test_error_example_raises_the_matching_error(
+    examples: str, preference: str, kind: type[JoggError], attempts: int
+) -> None:
     async with (
-        aiohttp.ClientSession(headers={"Prefer": wish}) as http,
+        aiohttp.ClientSession(headers={"Prefer": preference}) as http,
         JoggSession(KEY, base_url=examples, http=http, retry=AT_ONCE) as jogg,
     ):
         with pytest.raises(kind, match=f"GET {examples}") as caught:
@@ -96,7 +98,7 @@ async def test_a_failure(examples: str, wish: str, kind: type[JoggError], attemp
     assert caught.value.attempts == attempts
 
 
-async def test_no_tracks_at_all(examples: str) -> None:
+async def test_empty_example_has_no_tracks(examples: str) -> None:
     async with (
         aiohttp.ClientSession(headers={"Prefer": "example=empty"}) as http,
         JoggSession(KEY, base_url=examples, http=http) as jogg,
@@ -104,14 +106,14 @@ async def test_no_tracks_at_all(examples: str) -> None:
         assert (await jogg.count(), len(await jogg.tracks().collect())) == (0, 0)
 
 
-def test_the_command_line(examples: str) -> None:
+def test_command_line_prints_the_example_tracks(examples: str) -> None:
     command = [sys.executable, "-m", "jogg_async", "tracks", "--base-url", examples, "--format", "jsonl"]
     done = subprocess.run(command, env={**os.environ, "JOGG_API_KEY": KEY}, capture_output=True, text=True, check=False)
     assert (done.returncode, len(done.stdout.splitlines()), done.stderr) == (0, 2, "")
 
 
 async def crawled(jogg: JoggSession, errors: list[JoggError], **settings: Any) -> list[Track]:
-    """What a crawl brings that goes on after each error."""
+    """Return the tracks of a crawl that continues after each error."""
     pager, found = jogg.tracks(**settings), list[Track]()
     for _ in range(STEPS):
         try:
@@ -141,7 +143,7 @@ async def test_random_responses_end_in_tracks_or_an_error(anything: str, on_drif
     assert [str(error) for error in errors if not str(error).startswith(f"GET {anything}") or KEY in str(error)] == []
 
 
-async def test_a_count_is_never_below_0(anything: str) -> None:
+async def test_count_of_random_responses_is_never_negative(anything: str) -> None:
     async with JoggSession(KEY, base_url=anything, retry=AT_ONCE) as jogg:
         counts = [await counted(jogg) for _ in range(60)]
     assert min(count for count in counts if count is not None) >= 0

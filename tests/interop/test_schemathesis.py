@@ -1,4 +1,4 @@
-"""The fake, tried by what is documented of the endpoint: what may be asked is answered, all else is refused."""
+"""Check the fake with schemathesis: it accepts and rejects requests as the OpenAPI description says."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ BY_CODE_ALONE: Final = "negative_data_rejection,missing_required_header,ignored_
 BY_CHANCE: Final = "not_a_server_error,unsupported_method"
 
 
-async def tried(where: Path, fake: FakeJogg, *, without: str = "") -> str:
-    """What schemathesis reports; each time it sends the same requests."""
+async def report_of(folder: Path, fake: FakeJogg, *, without: str = "") -> str:
+    """Run schemathesis, which sends the same requests each time, and return its report."""
     options = ["--url", fake.url, "--header", f"x-api-key: {fake.api_key}", "--checks", "all", "--mode", "all"]
     amount = ["--seed", "1", "--max-examples", str(CASES), "--generation-database", "none", "--continue-on-failure"]
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", "from schemathesis.cli import schemathesis; schemathesis()", "run", str(MUSICS)),
         *(*options, *amount, "--suppress-health-check", "all", "--no-color"),
         *(("--exclude-checks", without) if without else ()),
-        cwd=where,
+        cwd=folder,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
@@ -57,12 +57,14 @@ async def tried(where: Path, fake: FakeJogg, *, without: str = "") -> str:
 async def test_schemathesis_finds_no_flaw_in_the_fake(
     make_fake: MakeFake, tmp_path: Path, settings: dict[str, Any], without: str
 ) -> None:
-    assert "No issues found" in await tried(tmp_path, await make_fake(250, **settings), without=without)
+    assert "No issues found" in await report_of(tmp_path, await make_fake(250, **settings), without=without)
 
 
-async def test_invalid_requests_are_rejected_with_either_kind_of_status(make_fake: MakeFake, tmp_path: Path) -> None:
+async def test_invalid_requests_get_the_same_codes_with_and_without_http_errors(
+    make_fake: MakeFake, tmp_path: Path
+) -> None:
     fake, other = await make_fake(250), await make_fake(250, http_errors=False)
-    await tried(tmp_path, fake)
+    await report_of(tmp_path, fake)
     async with aiohttp.ClientSession() as http:
         for seen in fake.requests:
             sent = {"x-api-key": seen.headers.get("x-api-key", "")}
@@ -71,11 +73,13 @@ async def test_invalid_requests_are_rejected_with_either_kind_of_status(make_fak
     assert [seen.code for seen in other.requests] == [seen.code for seen in fake.requests]
 
 
-async def test_a_key_that_nobody_looks_at_is_found(make_fake: MakeFake, tmp_path: Path) -> None:
-    assert "API accepts requests without authentication" in await tried(tmp_path, await make_fake(250, check_key=False))
+async def test_schemathesis_detects_that_the_key_is_not_checked(make_fake: MakeFake, tmp_path: Path) -> None:
+    assert "API accepts requests without authentication" in await report_of(
+        tmp_path, await make_fake(250, check_key=False)
+    )
 
 
-async def test_a_total_of_the_wrong_type_is_found(make_fake: MakeFake, tmp_path: Path) -> None:
+async def test_schemathesis_detects_a_page_number_of_the_wrong_type(make_fake: MakeFake, tmp_path: Path) -> None:
     fake = await make_fake(250)
     fake.fail(Fault.patch(lambda body: body["data"] and body["data"]["pagination"].update(page="1")), times=None)
-    assert "Response violates schema" in await tried(tmp_path, fake)
+    assert "Response violates schema" in await report_of(tmp_path, fake)

@@ -1,1 +1,1 @@
-"""Mutation testing: plant small faults in the package one at a time, and see whether the nearest tests notice."""
+"""Mutation testing: plant one small fault at a time in the package, and run the nearest tests."""

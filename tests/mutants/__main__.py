@@ -1,4 +1,4 @@
-"""``python -m tests.mutants``: plant faults, run the tests, report. It exits with 1 where too few are noticed."""
+"""``python -m tests.mutants``: plant faults, run the tests, report; exit code 1 if too few are noticed."""
 
 from __future__ import annotations
 
@@ -20,18 +20,17 @@ from .trees import PACKAGE, Tree
 _ROOT: Final = Path(__file__).resolve().parents[2]
 _WANTED: Final = 0.9
 _SLACK: Final = 30.0
-"""Seconds that the tests of a fault may take beyond four times those without: a busy machine is no fault noticed."""
+"""Seconds added to four times the duration without a fault, so that a busy machine does not count as a timeout."""
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="nox -s mutants --", description="Plant faults, and see what tests notice.")
-    parser.add_argument(
-        "--only", nargs="+", default=[""], metavar="NAME", help="modules by the beginnings of their names"
-    )
-    parser.add_argument("--sample", type=int, help="how many faults to draw; all of them unless told")
-    parser.add_argument("--seed", type=int, default=0, help="of the draw")
+    parser = argparse.ArgumentParser(prog="nox -s mutants --", description="Plant faults, and run the tests.")
+    parser.add_argument("--only", nargs="+", default=[""], metavar="NAME", help="prefixes of module names")
+    parser.add_argument("--sample", type=int, help="number of faults to draw; default all")
+    parser.add_argument("--each", type=int, help="most faults to draw of each module")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the draw")
     parser.add_argument("--workers", type=int, default=2, help="faults tried at a time; default 2")
-    parser.add_argument("--json", type=Path, default=Path("mutants.json"), help="the file for every outcome")
+    parser.add_argument("--json", type=Path, default=Path("mutants.json"), help="file for the outcomes")
     return parser.parse_args()
 
 
@@ -39,16 +38,24 @@ def main() -> int:
     """Run the mutation tests."""
     arguments = _arguments()
     modules = [name for name in MODULES if name.startswith(tuple(arguments.only))]
-    faults = [fault for name in modules for fault in faults_of(name, read(_ROOT / PACKAGE, name))]
-    if arguments.sample is not None and arguments.sample < len(faults):
-        faults = random.Random(arguments.seed).sample(faults, arguments.sample)
-        faults.sort(key=lambda fault: (modules.index(fault.module), fault.line))
+    draw = random.Random(arguments.seed)
+    faults = [
+        fault
+        for name in modules
+        for fault in _drawn(draw, list(faults_of(name, read(_ROOT / PACKAGE, name))), arguments.each)
+    ]
+    faults = _drawn(draw, faults, arguments.sample)
+    faults.sort(key=lambda fault: (modules.index(fault.module), fault.line))
     with tempfile.TemporaryDirectory() as scratch:
         trees = [Tree(_ROOT, Path(scratch, f"tree-{number}")) for number in range(arguments.workers)]
         outcomes = list(_outcomes(faults, trees))
     _say(*table(outcomes))
     save(arguments.json, {"sample": arguments.sample, "seed": arguments.seed}, outcomes)
     return int(share(outcomes) < _WANTED)
+
+
+def _drawn(draw: random.Random, faults: list[Fault], most: int | None) -> list[Fault]:
+    return faults if most is None or most >= len(faults) else draw.sample(faults, most)
 
 
 def _outcomes(faults: Sequence[Fault], trees: Sequence[Tree]) -> Iterator[Outcome]:
@@ -80,7 +87,7 @@ def _outcomes(faults: Sequence[Fault], trees: Sequence[Tree]) -> Iterator[Outcom
 
 
 def _times(trees: Sequence[Tree], modules: Sequence[str]) -> dict[str, float]:
-    """Run the tests without a fault, in each tree at once, and return the most seconds that those of a module took."""
+    """Run the tests without a fault in every tree at once; return the longest duration for each module."""
     suites = dict.fromkeys(MODULES[name] for name in modules)
     with ThreadPoolExecutor(len(trees)) as pool:
         seconds = list(pool.map(lambda tree: {tests: _time(tree, tests) for tests in suites}, trees))

@@ -35,7 +35,7 @@ class Fault:
     line: int
 
     def plant(self, code: str) -> str | None:
-        """Return the code with the fault; `None` where that would be no other program, or none at all."""
+        """Return the code with the fault; `None` if the program would be the same, or a syntax error."""
         changed = cast("str | None", mutate_code(code, operators()[self.operator], self.occurrence))
         try:
             same = changed is None or ast.dump(ast.parse(changed)) == ast.dump(ast.parse(code))
@@ -45,7 +45,7 @@ class Fault:
 
 
 def faults_of(module: str, code: str) -> list[Fault]:
-    """Return every fault of a module but those in annotations, which nothing evaluates."""
+    """Return every fault of a module, except in annotations, which are not evaluated."""
     skipped = list(_annotations(code))
     found: list[Fault] = []
     for name, operator in operators().items():
@@ -64,7 +64,7 @@ def _text(code: str, begin: tuple[int, int], end: tuple[int, int]) -> str:
 
 
 def _is_redundant(operator: str, text: str) -> bool:
-    """Whether a fault does nothing, or what another operator does at the same place."""
+    """Return True for a fault without effect, or equal to that of another operator at the same place."""
     if operator == "RemoveDecorator":
         return text.strip().startswith(_WITHOUT_EFFECT)
     if operator != "AddNot":

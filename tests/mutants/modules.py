@@ -1,7 +1,7 @@
 """The table of modules in which faults are planted, each with the tests nearest to it, quickest first.
 
-A fault counts as noticed where one of these tests fails, so the table is short on purpose: a module's own tests should
-notice it. Paths begin at `jogg_async` and at `tests`.
+A fault counts as noticed if one of these tests fails. The table is short on purpose: a module's own tests should notice
+its faults. Paths are relative to `jogg_async` and `tests`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The kinds of faults: most are Cosmic Ray's, one for each place; those that it lacks are written here."""
+"""Kinds of faults: most are operators of Cosmic Ray; those that it lacks are defined here."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from cosmic_ray.ast import get_ast
 from cosmic_ray.plugins import get_operator
 
 Position = tuple[tuple[int, int], tuple[int, int]]
-"""Line (from 1) and column (from 0) of the first character, and of the one behind the last."""
+"""Line (from 1) and column (from 0) of the first character, and of the one after the last."""
 
 
 class Operator(Protocol):
-    """Cosmic Ray's interface of an operator, on the nodes of a tree of parso's."""
+    """Interface of Cosmic Ray's operators, on nodes of parso's syntax tree."""
 
     def mutation_positions(self, node: Any) -> Iterator[Position]:
         """Yield a position for each fault that can be planted in a node."""

@@ -24,9 +24,9 @@ class Outcome:
         fault: the fault.
         before: the lines without it.
         after: the lines with it.
-        noticed: whether a test failed.
-        timed_out: whether the tests did not end.
-        reason: why its survival is accepted; else empty.
+        noticed: True if a test failed.
+        timed_out: True if the tests did not end in time.
+        reason: reason to accept that it survived; else empty.
     """
 
     fault: Fault
@@ -38,7 +38,7 @@ class Outcome:
 
     @property
     def survived(self) -> bool:
-        """Whether nothing noticed it, and nothing excuses that."""
+        """True if no test noticed the fault, and that is not accepted."""
         return not self.noticed and not self.reason
 
     def __str__(self) -> str:
@@ -46,7 +46,7 @@ class Outcome:
 
 
 def accepted() -> dict[Key, str]:
-    """Return the reason of each accepted survivor, by module, and the lines before and after."""
+    """Return the reason for each accepted survivor, by module, lines before and lines after."""
     entries = tomllib.loads(_ACCEPTED.read_text(encoding="utf-8")).get("accepted", [])
     return {(entry["module"], entry["before"], entry["after"]): entry["reason"] for entry in entries}
 

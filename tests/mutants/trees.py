@@ -26,9 +26,9 @@ class Run:
     """One run of tests.
 
     Attributes:
-        passed: whether all passed.
-        seconds: its duration.
-        ended: whether it ended within its time.
+        passed: True if all tests passed.
+        seconds: duration.
+        ended: True if it ended within its timeout.
         output: what pytest printed.
     """
 
@@ -51,7 +51,7 @@ class Tree:
                 shutil.copy2(source, folder / name)
 
     def imports_itself(self) -> bool:
-        """Whether the tests import the package of this copy, and not an installed one."""
+        """Return True if the tests import the package of this copy, not an installed one."""
         done = subprocess.run(
             [sys.executable, "-c", _IMPORTED], cwd=self.folder, env=self._env(), capture_output=True, text=True,
             check=True,
@@ -62,9 +62,9 @@ class Tree:
         """Run test files until the first failure.
 
         Args:
-            tests: their paths from `tests`.
-            timeout: seconds after which the run, and all that it started, is killed.
-            cached: whether to keep bytecode, for later runs: only where no fault is planted.
+            tests: paths relative to `tests`.
+            timeout: seconds after which the run and its child processes are killed.
+            cached: True to keep bytecode for later runs; only if no fault is planted.
         """
         command = [sys.executable, *_PYTEST, *(f"tests/{test}" for test in tests)]
         env = self._env() | ({} if cached else {"PYTHONDONTWRITEBYTECODE": "1"})
@@ -82,7 +82,7 @@ class Tree:
         return Run(process.returncode == 0, time.monotonic() - begun, ended=True, output=output)
 
     def run_with(self, module: str, code: str, tests: Sequence[str], timeout: float) -> Run:
-        """Run test files while a module has other code."""
+        """Run test files with other code in a module."""
         path = self.folder / PACKAGE / module
         original = path.read_bytes()
         path.write_text(code, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Random crawls over a stand-in for the page fetcher: no HTTP, so that hundreds of thousands of them can be tried.
+"""Random crawls over a stand-in for the page fetcher, without HTTP, so that hundreds of thousands can run.
 
 Run ``python -m tests.paging.random_crawls --count 200000`` from the project's root for the long search.
 """
@@ -22,12 +22,12 @@ from jogg_async._paging.crawl import Crawl
 from jogg_async._paging.options import crawl_options
 
 _MAX_STEPS = 4000
-"""Steps of the event loop after which a crawl counts as standing still: the longest take some hundred."""
+"""Iterations of the event loop after which a crawl counts as hanging: the longest take some hundred."""
 
 
 @attrs.define
 class Scenario:
-    """One random crawl: the catalogue as each response shows it, and how the consumer behaves.
+    """One random crawl: responses of the service and behaviour of the consumer.
 
     Attributes:
         seed: of everything that is random in it.
@@ -117,11 +117,16 @@ class StandIn:
         self.page_totals: dict[Any, int] = {}
         self.fetched: set[int] = set()
         self.received: set[int] = set()
-        self.running: set[int] = set()
+        self._tasks: dict[asyncio.Task[Any], int] = {}
         self.arrived: set[int] = set()
         self.ended = False
         self._failures = dict(scenario.failures)
         self._rng = random.Random(scenario.seed)
+
+    @property
+    def running(self) -> list[int]:
+        """Pages being fetched. With eager tasks others start before those that were cancelled have ended."""
+        return [number for task, number in self._tasks.items() if not task.cancelling()]
 
     def preconnect(self, count: int) -> None:
         """Open nothing."""
@@ -133,14 +138,16 @@ class StandIn:
         assert number not in self.running, f"page {number} is fetched twice at once"
         assert len(self.running) < self.scenario.concurrency
         assert number not in self.arrived, f"page {number} is fetched again"
-        self.running.add(number)
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks[task] = number
         self.fetched.add(number)
         stats.requests += 1
         try:
             for _ in range(self.scenario.delays.get(number, self._rng.randint(0, 3))):
                 await asyncio.sleep(0)
         finally:
-            self.running.discard(number)
+            del self._tasks[task]
         if self._failures.get(number, 0) > 0:
             self._failures[number] -= 1
             error = ServerError("system error", code=50000)
@@ -152,7 +159,7 @@ class StandIn:
 
 
 async def run(scenario: Scenario) -> str | None:
-    """Run one crawl to its end; return a sentence that says what is wrong, or `None`."""
+    """Run one crawl to its end; return a description of the fault, or `None`."""
     fetcher = StandIn(scenario)
     options = crawl_options(
         URL("http://stand-in"),
@@ -190,7 +197,7 @@ async def run(scenario: Scenario) -> str | None:
 
 
 def _watch(crawl: Crawl, fetcher: StandIn) -> None:
-    """Note the tracks that reach the crawl, and whether a run of empty or repeated pages ended a pass."""
+    """Record the tracks that the crawl receives, and if empty or repeated pages ended a pass."""
     receive, stop_at = crawl._record_response, crawl.pages.stop_at
 
     def received(number: int, decoded: Decoded) -> None:
@@ -256,7 +263,7 @@ def _sequential(scenario: Scenario) -> list[int]:
 
 
 async def search(first: int, count: int) -> list[str]:
-    """Run the scenarios of `count` seeds from `first` on; return what is wrong."""
+    """Run the scenarios of `count` seeds from `first` on; return a description of each fault."""
     faults: list[str] = []
     for seed in range(first, first + count):
         scenario = Scenario.draw(seed)
@@ -266,7 +273,7 @@ async def search(first: int, count: int) -> list[str]:
 
 
 def main() -> None:
-    """Search, and tell what was found."""
+    """Run the search, and print the faults found."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=200_000)
     parser.add_argument("--first", type=int, default=0)

@@ -1,4 +1,4 @@
-"""Whatever fails: what comes out is `model.crawl`, or the start of it."""
+"""Crawls under faults yield the tracks of `sequential_crawl`, or the first of them and an error."""
 
 from __future__ import annotations
 
@@ -11,7 +11,17 @@ from hypothesis import strategies as st
 
 from jogg_async import AuthenticationError, JoggError, JoggSession, ParameterError, RetryPolicy, ServerError
 from jogg_async.testing import FakeJogg, Fault
-from tests.model import PASSING, REFUSED, Doors, crawl, examples, ids_from, no_complaints, read_into, until
+from tests.model import (
+    REJECTED,
+    TRANSIENT,
+    HeldResponses,
+    examples,
+    ids_from,
+    no_loop_errors,
+    read_into,
+    sequential_crawl,
+    until,
+)
 
 if TYPE_CHECKING:
     from tests.conftest import MakeFake, MakeSession
@@ -19,7 +29,7 @@ if TYPE_CHECKING:
 TWICE = RetryPolicy(attempts=2, wait_initial=0.0, wait_jitter=0.0)
 
 
-async def test_a_failed_page_is_an_error_after_all_before_it(fake: FakeJogg, jogg: JoggSession) -> None:
+async def test_tracks_before_a_failed_page_are_yielded_before_its_error(fake: FakeJogg, jogg: JoggSession) -> None:
     fake.fail(Fault.business(10105), page=3, times=3)
     pager = jogg.tracks(page_size=50)
     found: list[int] = []
@@ -33,8 +43,8 @@ async def test_a_failed_page_is_an_error_after_all_before_it(fake: FakeJogg, jog
     assert sorted(page or 0 for page in fake.pages) == [1, 2, 3, 3, 3, 3, 4, 5]
 
 
-async def test_the_error_names_the_page_to_start_again_from(fake: FakeJogg, jogg: JoggSession) -> None:
-    fake.fail(PASSING, page=2, times=3)
+async def test_error_names_the_page_to_restart_from(fake: FakeJogg, jogg: JoggSession) -> None:
+    fake.fail(TRANSIENT, page=2, times=3)
     found: list[int] = []
     with pytest.raises(ServerError) as caught:
         await read_into(found, jogg.tracks())
@@ -44,8 +54,8 @@ async def test_the_error_names_the_page_to_start_again_from(fake: FakeJogg, jogg
     assert found == list(range(1, 251))
 
 
-async def test_a_first_page_that_fails_may_be_tried_again(fake: FakeJogg, jogg: JoggSession) -> None:
-    fake.fail(REFUSED)
+async def test_step_after_a_failed_first_page_retries_it(fake: FakeJogg, jogg: JoggSession) -> None:
+    fake.fail(REJECTED)
     pager = jogg.tracks(page_size=100)
     with pytest.raises(ParameterError) as caught:
         await anext(pager)
@@ -54,16 +64,16 @@ async def test_a_first_page_that_fails_may_be_tried_again(fake: FakeJogg, jogg: 
     assert await ids_from(pager) == list(range(1, 251))
 
 
-async def test_without_order_all_that_is_in_comes_before_the_error(
+async def test_unordered_crawl_yields_received_pages_before_the_error(
     make_fake: MakeFake, make_session: MakeSession
 ) -> None:
     fake = await make_fake(70)
-    doors = Doors(fake, 5)
-    fake.fail(REFUSED, page=3)
+    held = HeldResponses(fake, 5)
+    fake.fail(REJECTED, page=3)
     pager = make_session(fake).tracks(page_size=10, ordered=False)
     await anext(pager)
     await until(lambda: fake.in_flight == 1 and len(fake.requests) == 7)
-    await doors.open()
+    await held.release()
     await until(lambda: fake.in_flight == 0)
     await asyncio.sleep(0.01)
     found = [1]
@@ -74,9 +84,9 @@ async def test_without_order_all_that_is_in_comes_before_the_error(
     assert await ids_from(pager) == list(range(21, 31))
 
 
-async def test_nothing_is_asked_beyond_a_page_that_failed(make_fake: MakeFake, make_session: MakeSession) -> None:
+async def test_no_page_beyond_a_failed_one_is_requested(make_fake: MakeFake, make_session: MakeSession) -> None:
     fake = await make_fake(1000)
-    fake.fail(REFUSED, page=5, times=2)
+    fake.fail(REJECTED, page=5, times=2)
     pager = make_session(fake, concurrency=2).tracks(page_size=10)
     with pytest.raises(ParameterError):
         await ids_from(pager)
@@ -92,7 +102,7 @@ async def test_nothing_is_asked_beyond_a_page_that_failed(make_fake: MakeFake, m
 FAULTS = st.lists(
     st.tuples(
         st.integers(1, 8),
-        st.sampled_from([REFUSED, PASSING, Fault.html(503), Fault.truncate(), Fault.slow(0.004)]),
+        st.sampled_from([REJECTED, TRANSIENT, Fault.html(503), Fault.truncate(), Fault.slow(0.004)]),
         st.integers(1, 3),
     ),
     max_size=5,
@@ -108,7 +118,7 @@ FAULTS = st.lists(
     faults=FAULTS,
     jitter=st.sampled_from([0.0, 0.002]),
 )
-async def test_faults_cost_no_track(  # noqa: PLR0917 (what hypothesis draws)
+async def test_random_faults_lose_no_track(  # noqa: PLR0917 (what hypothesis draws)
     numbers: list[int],
     page_size: int,
     ordered: bool,
@@ -117,13 +127,13 @@ async def test_faults_cost_no_track(  # noqa: PLR0917 (what hypothesis draws)
     jitter: float,
 ) -> None:
     rows = [{"id": number} for number in numbers]
-    wanted = crawl(rows, page_size)
+    wanted = sequential_crawl(rows, page_size)
     async with FakeJogg(rows, jitter=jitter) as fake, JoggSession(fake.api_key, base_url=fake.url, retry=TWICE) as jogg:
         for page, fault, times in faults:
             fake.fail(fault, page=page, times=times)
         pager = jogg.tracks(page_size=page_size, ordered=ordered, concurrency=concurrency, on_drift="ignore")
         found: list[int] = []
-        with no_complaints():
+        with no_loop_errors():
             async with asyncio.timeout(20):
                 ended = False
                 while not ended:
@@ -131,7 +141,7 @@ async def test_faults_cost_no_track(  # noqa: PLR0917 (what hypothesis draws)
                         await read_into(found, pager)
                         ended = True
                     except JoggError as error:
-                        before = crawl(rows, page_size, end_page=(error.page or 0) - 1)
+                        before = sequential_crawl(rows, page_size, end_page=(error.page or 0) - 1)
                         assert (found == before) if ordered else (set(found) >= set(before))
         assert (found if ordered else sorted(found)) == (wanted if ordered else sorted(wanted))
         assert fake.max_in_flight <= concurrency

@@ -1,6 +1,6 @@
-"""A state machine over sessions and pagers: in whatever order things happen, what comes is what `model.crawl` says.
+"""State machine over sessions and pagers, compared with `sequential_crawl`.
 
-It runs on a `SteppingLoop`, so that a cancellation may fall before any callback, and no wait takes its time.
+It runs on a `SteppingLoop`, so that a cancellation can happen before any callback, and waits take no time.
 `JOGG_EXAMPLES=2000` makes a long run of it.
 """
 
@@ -39,44 +39,44 @@ from jogg_async import (
 )
 from jogg_async.testing import FakeJogg, Fault
 from tests.consumer import FAILURES, Consumer, Drift, Row
-from tests.model import PASSING, REFUSED, examples, ids, is_valid
-from tests.stepping import SteppingLoop, cancelled, counted, eventually
+from tests.model import REJECTED, TRANSIENT, examples, ids, is_valid
+from tests.stepping import SteppingLoop, cancelled, counted_task, eventually
 
 T = TypeVar("T")
 
 TWICE: Final = RetryPolicy(attempts=2, wait_initial=0.1, wait_jitter=0.0)
 FAULTS: Final = (
-    REFUSED,
-    PASSING,
+    REJECTED,
+    TRANSIENT,
     Fault.html(503),
     Fault.truncate(),
     Fault.slow(0.2),
     Fault.business(429, retry_after=0.5),
 )
-CHANGES: Final = 4
-"""How often the catalogue may change: less often than `on_drift="recrawl"` goes over it."""
+MAX_CHANGES: Final = 4
+"""Most changes of the catalogue in one example: fewer than the passes of `on_drift="recrawl"`."""
 
-OPEN: Final = 2
-"""How many sessions may be open at once."""
+MAX_OPEN_SESSIONS: Final = 2
+"""Most sessions open at once."""
 
-MANY: Final = 2
-"""How many pagers there are before some are closed: with fewer, an example soon has nothing left to do."""
+MIN_CONSUMERS: Final = 2
+"""Number of pagers kept before some are closed: with fewer, an example soon has nothing left to do."""
 
 
 class Sessions(RuleBasedStateMachine):
-    """Sessions and pagers on one fake, and what is done to them."""
+    """Sessions and pagers on one fake, and the events that happen to them."""
 
     sessions: Bundle[JoggSession] = Bundle("sessions")
     consumers: Bundle[Consumer] = Bundle("consumers")
-    tried: Final = collections.Counter[str]()
+    counters: Final = collections.Counter[str]()
 
     def __init__(self) -> None:
         super().__init__()
         self.runner = asyncio.Runner(loop_factory=SteppingLoop)
         loop = self.runner.get_loop()
         loop.set_debug(False)
-        self.complaints: list[str] = []
-        loop.set_exception_handler(lambda _, context: self.complaints.append(repr(context)))
+        self.loop_errors: list[str] = []
+        loop.set_exception_handler(lambda _, context: self.loop_errors.append(repr(context)))
         self.fake = FakeJogg([])
         self.server: set[asyncio.Task[Any]] = set()
         self.open: list[JoggSession] = []
@@ -84,19 +84,19 @@ class Sessions(RuleBasedStateMachine):
         self.all: list[Consumer] = []
         self.rows: list[Row] = []
         self.changes = 0
-        self.gave_up = False
+        self.cancelled_requests = False
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         async def main() -> T:
             async with asyncio.timeout(1000):
-                return await counted(work)
+                return await counted_task(work)
 
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             warnings.simplefilter("ignore", CatalogueChangedWarning)
             return self.runner.run(main())
 
-    # What happens
+    # Events
 
     @initialize(
         target=sessions,
@@ -105,8 +105,8 @@ class Sessions(RuleBasedStateMachine):
         concurrency=st.integers(1, 4),
     )
     def begin(self, count: int, odd: dict[int, int], concurrency: int) -> JoggSession:
-        """A catalogue, in which a few records have the id of another one, or none."""
-        self.tried["examples"] += 1
+        """Start with a catalogue in which a few records have a repeated id, or none."""
+        self.counters["examples"] += 1
         numbers = [odd.get(index, index + 1) for index in range(count)]
         self.rows = [{"id": number or "none"} for number in numbers]
         self.fake = FakeJogg(self.rows)
@@ -120,7 +120,7 @@ class Sessions(RuleBasedStateMachine):
         self.concurrency[jogg] = concurrency
         return jogg
 
-    @precondition(lambda self: len(self.open) < OPEN)
+    @precondition(lambda self: len(self.open) < MAX_OPEN_SESSIONS)
     @rule(target=sessions, concurrency=st.integers(1, 4))
     def open_session(self, concurrency: int) -> JoggSession:
         return self.session(concurrency)
@@ -147,7 +147,7 @@ class Sessions(RuleBasedStateMachine):
             return multiple()
         name = str(len(self.all))
         if not ordered:
-            limit = None  # which tracks come first is then nobody's promise
+            limit = None  # it is not specified which tracks come first
         pager = jogg.tracks(
             page_size=page_size,
             ordered=ordered,
@@ -158,12 +158,12 @@ class Sessions(RuleBasedStateMachine):
             params={"name": name},
         )
         bound = concurrency or self.concurrency[jogg]
-        consumer = Consumer(name, self.tried, pager, jogg, bound, page_size, ordered, on_drift, limit)
+        consumer = Consumer(name, self.counters, pager, jogg, bound, page_size, ordered, on_drift, limit)
         consumer.ended = limit == 0
         return self.add(consumer)
 
     def add(self, consumer: Consumer) -> Consumer:
-        consumer.meet(self.rows)
+        consumer.set_catalogue(self.rows)
         self.all.append(consumer)
         return consumer
 
@@ -174,13 +174,13 @@ class Sessions(RuleBasedStateMachine):
         saved, name = consumer.pager.checkpoint(), str(len(self.all))
         saved["filters"]["name"] = name
         pager = jogg.tracks(resume=saved, on_drift="ignore", on_invalid="skip")
-        resumed = Consumer(name, self.tried, pager, jogg, self.concurrency[jogg], saved["page_size"])
+        resumed = Consumer(name, self.counters, pager, jogg, self.concurrency[jogg], saved["page_size"])
         resumed.start_page, resumed.place = saved["page"], saved["place"]
         resumed.limit = saved["limit"]
         resumed.ended = resumed.limit == 0
         self.add(resumed)
-        if len(consumer.wanted) == 1:
-            assert {*consumer.found, *resumed.wanted[0]} >= set(consumer.wanted[0])
+        if len(consumer.expected) == 1:
+            assert {*consumer.yielded, *resumed.expected[0]} >= set(consumer.expected[0])
         return resumed
 
     @rule(consumer=consumers, count=st.integers(1, 30))
@@ -194,28 +194,28 @@ class Sessions(RuleBasedStateMachine):
 
     @rule(consumer=consumers, point=st.integers(0, 40))
     def cancel(self, consumer: Consumer, point: int) -> None:
-        """A step, cut off before a callback."""
+        """Cancel a step before a callback."""
         if consumer.pager is not None:
-            self.run(self.cut(consumer.step(), point))
+            self.run(self.cancel_at(consumer.step(), point))
 
-    async def cut(self, work: Coroutine[Any, Any, Any], point: int) -> None:
-        ending = await cancelled(work, point)
-        self.tried["cancelled"] += ending.cut
-        if ending.error is not None:
-            raise ending.error
+    async def cancel_at(self, work: Coroutine[Any, Any, Any], point: int) -> None:
+        outcome = await cancelled(work, point)
+        self.counters["cancelled"] += outcome.interrupted
+        if outcome.error is not None:
+            raise outcome.error
 
     @rule(several=st.lists(consumers, min_size=2, max_size=4), jogg=sessions, number=st.integers(1, 9))
-    def together(self, several: list[Consumer], jogg: JoggSession, number: int) -> None:
-        """Steps side by side, perhaps of the same pager, and a page and a count beside them."""
-        self.run(self.side_by_side(several, jogg, number))
+    def step_concurrently(self, several: list[Consumer], jogg: JoggSession, number: int) -> None:
+        """Run steps of several pagers, a page and a count at once."""
+        self.run(self.concurrent_steps(several, jogg, number))
 
-    async def side_by_side(self, several: list[Consumer], jogg: JoggSession, number: int) -> None:
+    async def concurrent_steps(self, several: list[Consumer], jogg: JoggSession, number: int) -> None:
         async with asyncio.TaskGroup() as group:
-            group.create_task(self.look(jogg, number))
+            group.create_task(self.check_page_and_count(jogg, number))
             for consumer in {each.name: each for each in several if each.pager is not None}.values():
                 group.create_task(consumer.step())
 
-    async def look(self, jogg: JoggSession, number: int) -> None:
+    async def check_page_and_count(self, jogg: JoggSession, number: int) -> None:
         was_closed = jogg.closed
         try:
             page, count = await asyncio.gather(jogg.page(number, page_size=3, on_invalid="skip"), jogg.count())
@@ -230,7 +230,7 @@ class Sessions(RuleBasedStateMachine):
 
     @rule(jogg=sessions, number=st.integers(1, 9), point=st.integers(0, 25))
     def cancel_a_page(self, jogg: JoggSession, number: int, point: int) -> None:
-        self.gave_up = True
+        self.cancelled_requests = True
 
         async def page() -> Page | None:
             try:
@@ -238,40 +238,40 @@ class Sessions(RuleBasedStateMachine):
             except (*FAILURES, SessionClosedError):
                 return None
 
-        self.run(self.cut(page(), point))
+        self.run(self.cancel_at(page(), point))
 
     @rule(fault=st.sampled_from(FAULTS), page=st.none() | st.integers(1, 9), times=st.integers(1, 4))
     def fail(self, fault: Fault, page: int | None, times: int) -> None:
         self.fake.fail(fault, page=page, times=times)
 
-    @precondition(lambda self: self.changes < CHANGES)
+    @precondition(lambda self: self.changes < MAX_CHANGES)
     @rule(index=st.integers(0, 60))
     def change(self, index: int) -> None:
-        """A track is inserted."""
+        """Insert a track."""
         self.changes += 1
         place = min(index, len(self.rows))
         self.rows = [*self.rows[:place], {"id": 100 + self.changes}, *self.rows[place:]]
         self.fake.catalogue.insert(place, track=self.rows[place])
         for consumer in self.all:
             if not consumer.ended:
-                consumer.meet(self.rows)
+                consumer.set_catalogue(self.rows)
 
     @rule(seconds=st.sampled_from([0.0, 0.05, 1.0]))
     def wait(self, seconds: float) -> None:
         self.run(asyncio.sleep(seconds))
 
-    @precondition(lambda self: len(self.all) > MANY)
+    @precondition(lambda self: len(self.all) > MIN_CONSUMERS)
     @rule(consumer=consumes(consumers))
     def drop(self, consumer: Consumer) -> None:
-        """Nothing holds the pager any more."""
-        self.gave_up = True
+        """Drop the only reference to the pager."""
+        self.cancelled_requests = True
         consumer.pager = None
 
-    @precondition(lambda self: len(self.all) > MANY)
+    @precondition(lambda self: len(self.all) > MIN_CONSUMERS)
     @rule(consumer=consumers, point=st.none() | st.integers(0, 12))
     def close(self, consumer: Consumer, point: int | None) -> None:
         if consumer.pager is not None:
-            self.gave_up = True
+            self.cancelled_requests = True
             self.run(self.closing(consumer, consumer.pager, point))
 
     async def closing(self, consumer: Consumer, pager: TrackPager, point: int | None) -> None:
@@ -279,34 +279,34 @@ class Sessions(RuleBasedStateMachine):
             consumer.closed = True
             await pager.aclose()
 
-        await (aclose() if point is None else self.cut(aclose(), point))
+        await (aclose() if point is None else self.cancel_at(aclose(), point))
 
-    @precondition(lambda self: len(self.all) > 2 * MANY)
+    @precondition(lambda self: len(self.all) > 2 * MIN_CONSUMERS)
     @rule(jogg=consumes(sessions), point=st.none() | st.integers(0, 25))
     def close_session(self, jogg: JoggSession, point: int | None) -> None:
-        self.gave_up = True
-        self.run(jogg.aclose() if point is None else self.cut(jogg.aclose(), point))
+        self.cancelled_requests = True
+        self.run(jogg.aclose() if point is None else self.cancel_at(jogg.aclose(), point))
         if point is None:
             assert jogg.closed
         if jogg.closed and jogg in self.open:
             self.open.remove(jogg)
 
-    # What holds
+    # Invariants
 
     @invariant()
-    def consumers_have_what_they_should(self) -> None:
-        self.tried["steps"] += 1
-        asked: dict[str, list[int]] = {}
-        for seen in self.fake.requests:
-            asked.setdefault(seen.query.get("name", ""), []).append(seen.page or 0)
+    def consumers_have_yielded_expected_tracks(self) -> None:
+        self.counters["steps"] += 1
+        requested: dict[str, list[int]] = {}
+        for request in self.fake.requests:
+            requested.setdefault(request.query.get("name", ""), []).append(request.page or 0)
         for consumer in self.all:
-            consumer.check(asked.get(consumer.name, []))
+            consumer.check(requested.get(consumer.name, []))
 
     @invariant()
-    def no_more_in_flight_than_promised(self) -> None:
+    def requests_in_flight_are_within_the_concurrency(self) -> None:
         for jogg, concurrency in self.concurrency.items():
             assert jogg._fetcher is None or jogg._fetcher.throttle._in_flight <= concurrency
-        if not self.gave_up:  # the fake may hear late of a client that gave up
+        if not self.cancelled_requests:  # the fake may notice late that a client is gone
             assert self.fake.max_in_flight <= sum(self.concurrency.values())
 
     def teardown(self) -> None:
@@ -314,7 +314,7 @@ class Sessions(RuleBasedStateMachine):
             self.run(self.end())
             gc.collect()
             gc.freeze()  # what hypothesis keeps of each example would make the next collection slower
-            assert self.complaints == []
+            assert self.loop_errors == []
         finally:
             self.runner.run(self.fake.close())
             self.runner.close()
@@ -325,7 +325,7 @@ class Sessions(RuleBasedStateMachine):
             if consumer.pager is not None:
                 await consumer.read_all()
                 assert consumer.ended or consumer.closed or consumer.jogg.closed
-        self.consumers_have_what_they_should()
+        self.consumers_have_yielded_expected_tracks()
         for jogg in self.concurrency:
             await jogg.aclose()
         for consumer in self.all:
@@ -337,10 +337,10 @@ class Sessions(RuleBasedStateMachine):
                     consumer.end()
         here = asyncio.current_task()
         await eventually(lambda: self.fake.open_connections == 0)
-        await eventually(lambda: len(asyncio.all_tasks() - self.server - {here}) == 1)  # the one that waits for this
+        await eventually(lambda: len(asyncio.all_tasks() - self.server - {here}) == 1)  # the task that runs `end`
 
 
-def test_any_order_of_events(cheap_collections: None) -> None:
-    Sessions.tried.clear()
+def test_sessions_and_pagers_match_the_model_in_any_order_of_events(frozen_heap: None) -> None:
+    Sessions.counters.clear()
     run_state_machine_as_test(Sessions, settings=settings(examples(90), stateful_step_count=40))
-    logging.getLogger(__name__).info("%s", dict(Sessions.tried))
+    logging.getLogger(__name__).info("%s", dict(Sessions.counters))

@@ -29,7 +29,7 @@ def test_a_checkpoint_survives_json(page: int, place: int, page_size: int, filte
     assert Checkpoint.from_dict(json.loads(json.dumps(checkpoint.as_dict()))) == checkpoint
 
 
-def test_as_dict_returns_a_plain_copy() -> None:
+def test_checkpoint_as_dict_is_a_plain_copy() -> None:
     filters = {"mood": "Calm"}
     given = Checkpoint(3, 7, 50, filters).as_dict()
     assert given == POSITION | NO_BOUNDS
@@ -73,7 +73,7 @@ def test_a_checkpoint_without_bounds_and_totals_is_accepted() -> None:
     assert Checkpoint.from_dict(POSITION).as_dict() == POSITION | NO_BOUNDS
 
 
-def test_from_dict_copies_the_filters() -> None:
+def test_checkpoint_from_dict_copies_the_filters() -> None:
     filters = {"mood": "Calm"}
     checkpoint = Checkpoint.from_dict(POSITION | {"filters": filters})
     filters["mood"] = "Loud"
@@ -178,7 +178,7 @@ def test_the_checkpoint_of_a_new_pager_holds_its_arguments() -> None:
         (range(50), 7, 0, 1, (1, 0)),
     ],
 )
-def test_the_cursor_is_at_the_next_track(
+def test_cursor_is_at_the_next_track(
     places: Any, after: int | None, unread: int, lowest: int, position: tuple[int, int]
 ) -> None:
     cursor = Cursor(1, 0)
@@ -186,7 +186,7 @@ def test_the_cursor_is_at_the_next_track(
     assert cursor.position(lowest, unread) == position
 
 
-def test_before_its_first_page_the_cursor_is_at_its_start() -> None:
+def test_cursor_before_the_first_page_is_at_its_start() -> None:
     cursor = Cursor(3, 7)
     assert cursor.position(3, 0) == (3, 7)
     cursor.enter(5, range(50), None)

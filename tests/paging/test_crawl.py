@@ -1,4 +1,4 @@
-"""Crawls over HTTP that once failed: shrinking totals, outages, capped page sizes, changes across a checkpoint."""
+"""Crawls that failed in earlier versions: shrinking totals, outages, capped page sizes, changes across a checkpoint."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from jogg_async import CatalogueChangedError, CatalogueChangedWarning, JoggError, RetryPolicy, ServerError
 from jogg_async.testing import FakeJogg, Fault
-from tests.model import PASSING, REFUSED, Doors, ids, ids_from, turns, until
+from tests.model import REJECTED, TRANSIENT, HeldResponses, ids, ids_from, iterate_loop, take, until, with_pagination
 
 if TYPE_CHECKING:
     from jogg_async import JoggSession
@@ -20,22 +20,13 @@ if TYPE_CHECKING:
 FIVE_TIMES = RetryPolicy(attempts=5, wait_initial=0.001, wait_jitter=0.001, timeout=None)
 
 
-def named(**totals: int) -> Fault:
-    """Return a fault that changes the pagination of a response."""
-    return Fault.patch(lambda envelope: envelope["data"]["pagination"].update(totals))
-
-
 def delay_pages(fake: FakeJogg, **seconds: float) -> None:
-    """Hold back the responses of some pages."""
+    """Delay the responses of some pages: `page_2=0.3`."""
 
     async def wait(seen: Any) -> None:
         await asyncio.sleep(seconds.get(f"page_{seen.page}", 0))
 
     fake.on_request = wait
-
-
-async def some(pager: Any, count: int) -> list[int]:
-    return [(await anext(pager)).id for _ in range(count)]
 
 
 async def test_a_total_that_shrinks_and_grows_under_a_limit_does_not_hang(
@@ -44,7 +35,7 @@ async def test_a_total_that_shrinks_and_grows_under_a_limit_does_not_hang(
     rows = [{"id": number} for number in range(1, 31)]
     rows[4] = {"id": 4}
     fake = await make_fake(rows)
-    fake.fail(named(total_pages=2, total_items=2), page=10)
+    fake.fail(with_pagination(total_pages=2, total_items=2), page=10)
     delay_pages(fake, page_2=0.3)
     pager = make_session(fake).tracks(page_size=1, limit=10, on_drift="ignore")
     async with asyncio.timeout(5):
@@ -55,8 +46,8 @@ async def test_a_page_size_that_grows_while_the_lowest_page_is_cancelled_does_no
     make_fake: MakeFake, make_session: MakeSession
 ) -> None:
     fake = await make_fake(30)
-    fake.fail(named(total_pages=2, total_items=2), page=9)
-    fake.fail(named(page_size=100), page=2)
+    fake.fail(with_pagination(total_pages=2, total_items=2), page=9)
+    fake.fail(with_pagination(page_size=100), page=2)
     delay_pages(fake, page_2=0.2, page_3=0.3, page_9=0.1)
     pager = make_session(fake).tracks(page_size=1, limit=20, on_drift="ignore")
     async with asyncio.timeout(5):
@@ -64,14 +55,14 @@ async def test_a_page_size_that_grows_while_the_lowest_page_is_cancelled_does_no
 
 
 @pytest.mark.parametrize("concurrency", [1, 2, 8, 32])
-@pytest.mark.parametrize("fault", [PASSING, Fault.html(502), Fault.drop()], ids=lambda fault: fault.name)
+@pytest.mark.parametrize("fault", [TRANSIENT, Fault.html(502), Fault.drop()], ids=lambda fault: fault.name)
 async def test_an_outage_does_not_spread_over_the_window(
     make_fake: MakeFake, make_session: MakeSession, concurrency: int, fault: Fault
 ) -> None:
     fake = await make_fake(2000)
     session = make_session(fake, concurrency=concurrency, retry=FIVE_TIMES)
     pager = session.tracks(page_size=1)
-    assert await some(pager, 1) == [1]
+    assert await take(pager, 1) == [1]
     await pager.aclose()
     await until(lambda: fake.in_flight == 0)
     fake.clear()
@@ -87,7 +78,7 @@ async def test_an_outage_from_the_second_page_on_does_not_spread_over_the_window
 ) -> None:
     fake = await make_fake(2000)
     for number in range(2, 400):
-        fake.fail(PASSING, page=number, times=None)
+        fake.fail(TRANSIENT, page=number, times=None)
     pager = make_session(fake, retry=FIVE_TIMES).tracks(page_size=1)
     with pytest.raises(ServerError) as caught:
         await ids_from(pager)
@@ -102,7 +93,7 @@ async def test_requests_in_backoff_are_replaced_while_others_succeed(
     for number in range(3, 40, 4):
         fake.fail(Fault.business(50000, retry_after=0.5), page=number)
     pager = make_session(fake, concurrency=4).tracks(page_size=1)
-    step = asyncio.ensure_future(some(pager, 3))
+    step = asyncio.ensure_future(take(pager, 3))
     await until(lambda: len(fake.requests) >= 80)  # the whole window, before the first failed page is sent again
     assert not step.done()
     assert fake.pages.count(3) == 1
@@ -115,7 +106,7 @@ async def test_a_request_cancelled_by_other_code_is_an_error_of_its_page(make_se
         fake.fail(Fault.stall(), page=2)
         pager = make_session(fake).tracks(page_size=10)
         before = asyncio.all_tasks()
-        assert await some(pager, 10) == list(range(1, 11))
+        assert await take(pager, 10) == list(range(1, 11))
         await until(lambda: len(fake.pages) == 3 and len(asyncio.all_tasks() - before) == 1)
         (request,) = asyncio.all_tasks() - before
         request.cancel()
@@ -169,22 +160,24 @@ async def test_fewer_records_than_the_total_are_reported_as_drift(
 
 @pytest.fixture
 async def stopped(fake: FakeJogg, jogg: JoggSession) -> dict[str, Any]:
-    """A checkpoint after 120 of 250 tracks, before 50 of those read are removed."""
+    """Return a checkpoint after 120 of 250 tracks; then remove 50 of those from the catalogue."""
     async with jogg.tracks(page_size=50) as pager:
-        assert await some(pager, 120) == list(range(1, 121))
+        assert await take(pager, 120) == list(range(1, 121))
         saved: dict[str, Any] = json.loads(json.dumps(pager.checkpoint()))
     fake.catalogue.remove(slice(50))
     return saved
 
 
-async def test_a_change_across_a_checkpoint_warns(jogg: JoggSession, stopped: dict[str, Any]) -> None:
+async def test_catalogue_change_across_a_checkpoint_warns(jogg: JoggSession, stopped: dict[str, Any]) -> None:
     pager = jogg.tracks(resume=stopped)
     with pytest.warns(CatalogueChangedWarning):
         assert await ids_from(pager) == list(range(171, 251))
     assert pager.progress.drifted
 
 
-async def test_a_change_across_a_checkpoint_raises_at_the_end(jogg: JoggSession, stopped: dict[str, Any]) -> None:
+async def test_catalogue_change_across_a_checkpoint_raises_at_the_end(
+    jogg: JoggSession, stopped: dict[str, Any]
+) -> None:
     found: list[int] = []
     with pytest.raises(CatalogueChangedError):
         found.extend([track.id async for track in jogg.tracks(resume=stopped, on_drift="raise")])
@@ -193,7 +186,7 @@ async def test_a_change_across_a_checkpoint_raises_at_the_end(jogg: JoggSession,
     assert pager.progress.drifted
 
 
-async def test_recrawl_after_a_change_across_a_checkpoint_reads_all_pages(
+async def test_recrawl_after_a_catalogue_change_across_a_checkpoint_reads_all_pages(
     jogg: JoggSession, stopped: dict[str, Any]
 ) -> None:
     pager = jogg.tracks(resume=stopped, on_drift="recrawl")
@@ -204,7 +197,7 @@ async def test_recrawl_after_resumption_begins_at_the_first_page_of_the_crawl(
     fake: FakeJogg, jogg: JoggSession
 ) -> None:
     async with jogg.tracks(page_size=50, start_page=2) as pager:
-        await some(pager, 60)
+        await take(pager, 60)
         saved = pager.checkpoint()
     fake.catalogue.remove(slice(1))
     fake.clear()
@@ -215,7 +208,7 @@ async def test_recrawl_after_resumption_begins_at_the_first_page_of_the_crawl(
 
 async def test_a_checkpoint_keeps_what_is_left_of_the_limit(jogg: JoggSession) -> None:
     async with jogg.tracks(page_size=50, limit=30) as pager:
-        assert await some(pager, 20) == list(range(1, 21))
+        assert await take(pager, 20) == list(range(1, 21))
         saved = pager.checkpoint()
     assert saved["limit"] == 10
     assert await ids_from(jogg.tracks(resume=saved)) == list(range(21, 31))
@@ -224,15 +217,15 @@ async def test_a_checkpoint_keeps_what_is_left_of_the_limit(jogg: JoggSession) -
 
 async def test_a_checkpoint_keeps_the_end_page(jogg: JoggSession) -> None:
     async with jogg.tracks(page_size=50, end_page=3) as pager:
-        await some(pager, 20)
+        await take(pager, 20)
         saved = pager.checkpoint()
     assert await ids_from(jogg.tracks(resume=saved)) == list(range(21, 151))
     assert await ids_from(jogg.tracks(resume=saved, end_page=1)) == list(range(21, 51))
 
 
-async def test_a_pager_closed_before_its_end_does_not_look_finished(jogg: JoggSession) -> None:
+async def test_step_of_a_pager_closed_before_its_end_raises(jogg: JoggSession) -> None:
     async with jogg.tracks() as pager:
-        await some(pager, 3)
+        await take(pager, 3)
     with pytest.raises(JoggError, match="closed before its end") as caught:
         await pager.collect()
     assert ids(caught.value.tracks or ()) == []
@@ -242,7 +235,7 @@ async def test_a_pager_closed_before_its_end_does_not_look_finished(jogg: JoggSe
         await anext(pager.pages())
 
 
-async def test_a_pager_closed_before_its_first_step_does_not_look_finished(jogg: JoggSession) -> None:
+async def test_collect_of_a_pager_closed_before_its_first_step_raises(jogg: JoggSession) -> None:
     pager = jogg.tracks()
     await pager.aclose()
     with pytest.raises(JoggError, match="closed before its end"):
@@ -252,13 +245,13 @@ async def test_a_pager_closed_before_its_first_step_does_not_look_finished(jogg:
 @pytest.mark.parametrize("bounds", [{}, {"limit": 250}, {"limit": 120}, {"end_page": 2}, {"limit": 0}], ids=str)
 async def test_a_pager_closed_after_its_last_track_is_finished(jogg: JoggSession, bounds: dict[str, Any]) -> None:
     async with jogg.tracks(**bounds) as pager:
-        await some(pager, bounds.get("limit", 200 if bounds else 250))
+        await take(pager, bounds.get("limit", 200 if bounds else 250))
     assert await ids_from(pager) == []
 
 
 async def test_drift_as_an_error_keeps_the_collected_tracks(make_fake: MakeFake, make_session: MakeSession) -> None:
     fake = await make_fake(250)
-    fake.fail(named(total_items=251), page=2)
+    fake.fail(with_pagination(total_items=251), page=2)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(CatalogueChangedWarning) as caught:
@@ -295,7 +288,7 @@ async def test_progress_expects_the_tracks_within_the_bounds(
 
 async def test_progress_of_a_resumed_crawl_expects_the_rest(jogg: JoggSession) -> None:
     async with jogg.tracks(page_size=50, limit=200) as pager:
-        await some(pager, 70)
+        await take(pager, 70)
         saved = pager.checkpoint()
     resumed = jogg.tracks(resume=saved)
     await anext(resumed)
@@ -311,13 +304,13 @@ async def test_progress_expects_neither_skipped_records_nor_duplicates(
 ) -> None:
     fake = await make_fake([{"id": number} for number in (1, 2, "none", 4, 4, 5)])
     pager = make_session(fake).tracks(page_size=2, on_invalid="skip", on_drift="ignore")
-    assert await some(pager, 2) == [1, 2]
+    assert await take(pager, 2) == [1, 2]
     assert pager.progress.expected == 6
     assert await ids_from(pager) == [4, 5]
     assert (pager.progress.expected, pager.progress.tracks) == (4, 4)
 
 
-async def test_progress_expects_nothing_known_without_a_total(make_fake: MakeFake, make_session: MakeSession) -> None:
+async def test_progress_expects_no_number_without_a_total(make_fake: MakeFake, make_session: MakeSession) -> None:
     fake = await make_fake(25)
     fake.fail(Fault.patch(lambda envelope: envelope["data"].update(pagination=None)), times=None)
     pager = make_session(fake).tracks(page_size=10, limit=22)
@@ -332,12 +325,12 @@ async def test_a_second_crawl_starts_all_pages_at_once(make_fake: MakeFake, make
     session = make_session(fake)
     await session.tracks(page_size=10).collect()
     fake.clear()
-    doors = Doors(fake)
+    held = HeldResponses(fake)
     second = asyncio.ensure_future(session.tracks(page_size=10).collect())
     await until(lambda: fake.in_flight == 6)
-    await turns()
+    await iterate_loop()
     assert sorted(seen.page or 0 for seen in fake.requests) == [1, 2, 3, 4, 5, 6]
-    await doors.open()
+    await held.release()
     assert ids(await second) == list(range(1, 61))
 
 
@@ -369,12 +362,12 @@ async def test_a_crawl_with_other_filters_does_not_use_the_total_of_the_first(
 ) -> None:
     await jogg.tracks(page_size=10).collect()
     fake.clear()
-    doors = Doors(fake)
+    held = HeldResponses(fake)
     other = asyncio.ensure_future(jogg.tracks(page_size=10, mood="Calm").collect())
     await until(lambda: fake.in_flight == 1)
-    await turns(20)
+    await iterate_loop(20)
     assert fake.pages == [1]
-    await doors.open()
+    await held.release()
     await other
 
 
@@ -385,5 +378,5 @@ async def test_a_failed_page_beyond_a_total_that_shrank_is_no_error(
     session = make_session(fake)
     await session.tracks(page_size=10).collect()
     fake.catalogue.remove(slice(30))
-    fake.fail(REFUSED, page=5)
+    fake.fail(REJECTED, page=5)
     assert len(await session.tracks(page_size=10).collect()) == 30

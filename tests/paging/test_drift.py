@@ -1,4 +1,4 @@
-"""A catalogue that changes during the crawl, and a service that tells little, or nonsense, of its totals."""
+"""Crawls of a catalogue that changes, and of a service with missing or absurd totals."""
 
 from __future__ import annotations
 
@@ -15,7 +15,17 @@ from hypothesis import strategies as st
 
 from jogg_async import CatalogueChangedError, CatalogueChangedWarning, JoggSession
 from jogg_async.testing import Catalogue, FakeJogg, Fault
-from tests.model import REFUSED, Doors, examples, ids, ids_from, read_into, turns, until
+from tests.model import (
+    REJECTED,
+    HeldResponses,
+    examples,
+    ids,
+    ids_from,
+    iterate_loop,
+    read_into,
+    until,
+    with_pagination,
+)
 
 if TYPE_CHECKING:
     from tests.conftest import MakeFake, MakeSession
@@ -24,17 +34,7 @@ Policy = Literal["ignore", "warn", "raise", "recrawl"]
 POLICIES: tuple[Policy, ...] = ("ignore", "warn", "raise", "recrawl")
 
 
-def told(**pagination: Any) -> Fault:
-    """Return a fault that replaces the pagination of a response; `None` removes it."""
-
-    def change(envelope: Any) -> None:
-        fields = {**envelope["data"]["pagination"], **pagination}
-        envelope["data"]["pagination"] = {name: value for name, value in fields.items() if value is not None}
-
-    return Fault.patch(change)
-
-
-UNKNOWN = told(total_items=None, total_pages=None)
+UNKNOWN = with_pagination(total_items=None, total_pages=None)
 
 
 def without_tracks(envelope: Any) -> None:
@@ -105,18 +105,18 @@ async def test_on_drift_raise_raises_after_the_last_track(make_fake: MakeFake, m
 
 async def test_drift_is_reported_after_a_cancelled_last_step(make_fake: MakeFake, make_session: MakeSession) -> None:
     fake = await make_fake(50)
-    fake.fail(told(total_items=20, total_pages=2), page=2, times=None)
+    fake.fail(with_pagination(total_items=20, total_pages=2), page=2, times=None)
     session = make_session(fake)
     silent = []
     for patience in range(6):
-        doors = Doors(fake, 2, 3, 4, 5)
+        held = HeldResponses(fake, 2, 3, 4, 5)
         pager = session.tracks(page_size=10, on_drift="raise")
         crawl = asyncio.ensure_future(ids_from(pager))
         await until(lambda: fake.in_flight == 4)
-        await doors.open(2)
-        while pager.total_pages != 2:  # noqa: ASYNC110 (the very turn counts)
+        await held.release(2)
+        while pager.total_pages != 2:  # noqa: ASYNC110 (each iteration of the loop counts)
             await asyncio.sleep(0)
-        await turns(patience)
+        await iterate_loop(patience)
         crawl.cancel()
         try:
             await asyncio.gather(crawl)
@@ -133,7 +133,7 @@ async def test_drift_is_reported_after_a_cancelled_last_step(make_fake: MakeFake
 
 
 async def test_response_that_names_another_page_is_drift(fake: FakeJogg, jogg: JoggSession) -> None:
-    fake.fail(told(page=7), page=2)
+    fake.fail(with_pagination(page=7), page=2)
     with pytest.warns(CatalogueChangedWarning):
         assert len(await ids_from(jogg.tracks())) == 250
 
@@ -207,16 +207,16 @@ async def test_crawl_stops_when_the_total_shrinks_and_yields_received_tracks(
 ) -> None:
     fake = await make_fake(80)
     for page in (2, 3):
-        fake.fail(told(total_items=30, total_pages=3), page=page)
-    doors = Doors(fake, 2, 3, 5, 6, 7, 8)
+        fake.fail(with_pagination(total_items=30, total_pages=3), page=page)
+    held = HeldResponses(fake, 2, 3, 5, 6, 7, 8)
     pager = make_session(fake).tracks(page_size=10, on_drift="ignore", ordered=ordered)
     crawl = asyncio.ensure_future(ids_from(pager))
     await until(lambda: len(fake.requests) == 8)
     await until(lambda: fake.in_flight == 6)
-    await doors.open(2)
+    await held.release(2)
     await until(lambda: pager.total_pages == 3)
     await until(lambda: fake.in_flight == 1)  # what lies beyond is given up
-    await doors.open()
+    await held.release()
     assert sorted(await crawl) == [*range(1, 31), *range(31, 41)]  # page 4 was in already
 
 
@@ -224,16 +224,16 @@ async def test_total_that_shrinks_and_grows_around_a_failed_page_loses_no_track(
     make_fake: MakeFake, make_session: MakeSession
 ) -> None:
     fake = await make_fake(100)
-    fake.fail(REFUSED, page=8)
-    fake.fail(told(total_items=50, total_pages=5), page=2)
-    doors = Doors(fake, 2, 3, 4, 5, 6, 7, 9, 10)
+    fake.fail(REJECTED, page=8)
+    fake.fail(with_pagination(total_items=50, total_pages=5), page=2)
+    held = HeldResponses(fake, 2, 3, 4, 5, 6, 7, 9, 10)
     pager = make_session(fake).tracks(page_size=10, on_drift="ignore")
     crawl = asyncio.ensure_future(ids_from(pager))
     await until(lambda: any(seen.page == 8 and seen.code for seen in fake.requests))
     await asyncio.sleep(0.02)  # the refusal arrives
-    await doors.open(2)
+    await held.release(2)
     await until(lambda: pager.total_pages == 5)
-    await doors.open()
+    await held.release()
     done, _ = await asyncio.wait([crawl], timeout=0.3)
     await pager.aclose()
     assert done
@@ -242,7 +242,11 @@ async def test_total_that_shrinks_and_grows_around_a_failed_page_loses_no_track(
 
 @pytest.mark.parametrize(
     "fault",
-    [told(total_pages=None), told(total_pages=None, page_size=None), told(total_items=None)],
+    [
+        with_pagination(total_pages=None),
+        with_pagination(total_pages=None, page_size=None),
+        with_pagination(total_items=None),
+    ],
     ids=["of items", "of items alone", "of pages"],
 )
 @pytest.mark.parametrize("page_size", [30, 50])
@@ -256,7 +260,7 @@ async def test_crawl_needs_only_one_of_the_two_totals(
 
 
 async def test_total_pages_follow_from_the_page_size_that_the_response_names(fake: FakeJogg, jogg: JoggSession) -> None:
-    fake.fail(told(total_pages=None, page_size=50), times=None)
+    fake.fail(with_pagination(total_pages=None, page_size=50), times=None)
     fake.on_request = lambda seen: seen.query.update(page_size="50")
     pager = jogg.tracks(page_size=100)
     assert await ids_from(pager) == list(range(1, 251))
@@ -292,7 +296,7 @@ async def test_a_failed_page_beyond_an_unknown_end_is_no_error(make_fake: MakeFa
     for ordered in (True, False):
         fake = await make_fake(30)
         fake.fail(UNKNOWN, times=None, page=1)
-        fake.fail(REFUSED, page=5, times=None)
+        fake.fail(REJECTED, page=5, times=None)
         for page in (2, 3, 4):
             fake.fail(UNKNOWN + Fault.slow(0.02), times=None, page=page)
         found = await ids_from(make_session(fake).tracks(page_size=10, ordered=ordered))
@@ -307,7 +311,7 @@ async def test_three_empty_pages_in_a_row_end_the_crawl(
     fake = await make_fake(90)
     for page in (2, 3, 5, 7, 8, 9):
         fake.fail(Fault.patch(without_tracks), page=page)
-    fake.fail(told(total_items=10**14, total_pages=10**12), times=None)
+    fake.fail(with_pagination(total_items=10**14, total_pages=10**12), times=None)
     pager = make_session(fake).tracks(page_size=10, ordered=ordered, concurrency=2, on_drift="ignore")
     assert sorted(await ids_from(pager)) == [*range(1, 11), *range(31, 41), *range(51, 61)]
     assert pager.progress.drifted
@@ -324,7 +328,7 @@ async def test_no_page_is_requested_after_three_empty_ones(make_fake: MakeFake, 
 
 
 async def test_crawl_with_an_absurd_total_ends(fake: FakeJogg, jogg: JoggSession) -> None:
-    fake.fail(told(total_items=10**14, total_pages=10**12), times=None)
+    fake.fail(with_pagination(total_items=10**14, total_pages=10**12), times=None)
     with pytest.warns(CatalogueChangedWarning):
         assert await ids_from(jogg.tracks()) == list(range(1, 251))
     assert len(fake.requests) < 200

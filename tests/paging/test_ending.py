@@ -1,4 +1,4 @@
-"""How a crawl ends before its end: left, closed, dropped or cancelled, and nothing of it stays."""
+"""Crawls that end early: by `break`, an error, `aclose()`, garbage collection or cancellation."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from hypothesis import strategies as st
 
 from jogg_async import JoggError, JoggSession, SessionClosedError, TrackPager
 from jogg_async.testing import FakeJogg, Fault
-from tests.model import REFUSED, examples, no_complaints, turns, until
+from tests.model import REJECTED, examples, iterate_loop, no_loop_errors, until
 
 if TYPE_CHECKING:
     from tests.conftest import MakeFake, MakeSession
 
 
 class LeftError(Exception):
-    """What the body of a loop raises."""
+    """Raised by the body of a loop."""
 
 
 @pytest.fixture
 def silent() -> Iterator[FakeJogg]:
-    """A fake that responses the first request and no other.
+    """Start a fake that responds to the first request only.
 
-    It serves from a thread of its own: the tasks of the test's loop are the client's alone.
+    It serves from a thread of its own, so that all tasks of the test's loop belong to the client.
     """
     with FakeJogg(900) as fake:
         fake.fail(Fault.slow(3600), times=None, after=1)
@@ -75,13 +75,13 @@ async def in_collect(jogg: JoggSession, fake: FakeJogg) -> None:
 
 
 async def assert_quiet(fake: FakeJogg, tasks: set[asyncio.Task[object]]) -> None:
-    """No task but these runs; the fake sees its open requests end, and no new one."""
+    """Assert that only these tasks run, that the fake's open requests end, and that it gets no new ones."""
     assert asyncio.all_tasks() == tasks
-    await asyncio.sleep(0.01)  # what was sent already arrives in the fake's thread
-    asked = len(fake.requests)
+    await asyncio.sleep(0.01)  # requests already sent arrive in the fake's thread
+    requests = len(fake.requests)
     await until(lambda: fake.in_flight == 0)
     await asyncio.sleep(0.01)
-    assert len(fake.requests) == asked
+    assert len(fake.requests) == requests
 
 
 Leave = Callable[[JoggSession, FakeJogg], Awaitable[None]]
@@ -114,16 +114,16 @@ async def test_one_step_of_an_unreferenced_pager_leaves_no_task(silent: FakeJogg
 
 
 @pytest.mark.parametrize("leave", [by_break, by_break_over_pages, by_an_error])
-async def test_leaving_the_loop_cancels_its_requests(silent: FakeJogg, leave: Leave) -> None:
+async def test_leaving_the_loop_over_a_pager_cancels_its_requests(silent: FakeJogg, leave: Leave) -> None:
     async with session_on(silent) as jogg:
         before = asyncio.all_tasks()
         kept: LeftError | None = None
-        with no_complaints():
+        with no_loop_errors():
             try:
                 await leave(jogg, silent)
             except LeftError as error:
                 kept = error  # with its traceback, and so with the frame of the loop
-            await turns(5)
+            await iterate_loop(5)
             await assert_quiet(silent, before)
         assert (kept is not None) == (leave is by_an_error)
 
@@ -132,30 +132,30 @@ async def test_leaving_the_loop_cancels_its_requests(silent: FakeJogg, leave: Le
     "leave",
     [in_the_body, in_a_step, in_collect],
 )
-async def test_cancelling_the_loop_cancels_its_requests(silent: FakeJogg, leave: Leave) -> None:
+async def test_cancelling_the_loop_over_a_pager_cancels_its_requests(silent: FakeJogg, leave: Leave) -> None:
     async with session_on(silent) as jogg:
         before = asyncio.all_tasks()
-        with no_complaints():
+        with no_loop_errors():
             crawling = asyncio.ensure_future(leave(jogg, silent))
             await until(lambda: silent.in_flight == 8)
             crawling.cancel()
             with pytest.raises(asyncio.CancelledError) as kept:
                 await crawling
-            await turns(5)
+            await iterate_loop(5)
             await assert_quiet(silent, before)
         assert crawling.cancelled()
         assert kept.tb is not None
 
 
-async def test_error_of_a_page_ends_the_loop_and_its_requests(silent: FakeJogg) -> None:
+async def test_error_of_a_page_ends_the_loop_over_a_pager_and_its_requests(silent: FakeJogg) -> None:
     silent.clear()
-    silent.fail(REFUSED, page=2)
+    silent.fail(REJECTED, page=2)
     silent.fail(Fault.slow(3600), times=None, after=1)
     async with session_on(silent) as jogg:
         before = asyncio.all_tasks()
         with pytest.raises(JoggError) as kept:
             await in_a_step(jogg, silent)
-        await turns(5)
+        await iterate_loop(5)
         await assert_quiet(silent, before)
         assert kept.value.__traceback__ is not None
 
@@ -207,7 +207,7 @@ async def test_a_pager_closed_in_its_first_step_leaves_no_task(silent: FakeJogg)
         for count in range(12):
             pager = jogg.tracks()
             step = asyncio.ensure_future(anext(pager))
-            await turns(count)
+            await iterate_loop(count)
             step.cancel()
             with suppress(asyncio.CancelledError):
                 await step
@@ -215,7 +215,7 @@ async def test_a_pager_closed_in_its_first_step_leaves_no_task(silent: FakeJogg)
             assert asyncio.all_tasks() == before
 
 
-async def test_closing_under_a_waiting_step_raises_in_that_step(silent: FakeJogg) -> None:
+async def test_closing_a_pager_raises_in_its_waiting_step(silent: FakeJogg) -> None:
     async with session_on(silent) as jogg:
         pager = jogg.tracks(page_size=10, start_page=2)
         await jogg.count()
@@ -226,7 +226,7 @@ async def test_closing_under_a_waiting_step_raises_in_that_step(silent: FakeJogg
             await step
 
 
-async def test_closing_under_several_waiting_steps_raises_in_each(silent: FakeJogg) -> None:
+async def test_closing_a_pager_raises_in_each_of_its_waiting_steps(silent: FakeJogg) -> None:
     async with session_on(silent) as jogg:
         pager = jogg.tracks(page_size=10, start_page=2)
         await jogg.count()
@@ -245,7 +245,7 @@ async def test_cancelled_steps_lose_no_track(patience: list[int], ordered: bool)
         attempt = 0
         while True:
             step = asyncio.ensure_future(anext(pager, None))
-            await turns(patience[attempt % len(patience)])
+            await iterate_loop(patience[attempt % len(patience)])
             step.cancel()
             attempt += 1
             try:
@@ -293,7 +293,7 @@ async def test_garbage_collection_of_a_pager_in_a_cycle_cancels_its_requests(sil
             cycle: list[object] = [await started(jogg, silent)]
             cycle.append(cycle)
             del cycle
-            await turns(5)
+            await iterate_loop(5)
             assert silent.in_flight == 8
             if elsewhere:
                 collector = threading.Thread(target=gc.collect)
@@ -303,7 +303,7 @@ async def test_garbage_collection_of_a_pager_in_a_cycle_cancels_its_requests(sil
                 gc.collect()
         finally:
             gc.enable()
-        await turns(5)
+        await iterate_loop(5)
         await assert_quiet(silent, before)
 
 

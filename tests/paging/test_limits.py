@@ -1,4 +1,4 @@
-"""Which pages a crawl asks for: the limit, the first and the last page, the page size; and what it refuses to ask."""
+"""Bounds of a crawl: limit, first and last page, page size, and arguments that are rejected."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from jogg_async import JoggSession
 from jogg_async.testing import FakeJogg, Fault
-from tests.model import REFUSED, crawl, examples, ids_from, pages_of
+from tests.model import REJECTED, examples, ids_from, pages_of, sequential_crawl
 
 if TYPE_CHECKING:
     from tests.conftest import MakeFake, MakeSession
 
 
-def asked(fake: FakeJogg) -> list[int]:
+def requested_pages(fake: FakeJogg) -> list[int]:
     return sorted(page or 0 for page in fake.pages)
 
 
@@ -33,7 +33,7 @@ async def test_limit_requests_no_page_beyond_it(
     assert len(found) == min(limit, 250)
     if ordered:
         assert found == list(range(1, len(found) + 1))
-    assert asked(fake) == pages
+    assert requested_pages(fake) == pages
     assert pager.progress.tracks == len(found)
 
 
@@ -70,20 +70,20 @@ async def test_duplicates_do_not_count_towards_the_limit(  # noqa: PLR0917 (what
             on_drift="ignore",
         )
         found = await ids_from(pager)
-        reachable = crawl(rows, page_size, start_page=start_page, end_page=end_page)
+        reachable = sequential_crawl(rows, page_size, start_page=start_page, end_page=end_page)
         assert len(found) == len(set(found)) == min(limit, len(reachable))
         assert set(found) <= set(reachable)
         if ordered:
             assert found == reachable[:limit]
-            assert asked(fake) == pages_read(rows, page_size, start_page, end_page, limit)
+            assert requested_pages(fake) == pages_read(rows, page_size, start_page, end_page, limit)
 
 
 def pages_read(rows: list[dict[str, Any]], page_size: int, start_page: int, end_page: int, limit: int) -> list[int]:
-    """The pages that a sequential crawl reads before it has enough."""
+    """Return the pages that a sequential crawl reads until it has `limit` tracks."""
     pages: list[int] = []
     last = min(end_page, max(pages_of(len(rows), page_size), default=0))
     for page in range(start_page, max(last, start_page) + 1):
-        if len(crawl(rows, page_size, start_page=start_page, end_page=page - 1)) >= limit:
+        if len(sequential_crawl(rows, page_size, start_page=start_page, end_page=page - 1)) >= limit:
             break
         pages.append(page)
     return pages
@@ -96,17 +96,17 @@ async def test_limit_is_filled_from_further_pages_when_pages_are_short(
     fake.fail(Fault.patch(lambda envelope: envelope["data"]["music"].__delitem__(slice(4, None))), times=2)
     found = await ids_from(make_session(fake).tracks(page_size=10, limit=18))
     assert found == [1, 2, 3, 4, 11, 12, 13, 14, *range(21, 31)]
-    assert asked(fake) == [1, 2, 3]
+    assert requested_pages(fake) == [1, 2, 3]
 
 
 async def test_limit_with_a_capped_page_size_yields_enough_tracks(
     make_fake: MakeFake, make_session: MakeSession
 ) -> None:
-    """It takes the requests, and responses with ten tracks a page whatever was asked."""
+    """The service accepts any page size, and sends ten tracks a page."""
     fake = await make_fake(50)
     fake.on_request = lambda seen: seen.query.update(page_size="10")
     assert await ids_from(make_session(fake).tracks(page_size=100, limit=35)) == list(range(1, 36))
-    assert asked(fake) == [1, 2, 3, 4]
+    assert requested_pages(fake) == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize(
@@ -125,18 +125,18 @@ async def test_start_page_and_end_page_bound_the_crawl(
     fake: FakeJogg, jogg: JoggSession, bounds: dict[str, Any], pages: list[int]
 ) -> None:
     found = await ids_from(jogg.tracks(**bounds))
-    assert found == crawl(fake.catalogue[:], 100, **bounds)
-    assert asked(fake) == pages
+    assert found == sequential_crawl(fake.catalogue[:], 100, **bounds)
+    assert requested_pages(fake) == pages
 
 
 @pytest.mark.parametrize("ordered", [True, False])
 async def test_start_page_beyond_the_end_yields_nothing(fake: FakeJogg, jogg: JoggSession, ordered: bool) -> None:
     assert await ids_from(jogg.tracks(start_page=50, ordered=ordered)) == []
-    assert asked(fake) == [50]
+    assert requested_pages(fake) == [50]
 
 
 async def test_failing_page_beyond_the_limit_is_never_requested(fake: FakeJogg, jogg: JoggSession) -> None:
-    fake.fail(REFUSED, page=3, times=None)
+    fake.fail(REJECTED, page=3, times=None)
     assert len(await ids_from(jogg.tracks(limit=200))) == 200
     assert len(await ids_from(jogg.tracks(end_page=2))) == 200
 
@@ -145,7 +145,7 @@ async def test_failing_page_beyond_the_limit_is_never_requested(fake: FakeJogg, 
 async def test_page_size_is_sent_with_each_request(fake: FakeJogg, jogg: JoggSession, page_size: int) -> None:
     assert await ids_from(jogg.tracks(page_size=page_size)) == list(range(1, 251))
     assert {seen.page_size for seen in fake.requests} == {page_size}
-    assert asked(fake) == pages_of(250, page_size)
+    assert requested_pages(fake) == pages_of(250, page_size)
 
 
 async def test_empty_catalogue_yields_nothing(make_fake: MakeFake, make_session: MakeSession) -> None:
@@ -154,7 +154,7 @@ async def test_empty_catalogue_yields_nothing(make_fake: MakeFake, make_session:
         pager = make_session(fake).tracks()
         assert await ids_from(pager) == []
         assert (pager.total_items, pager.total_pages, pager.progress.drifted) == (0, 0, False)
-        assert asked(fake) == [1]
+        assert requested_pages(fake) == [1]
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ def test_before_any_response_only_the_first_page_is_in_range(first: int) -> None
         (100, total(), None, None, math.inf),
     ],
 )
-def test_one_response_sets_the_range(
+def test_range_follows_from_one_response(
     page_size: int, pagination: Pagination, items: int | None, pages: int | None, last: float
 ) -> None:
     known = with_responses(page_range(page_size), [(1, pagination)])
@@ -82,7 +82,7 @@ def test_one_response_sets_the_range(
         ([total(3, 250), total(0, 0)], 0, True),
     ],
 )
-def test_the_newest_total_wins(responses: list[Pagination], pages: int, drifted: bool) -> None:
+def test_newest_total_sets_the_last_page(responses: list[Pagination], pages: int, drifted: bool) -> None:
     known = with_responses(page_range(), enumerate(responses, 1))
     assert known.total_pages == known.last == pages
     assert known.drifted is drifted
@@ -174,7 +174,7 @@ def test_empty_pages_end_a_crawl_with_an_absurd_total() -> None:
     assert (number, known.drifted) == (10, True)
 
 
-def test_stop_at_ends_the_pass_and_begin_pass_starts_anew() -> None:
+def test_stop_at_ends_the_pass_and_begin_pass_starts_a_new_one() -> None:
     pages = with_responses(page_range(first_page=2), [(2, total(9, 900, page=1))])
     pages.stop_at(5)
     pages.stop_at(7)
@@ -186,7 +186,7 @@ def test_stop_at_ends_the_pass_and_begin_pass_starts_anew() -> None:
     assert (pages.last, pages.drifted) == (8, False)
 
 
-def test_a_pass_counts_its_own_empty_pages_alone() -> None:
+def test_empty_pages_of_an_earlier_pass_do_not_count() -> None:
     pages = with_responses(page_range(), [(1, total(9)), (2, total(9))], empty=True)
     pages.begin_pass(1)
     with_responses(pages, [(1, total(9))])
@@ -194,7 +194,7 @@ def test_a_pass_counts_its_own_empty_pages_alone() -> None:
     assert (pages.last, pages.drifted) == (9, False)
 
 
-def test_the_newest_empty_pages_are_not_forgotten() -> None:
+def test_newest_empty_pages_are_kept() -> None:
     pages = with_responses(page_range(), [(number, total(20)) for number in (1, 3, 5, 6)], empty=True)
     pages.record_page(7, 0, repeated=False)
     pages.record_response(7, total(20), records=0)
@@ -296,7 +296,7 @@ def test_expected_pages_bound_the_range_until_the_first_response(
     ("items", "end_page", "page", "place", "left"),
     [(250, math.inf, 1, 0, 250), (250, 2, 1, 0, 200), (250, 9, 2, 30, 120), (250, math.inf, 9, 0, 0)],
 )
-def test_tracks_between_a_place_and_the_end(
+def test_tracks_between_counts_from_the_place_to_the_end(
     items: int | None, end_page: float, page: int, place: int, left: int
 ) -> None:
     pages = page_range(end_page=end_page)

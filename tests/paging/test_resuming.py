@@ -1,4 +1,4 @@
-"""Going on from a checkpoint: with the next track, whatever the consumer had read."""
+"""Crawls resumed from a checkpoint continue with the next track."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from jogg_async import CatalogueChangedWarning, JoggSession, SessionClosedError
 from jogg_async.testing import FakeJogg, Fault
-from tests.model import PASSING, REFUSED, Doors, crawl, examples, ids_from, is_valid
+from tests.model import REJECTED, TRANSIENT, HeldResponses, examples, ids_from, is_valid, sequential_crawl, take
 
 if TYPE_CHECKING:
     from tests.conftest import MakeFake, MakeSession
@@ -22,12 +22,11 @@ ROWS = st.lists(st.one_of(st.integers(1, 40), st.just("no number")), max_size=40
 )
 
 
-async def some(pager: Any, count: int) -> list[int]:
-    return [(await anext(pager)).id for _ in range(count)]
-
-
 def next_place(rows: list[dict[str, Any]], page_size: int, taken: int, start_page: int) -> tuple[int, int]:
-    """Where a consumer stands after so many tracks: the next one's place on the same page, else the next page."""
+    """Return page and place of the checkpoint after `taken` tracks.
+
+    If the page of the last track has no further new track, the checkpoint is at the start of the next page.
+    """
     seen: set[int] = set()
     page = start_page - 1
     for at, row in enumerate(rows[page * page_size :], page * page_size):
@@ -41,11 +40,11 @@ def next_place(rows: list[dict[str, Any]], page_size: int, taken: int, start_pag
 
 @examples(120)
 @given(rows=ROWS, page_size=st.integers(1, 8), start_page=st.integers(1, 3), data=st.data())
-async def test_resuming_yields_the_rest(
+async def test_resumed_crawl_yields_the_remaining_tracks(
     rows: list[dict[str, Any]], page_size: int, start_page: int, data: st.DataObject
 ) -> None:
     async with FakeJogg(rows) as fake, JoggSession(fake.api_key, base_url=fake.url) as jogg:
-        whole = crawl(rows, page_size, start_page=start_page)
+        whole = sequential_crawl(rows, page_size, start_page=start_page)
         cut = data.draw(st.integers(0, len(whole)))
         by_limit = data.draw(st.booleans())
         pager = jogg.tracks(
@@ -55,7 +54,7 @@ async def test_resuming_yields_the_rest(
             on_drift="ignore",
             limit=cut if by_limit else None,
         )
-        assert await some(pager, cut) == whole[:cut]
+        assert await take(pager, cut) == whole[:cut]
         checkpoint = json.loads(json.dumps(pager.checkpoint()))
         await pager.aclose()
         assert pager.checkpoint() == checkpoint
@@ -64,7 +63,7 @@ async def test_resuming_yields_the_rest(
         rest = await ids_from(again)
         page, place = next_place(rows, page_size, cut, start_page)
         # Its memory is not in the checkpoint: an id yielded before may come again, if it comes twice in the catalogue.
-        assert rest == crawl(rows, page_size, start_page=page, place=place)
+        assert rest == sequential_crawl(rows, page_size, start_page=page, place=place)
         assert set(rest) >= set(whole[cut:])
         if len(set(map(str, rows))) == len(rows):
             assert rest == whole[cut:]
@@ -72,32 +71,32 @@ async def test_resuming_yields_the_rest(
 
 @examples(40)
 @given(found=st.integers(0, 40), page_size=st.integers(1, 8), data=st.data())
-async def test_resuming_unordered_loses_no_track(found: int, page_size: int, data: st.DataObject) -> None:
+async def test_resumed_unordered_crawl_loses_no_track(found: int, page_size: int, data: st.DataObject) -> None:
     async with (
         FakeJogg(found, jitter=0.003, seed=data.draw(st.integers(0, 99))) as fake,
         JoggSession(fake.api_key, base_url=fake.url) as jogg,
     ):
         pager = jogg.tracks(page_size=page_size, ordered=False)
-        before = await some(pager, data.draw(st.integers(0, found)))
+        before = await take(pager, data.draw(st.integers(0, found)))
         checkpoint = json.loads(json.dumps(pager.checkpoint()))
         await pager.aclose()
         after = await ids_from(jogg.tracks(resume=checkpoint, ordered=data.draw(st.booleans())))
         assert len(after) == len(set(after))
         assert set(before) | set(after) == set(range(1, found + 1))
-        standing = min((checkpoint["page"] - 1) * page_size, found)
-        assert set(range(1, standing + 1)) <= set(before)
+        before_checkpoint = min((checkpoint["page"] - 1) * page_size, found)
+        assert set(range(1, before_checkpoint + 1)) <= set(before)
 
 
 async def test_unordered_checkpoint_is_at_the_lowest_page_not_yielded(
     make_fake: MakeFake, make_session: MakeSession
 ) -> None:
     fake = await make_fake(50)
-    doors = Doors(fake, 2)
+    held = HeldResponses(fake, 2)
     pager = make_session(fake).tracks(page_size=10, ordered=False)
-    found = await some(pager, 30)
+    found = await take(pager, 30)
     assert (pager.checkpoint()["page"], pager.checkpoint()["place"]) == (2, 0)
-    await doors.open()
-    found += await some(pager, 20)
+    await held.release()
+    found += await take(pager, 20)
     assert sorted(found) == list(range(1, 51))
     assert (pager.checkpoint()["page"], pager.checkpoint()["place"]) == (6, 0)
     await pager.aclose()
@@ -108,16 +107,16 @@ async def test_resuming_again_and_again_yields_every_track_once(fake: FakeJogg, 
     checkpoint = None
     while len(found) < 250:
         async with jogg.tracks(page_size=40, resume=checkpoint) as pager:
-            found += await some(pager, min(7, 250 - len(found)))
+            found += await take(pager, min(7, 250 - len(found)))
             checkpoint = pager.checkpoint()
     assert found == list(range(1, 251))
     assert await ids_from(jogg.tracks(resume=checkpoint)) == []
 
 
-async def test_filters_and_page_size_are_kept(fake: FakeJogg, jogg: JoggSession) -> None:
+async def test_checkpoint_keeps_filters_and_page_size(fake: FakeJogg, jogg: JoggSession) -> None:
     wanted = [row["id"] for row in fake.catalogue.filtered(mood="Calm")]
     pager = jogg.tracks(mood="Calm", page_size=4, params={"sort": "id"})
-    assert await some(pager, 6) == wanted[:6]
+    assert await take(pager, 6) == wanted[:6]
     checkpoint = pager.checkpoint()
     await pager.aclose()
     fake.clear()
@@ -133,7 +132,7 @@ async def test_filters_and_page_size_are_kept(fake: FakeJogg, jogg: JoggSession)
 
 async def test_limit_and_end_page_given_again_apply_from_the_checkpoint(fake: FakeJogg, jogg: JoggSession) -> None:
     pager = jogg.tracks(page_size=50)
-    await some(pager, 70)
+    await take(pager, 70)
     checkpoint = pager.checkpoint()
     await pager.aclose()
     fake.clear()
@@ -165,8 +164,8 @@ async def test_checkpoint_after_the_end_yields_only_new_tracks(fake: FakeJogg, j
 
 async def test_checkpoint_of_a_closed_pager_resumes_at_the_next_track(fake: FakeJogg, jogg: JoggSession) -> None:
     pager, other = jogg.tracks(), jogg.tracks(page_size=30)
-    await some(pager, 120)
-    await some(other, 40)
+    await take(pager, 120)
+    await take(other, 40)
     await pager.aclose()
     await jogg.aclose()
     with pytest.raises(SessionClosedError):
@@ -176,7 +175,7 @@ async def test_checkpoint_of_a_closed_pager_resumes_at_the_next_track(fake: Fake
         assert await ids_from(later.tracks(resume=other.checkpoint())) == list(range(41, 251))
 
 
-@pytest.mark.parametrize("fault", [REFUSED, PASSING, Fault.html(502)], ids=lambda fault: fault.name)
+@pytest.mark.parametrize("fault", [REJECTED, TRANSIENT, Fault.html(502)], ids=lambda fault: fault.name)
 async def test_checkpoint_after_an_error_is_at_the_failed_page(fake: FakeJogg, jogg: JoggSession, fault: Fault) -> None:
     fake.fail(fault, page=2, times=3)
     pager = jogg.tracks()
@@ -193,13 +192,13 @@ async def test_checkpoint_under_a_waiting_step_is_at_the_awaited_page(
     make_fake: MakeFake, make_session: MakeSession
 ) -> None:
     fake = await make_fake(50)
-    doors = Doors(fake, 2)
+    held = HeldResponses(fake, 2)
     pager = make_session(fake).tracks(page_size=10)
-    await some(pager, 10)
+    await take(pager, 10)
     step = asyncio.ensure_future(anext(pager))
     await asyncio.sleep(0.01)
     assert (pager.checkpoint()["page"], pager.checkpoint()["place"]) == (2, 0)
-    await doors.open()
+    await held.release()
     assert (await step).id == 11
     assert (pager.checkpoint()["page"], pager.checkpoint()["place"]) == (2, 1)
     await pager.aclose()

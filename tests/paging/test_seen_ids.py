@@ -34,7 +34,7 @@ def test_seen_ids_find_new_ids_as_a_set_does(batches: list[list[int]]) -> None:
 
 @settings(deadline=None)
 @given(st.lists(IDS, max_size=12, unique=True), st.lists(IDS, max_size=12, unique=True))
-def test_none_means_all_new(first: list[int], second: list[int]) -> None:
+def test_add_all_returns_none_if_all_ids_are_new(first: list[int], second: list[int]) -> None:
     seen = SeenIds()
     assert seen.add_all(first) is None
     assert (seen.add_all(second) is None) == set(first).isdisjoint(second)
@@ -56,7 +56,7 @@ def test_none_means_all_new(first: list[int], second: list[int]) -> None:
         ([EXTREMES, EXTREMES], []),
     ],
 )
-def test_places_of_the_new_ids(batches: list[list[int]], last: list[int] | None) -> None:
+def test_add_all_returns_the_places_of_the_new_ids(batches: list[list[int]], last: list[int] | None) -> None:
     seen = SeenIds()
     *before, batch = batches
     for each in before:
@@ -64,14 +64,14 @@ def test_places_of_the_new_ids(batches: list[list[int]], last: list[int] | None)
     assert seen.add_all(batch) == last
 
 
-def test_a_batch_given_stays_as_it_is() -> None:
+def test_add_all_does_not_change_the_batch() -> None:
     batch = [-3, 4, -3]
     SeenIds().add_all(batch)
     assert batch == [-3, 4, -3]
 
 
 @pytest.mark.parametrize("order", ["ascending", "descending", "shuffled"])
-def test_a_million_dense_ids_are_kept_in_little(order: str) -> None:
+def test_a_million_dense_ids_take_less_than_a_megabyte(order: str) -> None:
     seen = SeenIds()
     pages = [list(range(start, start + 100)) for start in range(4_000_000, 5_000_000, 100)]
     if order == "descending":

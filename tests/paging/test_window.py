@@ -1,4 +1,4 @@
-"""The window of numbered jobs, without HTTP: each job is a future that the test resolves when it likes."""
+"""Window of numbered jobs, without HTTP: each job waits for a future that the test resolves."""
 
 from __future__ import annotations
 
@@ -11,68 +11,68 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jogg_async._paging.window import Window
-from tests.model import examples, no_complaints, turns
+from tests.model import examples, iterate_loop, no_loop_errors
 
 
 class BrokenError(Exception):
-    """What a job raises when the test says so."""
+    """Raised by a job that the test lets fail."""
 
 
-class Bench:
-    """A window, and what it did: jobs finish, fail and hang as the test says.
+class WindowHarness:
+    """A window whose jobs finish or fail when the test says so, with a record of what it did.
 
-    After each change `settle` checks the bounds, and that everything they allow was started.
+    `_job` checks the bounds of the window whenever it starts a job.
     """
 
     def __init__(
-        self, last: float, *, ahead: int = 4, ordered: bool = True, budget: float = math.inf, width: int = 99
+        self, last: float, *, ahead: int = 4, ordered: bool = True, max_outstanding: float = math.inf, width: int = 99
     ) -> None:
-        self.under_way: dict[int, asyncio.Future[int]] = {}
+        self.running: dict[int, asyncio.Future[int]] = {}
         self.started: list[int] = []
-        self.arrived: list[int] = []
+        self.received: list[int] = []
         self.taken: list[int] = []
         self.failed: list[int] = []
         self.width = width
         self.step: asyncio.Task[None] | None = None
         self.ended = False
         self._ahead = ahead
-        self.in_backoff = 0
+        self.replaceable = 0
         self.window: Window[int] = Window(
             self._job,
-            lambda number, _: self.arrived.append(number),
+            lambda number, _: self.received.append(number),
             width=width,
-            in_backoff=lambda: self.in_backoff,
+            replaceable=lambda: self.replaceable,
             ahead=ahead,
             ordered=ordered,
         )
-        self.window.max_outstanding = budget
+        self.window.max_outstanding = max_outstanding
         self.window.start(1, last)
 
     def _job(self, number: int) -> Any:
-        assert number not in self.under_way
-        assert number not in self.held
+        assert number not in self.running
+        assert number not in self.buffered
         assert number <= self.window.last
         assert number < self.window.lowest + self._ahead
-        assert len(self.under_way) < self.width + self.in_backoff
+        assert len(self.running) < self.width + self.replaceable
         self.started.append(number)
-        self.under_way[number] = asyncio.get_running_loop().create_future()
-        assert number == self.window.lowest or len(self.under_way) + len(self.held) <= self.window.max_outstanding
-        return self._fetch(number, self.under_way[number])
+        self.running[number] = asyncio.get_running_loop().create_future()
+        assert number == self.window.lowest or len(self.running) + len(self.buffered) <= self.window.max_outstanding
+        return self._fetch(number, self.running[number])
 
-    async def _fetch(self, number: int, door: asyncio.Future[int]) -> int:
+    async def _fetch(self, number: int, result: asyncio.Future[int]) -> int:
         try:
-            return await door
+            return await result
         finally:
-            if self.under_way.get(number) is door:
-                del self.under_way[number]
+            if self.running.get(number) is result:
+                del self.running[number]
 
     @property
-    def held(self) -> list[int]:
-        """The results that nobody took yet."""
-        return [number for number in self.arrived if number not in self.taken]
+    def buffered(self) -> list[int]:
+        """Results that were not taken yet."""
+        return [number for number in self.received if number not in self.taken]
 
     def take(self) -> None:
-        """Begin a step, unless one waits."""
+        """Start to take a result, unless a step is waiting already."""
         if self.step is None or self.step.done():
             self.step = asyncio.create_task(self._take())
 
@@ -91,24 +91,24 @@ class Bench:
             self.window.fill()
 
     def finish(self, number: int) -> None:
-        self.under_way[number].set_result(number * 10)
+        self.running[number].set_result(number * 10)
 
     def fail(self, number: int) -> None:
-        self.under_way[number].set_exception(BrokenError(number))
+        self.running[number].set_exception(BrokenError(number))
 
     async def settle(self) -> None:
-        await turns(8)
+        await iterate_loop(8)
 
 
-async def drained(bench: Bench) -> list[int]:
-    """Everything that is left: each job under way finishes."""
+async def drained(harness: WindowHarness) -> list[int]:
+    """Finish every job, take every result, and return the numbers taken."""
     async with asyncio.timeout(5):
-        while not bench.ended:
-            bench.take()
-            for number in list(bench.under_way):
-                bench.finish(number)
-            await bench.settle()
-    return bench.taken
+        while not harness.ended:
+            harness.take()
+            for number in list(harness.running):
+                harness.finish(number)
+            await harness.settle()
+    return harness.taken
 
 
 MOVES = st.lists(st.tuples(st.sampled_from(["finish", "fail", "take", "cancel"]), st.integers(0, 9)), max_size=40)
@@ -118,130 +118,130 @@ MOVES = st.lists(st.tuples(st.sampled_from(["finish", "fail", "take", "cancel"])
 @given(
     last=st.integers(0, 12),
     ahead=st.integers(1, 6),
-    budget=st.one_of(st.just(math.inf), st.integers(1, 5)),
+    max_outstanding=st.one_of(st.just(math.inf), st.integers(1, 5)),
     width=st.integers(1, 5),
     ordered=st.booleans(),
     moves=MOVES,
 )
 async def test_each_number_is_returned_once_whatever_finishes_fails_or_is_cancelled(  # noqa: PLR0917 (what hypothesis draws)
-    last: int, ahead: int, budget: float, width: int, ordered: bool, moves: list[tuple[str, int]]
+    last: int, ahead: int, max_outstanding: float, width: int, ordered: bool, moves: list[tuple[str, int]]
 ) -> None:
-    with no_complaints():
-        bench = Bench(last, ahead=ahead, ordered=ordered, budget=budget, width=width)
+    with no_loop_errors():
+        harness = WindowHarness(last, ahead=ahead, ordered=ordered, max_outstanding=max_outstanding, width=width)
         broken: set[int] = set()
         for move, choice in moves:
-            numbers = sorted(bench.under_way)
+            numbers = sorted(harness.running)
             if move == "take":
-                bench.take()
-            elif move == "cancel" and bench.step is not None:
-                bench.step.cancel()
+                harness.take()
+            elif move == "cancel" and harness.step is not None:
+                harness.step.cancel()
             elif numbers and move == "finish":
-                bench.finish(numbers[choice % len(numbers)])
+                harness.finish(numbers[choice % len(numbers)])
             elif numbers and move == "fail":
                 broken.add(numbers[choice % len(numbers)])
-                bench.fail(numbers[choice % len(numbers)])
-            await bench.settle()
+                harness.fail(numbers[choice % len(numbers)])
+            await harness.settle()
             if ordered:
-                assert bench.taken == list(range(1, len(bench.taken) + 1))
-        taken = await drained(bench)
+                assert harness.taken == list(range(1, len(harness.taken) + 1))
+        taken = await drained(harness)
         assert sorted(taken) == list(range(1, last + 1))
-        assert broken == set(bench.failed)
+        assert broken == set(harness.failed)
         for number in broken:
-            assert bench.started.count(number) == 1 + bench.failed.count(number)
-        assert len(bench.started) == last + len(bench.failed)
-        await bench.window.aclose()
+            assert harness.started.count(number) == 1 + harness.failed.count(number)
+        assert len(harness.started) == last + len(harness.failed)
+        await harness.window.aclose()
 
 
 @examples(60)
 @given(
     ahead=st.integers(1, 8),
-    budget=st.integers(1, 8),
+    max_outstanding=st.integers(1, 8),
     width=st.integers(1, 4),
     ordered=st.booleans(),
     order=st.lists(st.integers(0, 7), min_size=8, max_size=8),
 )
-async def test_a_result_makes_room_for_the_next_job_before_anybody_takes_it(
-    ahead: int, budget: int, width: int, ordered: bool, order: list[int]
+async def test_next_job_starts_before_the_result_of_a_finished_one_is_taken(
+    ahead: int, max_outstanding: int, width: int, ordered: bool, order: list[int]
 ) -> None:
-    bench = Bench(50, ahead=ahead, ordered=ordered, budget=budget, width=width)
-    bench.window.fill()
-    assert len(bench.started) == min(ahead, budget, width)
+    harness = WindowHarness(50, ahead=ahead, ordered=ordered, max_outstanding=max_outstanding, width=width)
+    harness.window.fill()
+    assert len(harness.started) == min(ahead, max_outstanding, width)
     for finished, choice in enumerate(order, 1):
-        if bench.under_way:
-            bench.finish(sorted(bench.under_way)[choice % len(bench.under_way)])
-            await bench.settle()
-            # What nobody took counts on: results fill the window and the budget, and only leave their turn.
-            assert len(bench.started) == min(ahead, budget, width + finished)
-    assert bench.taken == []
-    await bench.window.aclose()
+        if harness.running:
+            harness.finish(sorted(harness.running)[choice % len(harness.running)])
+            await harness.settle()
+            # Results that were not taken still count for `ahead` and `max_outstanding`, but not for `width`.
+            assert len(harness.started) == min(ahead, max_outstanding, width + finished)
+    assert harness.taken == []
+    await harness.window.aclose()
 
 
 async def test_a_slow_first_job_does_not_stop_the_others() -> None:
-    bench = Bench(100, ahead=10)
-    bench.take()
-    await bench.settle()
+    harness = WindowHarness(100, ahead=10)
+    harness.take()
+    await harness.settle()
     for number in range(2, 11):
-        bench.finish(number)
-    await bench.settle()
-    assert (bench.taken, bench.started) == ([], list(range(1, 11)))
-    bench.finish(1)
-    await bench.settle()
-    assert (bench.taken, bench.started) == ([1], list(range(1, 12)))
-    await bench.window.aclose()
+        harness.finish(number)
+    await harness.settle()
+    assert (harness.taken, harness.started) == ([], list(range(1, 11)))
+    harness.finish(1)
+    await harness.settle()
+    assert (harness.taken, harness.started) == ([1], list(range(1, 12)))
+    await harness.window.aclose()
 
 
-async def test_an_error_waits_for_the_results_below_it_and_is_tried_again_alone() -> None:
-    bench = Bench(6, ahead=6)
-    bench.window.fill()
-    bench.fail(3)
-    await bench.settle()
+async def test_error_is_raised_after_the_results_below_it_and_its_job_alone_is_retried() -> None:
+    harness = WindowHarness(6, ahead=6)
+    harness.window.fill()
+    harness.fail(3)
+    await harness.settle()
     for number in (1, 2, 5):
-        bench.finish(number)
-    await bench.settle()
+        harness.finish(number)
+    await harness.settle()
     for _ in range(2):
-        bench.take()
-        await bench.settle()
-    assert (bench.taken, bench.failed) == ([1, 2], [])
-    bench.take()
-    await bench.settle()
-    assert bench.failed == [3]
-    assert bench.started == [1, 2, 3, 4, 5, 6]
-    bench.take()
-    await bench.settle()
-    assert bench.started == [1, 2, 3, 4, 5, 6, 3]
-    assert await drained(bench) == [1, 2, 3, 4, 5, 6]
+        harness.take()
+        await harness.settle()
+    assert (harness.taken, harness.failed) == ([1, 2], [])
+    harness.take()
+    await harness.settle()
+    assert harness.failed == [3]
+    assert harness.started == [1, 2, 3, 4, 5, 6]
+    harness.take()
+    await harness.settle()
+    assert harness.started == [1, 2, 3, 4, 5, 6, 3]
+    assert await drained(harness) == [1, 2, 3, 4, 5, 6]
 
 
-async def test_nothing_new_starts_while_an_error_stands() -> None:
-    bench = Bench(9, ahead=3)
-    bench.window.fill()
-    bench.fail(2)
-    await bench.settle()
-    bench.finish(1)
-    bench.take()
-    await bench.settle()
-    assert (bench.taken, bench.started) == ([1], [1, 2, 3])
-    bench.take()
-    await bench.settle()
-    bench.finish(3)
-    await bench.settle()
-    assert (bench.failed, bench.started) == ([2], [1, 2, 3])
-    await bench.window.aclose()
+async def test_no_job_starts_until_an_error_is_raised_and_retried() -> None:
+    harness = WindowHarness(9, ahead=3)
+    harness.window.fill()
+    harness.fail(2)
+    await harness.settle()
+    harness.finish(1)
+    harness.take()
+    await harness.settle()
+    assert (harness.taken, harness.started) == ([1], [1, 2, 3])
+    harness.take()
+    await harness.settle()
+    harness.finish(3)
+    await harness.settle()
+    assert (harness.failed, harness.started) == ([2], [1, 2, 3])
+    await harness.window.aclose()
 
 
-async def test_without_order_all_that_is_in_comes_before_the_error() -> None:
-    bench = Bench(5, ahead=5, ordered=False)
-    bench.window.fill()
-    bench.fail(1)
-    await bench.settle()
+async def test_unordered_window_returns_results_before_an_error() -> None:
+    harness = WindowHarness(5, ahead=5, ordered=False)
+    harness.window.fill()
+    harness.fail(1)
+    await harness.settle()
     for number in (4, 2):
-        bench.finish(number)
-        await bench.settle()
+        harness.finish(number)
+        await harness.settle()
     for _ in range(3):
-        bench.take()
-        await bench.settle()
-    assert (bench.taken, bench.failed) == ([4, 2], [1])
-    assert sorted(await drained(bench)) == [1, 2, 3, 4, 5]
+        harness.take()
+        await harness.settle()
+    assert (harness.taken, harness.failed) == ([4, 2], [1])
+    assert sorted(await drained(harness)) == [1, 2, 3, 4, 5]
 
 
 @examples(100)
@@ -253,84 +253,84 @@ async def test_without_order_all_that_is_in_comes_before_the_error() -> None:
 async def test_moving_the_last_number_loses_and_repeats_no_result(
     ordered: bool, ahead: int, moves: list[tuple[str, int]]
 ) -> None:
-    with no_complaints():
-        bench = Bench(6, ahead=ahead, ordered=ordered)
+    with no_loop_errors():
+        harness = WindowHarness(6, ahead=ahead, ordered=ordered)
         for move, choice in moves:
-            if bench.ended:
-                break  # nobody moves an end that was reached
-            numbers = sorted(bench.under_way)
+            if harness.ended:
+                break  # the last number does not change after the end was reached
+            numbers = sorted(harness.running)
             if move == "take":
-                bench.take()
+                harness.take()
             elif move in ("last", "discard"):
-                dropped = [number for number in bench.held if number > choice and move == "discard"]
-                bench.arrived = [number for number in bench.arrived if number not in dropped]
-                bench.window.set_last(choice, discard=move == "discard")
-                await bench.settle()
-                assert all(number <= choice for number in bench.under_way)
-                bench.window.fill()
+                dropped = [number for number in harness.buffered if number > choice and move == "discard"]
+                harness.received = [number for number in harness.received if number not in dropped]
+                harness.window.set_last(choice, discard=move == "discard")
+                await harness.settle()
+                assert all(number <= choice for number in harness.running)
+                harness.window.fill()
             elif numbers:
                 number = numbers[choice % len(numbers)]
-                bench.finish(number) if move == "finish" else bench.fail(number)
-            await bench.settle()
-        taken = await drained(bench)
+                harness.finish(number) if move == "finish" else harness.fail(number)
+            await harness.settle()
+        taken = await drained(harness)
         assert len(set(taken)) == len(taken)
-        assert set(range(1, int(bench.window.last) + 1)) <= set(taken)
-        assert sorted(taken) == sorted(bench.arrived)
-        await bench.window.aclose()
+        assert set(range(1, int(harness.window.last) + 1)) <= set(taken)
+        assert sorted(taken) == sorted(harness.received)
+        await harness.window.aclose()
 
 
 async def test_failure_beyond_a_nearer_last_number_does_not_block_the_window() -> None:
-    bench = Bench(8, ahead=8)
-    bench.window.fill()
-    bench.fail(6)
-    await bench.settle()
-    bench.window.set_last(4)
-    await bench.settle()
-    bench.window.set_last(8)
-    bench.window.fill()
-    assert sorted(bench.under_way) == list(range(1, 9))
-    await bench.window.aclose()
+    harness = WindowHarness(8, ahead=8)
+    harness.window.fill()
+    harness.fail(6)
+    await harness.settle()
+    harness.window.set_last(4)
+    await harness.settle()
+    harness.window.set_last(8)
+    harness.window.fill()
+    assert sorted(harness.running) == list(range(1, 9))
+    await harness.window.aclose()
 
 
 @examples(60)
 @given(last=st.integers(1, 12), ahead=st.integers(1, 6), finished=st.integers(0, 12), waiting=st.booleans())
-async def test_closing_leaves_no_task(last: int, ahead: int, finished: int, waiting: bool) -> None:
+async def test_closing_the_window_leaves_no_task(last: int, ahead: int, finished: int, waiting: bool) -> None:
     before = asyncio.all_tasks()
-    with no_complaints():
-        bench = Bench(last, ahead=ahead)
+    with no_loop_errors():
+        harness = WindowHarness(last, ahead=ahead)
         for _ in range(finished):
-            bench.take()
-            await bench.settle()
-            for number in sorted(bench.under_way)[:1]:
-                bench.finish(number)
-            await bench.settle()
+            harness.take()
+            await harness.settle()
+            for number in sorted(harness.running)[:1]:
+                harness.finish(number)
+            await harness.settle()
         if waiting:
-            bench.take()
-            await turns(1)
-        taken = len(bench.taken)
-        await bench.window.aclose()
-        await bench.settle()
+            harness.take()
+            await iterate_loop(1)
+        taken = len(harness.taken)
+        await harness.window.aclose()
+        await harness.settle()
         assert asyncio.all_tasks() == before
-        assert bench.step is None or bench.step.done()
-        assert len(bench.taken) <= taken + 1
-        started = len(bench.started)
-        bench.window.fill()
-        bench.take()
-        await bench.settle()
-        assert len(bench.started) == started
-        await bench.window.aclose()
+        assert harness.step is None or harness.step.done()
+        assert len(harness.taken) <= taken + 1
+        started = len(harness.started)
+        harness.window.fill()
+        harness.take()
+        await harness.settle()
+        assert len(harness.started) == started
+        await harness.window.aclose()
 
 
-async def test_jobs_that_never_ran_are_closed_too() -> None:
+async def test_closing_the_window_closes_jobs_that_never_ran() -> None:
     before = asyncio.all_tasks()
-    bench = Bench(5, ahead=5)
-    bench.window.fill()
-    await bench.window.aclose()
+    harness = WindowHarness(5, ahead=5)
+    harness.window.fill()
+    await harness.window.aclose()
     assert asyncio.all_tasks() == before
 
 
-async def test_closing_while_jobs_are_being_started_starts_no_more() -> None:
-    """A finalizer closes the window from wherever the collector happens to run."""
+async def test_closing_the_window_while_it_fills_starts_no_more_jobs() -> None:
+    """A finalizer closes the window at any point where the garbage collector runs."""
     window: Window[int]
     started: list[int] = []
 
@@ -340,27 +340,27 @@ async def test_closing_while_jobs_are_being_started_starts_no_more() -> None:
             window.close()
         return asyncio.sleep(0, number)
 
-    window = Window(job, lambda number, _: None, width=9, in_backoff=lambda: 0, ahead=9, ordered=True)
+    window = Window(job, lambda number, _: None, width=9, replaceable=lambda: 0, ahead=9, ordered=True)
     window.start(1, 9)
     window.fill()
     await window.aclose()
     assert started == [1, 2]
 
 
-async def test_a_job_that_somebody_else_cancels_is_an_error() -> None:
+async def test_a_job_cancelled_by_other_code_is_an_error() -> None:
     before = asyncio.all_tasks()
-    bench = Bench(2, ahead=2)
-    bench.window.fill()
-    await bench.settle()
+    harness = WindowHarness(2, ahead=2)
+    harness.window.fill()
+    await harness.settle()
     for job in asyncio.all_tasks() - before:
         job.cancel()
-    await bench.settle()
+    await harness.settle()
     with pytest.raises(Exception, match="cancelled"):
-        await bench.window.get()
-    assert await drained(bench) == [1, 2]
+        await harness.window.get()
+    assert await drained(harness) == [1, 2]
 
 
-async def test_an_exception_in_the_callback_becomes_the_error_of_its_page() -> None:
+async def test_exception_in_the_result_callback_is_raised_for_its_number() -> None:
     def broken(number: int, _: int) -> None:
         if number == 2:
             raise BrokenError(number)
@@ -368,7 +368,7 @@ async def test_an_exception_in_the_callback_becomes_the_error_of_its_page() -> N
     async def fetch(number: int) -> int:
         return number
 
-    window: Window[int] = Window(fetch, broken, width=1, in_backoff=lambda: 0, ahead=3, ordered=True)
+    window: Window[int] = Window(fetch, broken, width=1, replaceable=lambda: 0, ahead=3, ordered=True)
     window.start(1, 3)
     assert await window.get() == (1, 1)
     with pytest.raises(BrokenError):
@@ -382,70 +382,67 @@ async def test_requests_that_fail_at_once_do_not_recurse() -> None:
 
     def fetch(number: int) -> Any:
         nonlocal waiting
-        waiting += 1
-        window.on_backoff()
+        waiting += number < 4900
+        window.fill()
         return asyncio.sleep(0, number)
 
     window: Window[int] = Window(
-        fetch, lambda *_: None, width=5000, in_backoff=lambda: waiting, ahead=20_000, ordered=True
+        fetch, lambda *_: None, width=100, replaceable=lambda: waiting, ahead=20_000, ordered=True
     )
     window.start(1, 20_000)
     window.fill()
-    assert waiting == 5000  # a whole round failed, and nothing has succeeded
+    assert waiting == 4899
     await window.aclose()
 
 
-@pytest.mark.parametrize(("width", "started"), [(1, 2), (2, 3), (8, 15)])
-async def test_failures_in_a_row_stop_the_replacement_of_requests_in_backoff(width: int, started: int) -> None:
-    bench = Bench(100, ahead=99, width=width)
-    bench.window.fill()
-    failed = 0
-    while failed < len(bench.started):
-        failed += 1
-        bench.in_backoff += 1
-        bench.window.on_backoff()
-    assert len(bench.started) == started
-    bench.in_backoff -= 1
-    bench.finish(1)
-    await bench.settle()
-    assert len(bench.started) > started  # one success, and the others are replaced again
-    await bench.window.aclose()
+async def test_a_request_that_may_be_replaced_lets_another_start() -> None:
+    harness = WindowHarness(100, ahead=99, width=3)
+    harness.window.fill()
+    assert harness.started == [1, 2, 3]
+    harness.replaceable = 2
+    harness.window.fill()
+    assert harness.started == [1, 2, 3, 4, 5]
+    harness.replaceable = 0
+    harness.finish(1)
+    await harness.settle()
+    assert harness.started == [1, 2, 3, 4, 5]
+    await harness.window.aclose()
 
 
 async def test_the_lowest_number_starts_whatever_is_outstanding() -> None:
-    bench = Bench(6, ahead=6, budget=6)
-    bench.window.fill()
-    await bench.settle()
+    harness = WindowHarness(6, ahead=6, max_outstanding=6)
+    harness.window.fill()
+    await harness.settle()
     for number in (4, 5, 6):
-        bench.finish(number)
-    await bench.settle()
-    bench.window.set_last(1)
-    bench.window.max_outstanding = 1
-    await bench.settle()
-    bench.window.set_last(6)
-    assert await drained(bench) == [1, 2, 3, 4, 5, 6]
+        harness.finish(number)
+    await harness.settle()
+    harness.window.set_last(1)
+    harness.window.max_outstanding = 1
+    await harness.settle()
+    harness.window.set_last(6)
+    assert await drained(harness) == [1, 2, 3, 4, 5, 6]
 
 
-async def test_a_last_number_that_falls_and_rises_again_starts_the_cancelled_ones_again() -> None:
-    bench = Bench(9, ahead=9)
-    bench.window.fill()
-    await bench.settle()
-    bench.window.set_last(3)
-    await bench.settle()
-    assert sorted(bench.under_way) == [1, 2, 3]
-    bench.window.set_last(9)
-    bench.window.fill()
-    assert sorted(bench.under_way) == list(range(1, 10))
-    assert await drained(bench) == list(range(1, 10))
+async def test_jobs_cancelled_by_a_lower_last_number_restart_when_it_rises() -> None:
+    harness = WindowHarness(9, ahead=9)
+    harness.window.fill()
+    await harness.settle()
+    harness.window.set_last(3)
+    await harness.settle()
+    assert sorted(harness.running) == [1, 2, 3]
+    harness.window.set_last(9)
+    harness.window.fill()
+    assert sorted(harness.running) == list(range(1, 10))
+    assert await drained(harness) == list(range(1, 10))
 
 
-async def test_is_drained_only_after_the_last_number_is_taken() -> None:
-    bench = Bench(1)
-    assert not bench.window.is_drained
-    bench.take()
-    await bench.settle()
-    assert not bench.window.is_drained
-    bench.finish(1)
-    await bench.settle()
-    assert bench.taken == [1]
-    assert bench.window.is_drained
+async def test_window_is_drained_only_after_the_last_number_is_taken() -> None:
+    harness = WindowHarness(1)
+    assert not harness.window.is_drained
+    harness.take()
+    await harness.settle()
+    assert not harness.window.is_drained
+    harness.finish(1)
+    await harness.settle()
+    assert harness.taken == [1]
+    assert harness.window.is_drained

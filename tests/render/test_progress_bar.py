@@ -33,14 +33,14 @@ def in_notebook_without_ipywidgets(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"start_page": 2, "end_page": 2, "limit": 70}, 70),
     ],
 )
-async def test_the_bar_ends_at_the_number_of_tracks_asked_for(
+async def test_progress_bar_of_collect_ends_at_the_number_of_requested_tracks(
     jogg: JoggSession, capsys: pytest.CaptureFixture[str], bounds: dict[str, Any], tracks: int
 ) -> None:
     assert len(await jogg.tracks(**bounds).collect(progress=True)) == tracks
     assert f"{tracks}/{tracks} tracks" in capsys.readouterr().err
 
 
-async def test_the_bar_of_a_resumed_crawl_counts_the_tracks_that_are_left(
+async def test_progress_bar_of_a_resumed_crawl_counts_the_remaining_tracks(
     jogg: JoggSession, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async with jogg.tracks() as pager:
@@ -51,7 +51,7 @@ async def test_the_bar_of_a_resumed_crawl_counts_the_tracks_that_are_left(
     assert "220/220 tracks" in capsys.readouterr().err
 
 
-async def test_the_bar_ends_full_though_records_are_left_out(
+async def test_progress_bar_ends_full_even_if_records_are_left_out(
     make_fake: MakeFake, make_session: MakeSession, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows: list[dict[str, Any]] = [{"id": number} for number in range(1, 251)]

@@ -31,19 +31,19 @@ def test_durations_are_written_as_minutes_and_seconds(seconds: int | None, text:
     assert minutes(seconds) == text
 
 
-def test_unknown_fields_stand_beside_the_known_ones_in_json() -> None:
+def test_json_has_unknown_fields_beside_the_known_ones() -> None:
     lines = json_lines([PLAIN, ODD]).decode().split("\n")
     assert [json.loads(line) for line in lines[:-1]] == [PLAIN.to_dict(), ODD.to_dict()]
     assert json.loads(lines[0]).keys() == {"id", "name", "music_url", "duration"}
     assert json.loads(lines[1])["größe"] == "ß"
 
 
-def test_an_empty_extra_is_null_in_rows() -> None:
+def test_empty_extra_is_null_in_rows() -> None:
     assert row(PLAIN) == (1, "a", "https://host/1.mp3", 61, None)
     assert row(ODD)[-1] == '{"größe":"ß","tags":[null]}'
 
 
-def test_csv_reads_back_and_leaves_null_empty() -> None:
+def test_csv_round_trips_and_leaves_null_empty() -> None:
     written = csv_lines([COLUMNS, row(PLAIN), row(ODD)]).decode()
     header, plain, odd = csv.reader(io.StringIO(written, newline=""))
     assert header == list(COLUMNS)

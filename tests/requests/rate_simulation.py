@@ -73,7 +73,7 @@ def run(main: Coroutine[Any, Any, T], tick: float = 0.0) -> T:
 
 
 class Service(Protocol):
-    """Decide about requests."""
+    """Rate limit of a service."""
 
     def wait(self, now: float, page: int) -> float | None:
         """Accept a request (`None`), or refuse it: seconds to wait."""
@@ -88,7 +88,7 @@ class Unlimited:
 
 
 class TokenBucket:
-    """Refuse what finds no token, with a fixed wait."""
+    """Token bucket; refusals name a fixed wait."""
 
     def __init__(self, rate: float, burst: int = 10, retry_after: float = 1.0) -> None:
         self.rate, self._burst, self._retry_after = rate, burst, retry_after
@@ -104,7 +104,7 @@ class TokenBucket:
 
 
 class FixedWindow:
-    """Accept so many requests in each window, which refusals wait out; refused ones count too."""
+    """Accept so many requests in each window, refused ones included; refusals name the seconds to its end."""
 
     def __init__(self, requests: int, seconds: float, offset: float = 0.0) -> None:
         self._requests, self._seconds, self._offset = requests, seconds, offset
@@ -197,7 +197,7 @@ class Outcome:
 
 @dataclass
 class Crawl:
-    """One crawl: keep as many requests running as its queue is worth, send refused ones again after their wait."""
+    """One crawl: keep as many requests running as its queue allows, and retry refused ones after their wait."""
 
     throttle: Throttle
     service: Service
@@ -244,7 +244,7 @@ class Crawl:
         self.outcome.failed.append(page)
 
     async def _attempt(self, page: int) -> float | None:
-        turn = self.throttle.try_acquire(self._queue) or await self.throttle.acquire(self._queue)
+        slot = self.throttle.try_acquire(self._queue) or await self.throttle.acquire(self._queue)
         self.outcome.sent += 1
         await asyncio.sleep(self.latency())
         wait = self.service.wait(self._now(), page)
@@ -253,8 +253,8 @@ class Crawl:
             self.throttle.on_success()
         else:
             self._note_pause(wait)
-            self.throttle.on_rate_limited(turn, wait)
-        self.throttle.release(turn)
+            self.throttle.on_rate_limited(slot, wait)
+        self.throttle.release(slot)
         return wait
 
     def _note_pause(self, wait: float) -> None:
@@ -337,7 +337,7 @@ def measure(case: Case, concurrency: int, seeds: range) -> Measured:
 
 
 def main() -> None:
-    """Print a line for each case and concurrency. Arguments: words that a case's name holds."""
+    """Print a line for each case and concurrency. Arguments: parts of the names of cases."""
     for name, case in CASES.items():
         if sys.argv[1:] and not any(word in name for word in sys.argv[1:]):
             continue
@@ -348,7 +348,7 @@ def main() -> None:
             mean, worst = statistics.mean(done.ratios), max(done.ratios)
             print(  # noqa: T201
                 f"{name:34} concurrency {concurrency:2}  {seconds:6.1f} s  ratio {mean:.2f}, at worst {worst:.2f}"
-                f" (asked: {case.most:.2f})  refused {refused:.1%} at most"
+                f" (limit: {case.most:.2f})  refused {refused:.1%} at most"
             )
 
 

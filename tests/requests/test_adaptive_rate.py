@@ -16,12 +16,12 @@ from jogg_async._requests.adaptive_rate import AdaptiveRate
 
 class Server(Protocol):
     def wait(self, now: float) -> float | None:
-        """Take a request, or name the wait of a refusal."""
+        """Accept a request (`None`), or refuse it with seconds to wait."""
 
 
 @dataclass
 class Bucket:
-    """A token bucket, as the fake service has it."""
+    """Token bucket, like that of the fake service."""
 
     rate: float
     burst: int = 10
@@ -40,7 +40,7 @@ class Bucket:
 
 @dataclass
 class Window:
-    """So many requests in each window; a refusal names the window's end, in whole seconds."""
+    """Fixed window: so many requests in each; a refusal names the seconds to its end, rounded up."""
 
     requests: int
     seconds: float
@@ -56,7 +56,7 @@ class Window:
 
 @dataclass
 class Outage:
-    """Refuses all until a moment, then takes all."""
+    """Refuse every request until a time, then accept every request."""
 
     until: float
     retry_after: float = 1.0
@@ -76,7 +76,7 @@ class Crawled:
 def crawl(
     adaptive: AdaptiveRate, server: Server, requests: int, *, concurrency: int = 8, start: float = 0.0, seed: int = 0
 ) -> Crawled:
-    """Send so many requests until the server took each, as fast as the adaptive allows, on a clock of its own."""
+    """Send requests as fast as the rate allows until each is accepted, on a simulated clock."""
     chance = random.Random(seed)
     done = Crawled(start)
     order = itertools.count()
@@ -93,8 +93,8 @@ def crawl(
             requests, in_flight = requests - 1, in_flight + 1
             heapq.heappush(events, (now + chance.uniform(0.0025, 0.025), next(order), now, None, False))
             continue
-        now, _, sent_at, wait, answered = heapq.heappop(events)
-        if not answered:
+        now, _, sent_at, wait, responded = heapq.heappop(events)
+        if not responded:
             heapq.heappush(events, (now + chance.uniform(0.0025, 0.025), next(order), sent_at, server.wait(now), True))
             continue
         in_flight -= 1
@@ -110,7 +110,7 @@ def crawl(
 
 
 def limited(accepted: int = 100, every: float = 0.02) -> tuple[AdaptiveRate, float]:
-    """A adaptive that met one refusal, with a wait of a second, after so many requests; and the clock."""
+    """Return a rate after `accepted` requests and one refusal with a wait of a second, and the time then."""
     adaptive = AdaptiveRate(0.0)
     now = 0.0
     for _ in range(accepted):
@@ -123,7 +123,7 @@ def limited(accepted: int = 100, every: float = 0.02) -> tuple[AdaptiveRate, flo
 
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 100), st.booleans()), max_size=50), st.floats(-1e6, 1e6))
-def test_before_the_first_refusal_there_is_no_rate(steps: list[tuple[float, bool]], now: float) -> None:
+def test_no_rate_is_set_before_the_first_refusal(steps: list[tuple[float, bool]], now: float) -> None:
     adaptive = AdaptiveRate(now)
     for passed, accepts in steps:
         now += passed
@@ -145,7 +145,7 @@ STEPS = st.tuples(
 
 @settings(deadline=None)
 @given(st.lists(STEPS, max_size=60))
-def test_no_refusal_leads_to_a_senseless_rate(steps: list[tuple[str, float, float, bool]]) -> None:
+def test_rate_and_pause_stay_finite_for_any_sequence_of_refusals(steps: list[tuple[str, float, float, bool]]) -> None:
     adaptive, now, resume = AdaptiveRate(0.0), 0.0, 0.0
     for step, passed, wait, waits in steps:
         now += passed
@@ -166,7 +166,7 @@ def test_no_refusal_leads_to_a_senseless_rate(steps: list[tuple[str, float, floa
 
 @pytest.mark.parametrize("idle", [10.0, 1e3, 1e6, 1e9, 1e12])
 @pytest.mark.parametrize("refusals", [1, 2])
-def test_a_long_rest_overflows_nothing(idle: float, refusals: int) -> None:
+def test_rate_stays_finite_after_a_long_idle_time(idle: float, refusals: int) -> None:
     adaptive, now = limited()
     if refusals == 2:
         adaptive.accepted(now + 2)
@@ -181,7 +181,7 @@ def test_a_long_rest_overflows_nothing(idle: float, refusals: int) -> None:
     assert adaptive.delay(now + idle) < 1
 
 
-def test_a_pause_holds_for_its_wait_and_is_never_shortened() -> None:
+def test_pause_lasts_its_whole_wait_and_is_never_shortened() -> None:
     adaptive, now = limited()
     assert (adaptive.paused(now), adaptive.delay(now)) == (1.0, 1.0)
     assert adaptive.paused(now + 0.75) == pytest.approx(0.25)
@@ -192,7 +192,7 @@ def test_a_pause_holds_for_its_wait_and_is_never_shortened() -> None:
     assert adaptive.paused(now + 9) == 0
 
 
-def test_the_rest_of_a_volley_says_nothing_new() -> None:
+def test_later_refusals_of_the_same_burst_do_not_change_the_rate() -> None:
     adaptive, now = limited()
     before = adaptive.rate(now + 1)
     for _ in range(7):
@@ -200,14 +200,14 @@ def test_the_rest_of_a_volley_says_nothing_new() -> None:
     assert adaptive.rate(now + 1) == before
 
 
-def test_a_search_starts_from_what_was_accepted_and_doubles_soon() -> None:
+def test_search_starts_above_the_accepted_rate_and_doubles_within_half_a_second() -> None:
     adaptive, now = limited(accepted=60, every=0.02)  # 60 in 1.2 s, and a wait of 1 s
     assert adaptive.rate(now + 1) == pytest.approx(1.5 * 60 / 2.2)
     assert adaptive.rate(now + 1.5) == pytest.approx(2 * 1.5 * 60 / 2.2)
 
 
 def held_back(adaptive: AdaptiveRate, now: float, requests: int) -> float:
-    """Send so many requests, each as soon as the rate allows and accepted at once; return the time after them."""
+    """Send requests as soon as the rate allows, each accepted at once; return the time after the last."""
     for _ in range(requests):
         now += adaptive.delay(now)
         adaptive.sent(now)
@@ -215,7 +215,7 @@ def held_back(adaptive: AdaptiveRate, now: float, requests: int) -> float:
     return now
 
 
-def test_a_refusal_while_held_back_sets_a_ceiling_to_climb_back_to() -> None:
+def test_refusal_at_the_learnt_rate_sets_a_ceiling_to_climb_back_to() -> None:
     adaptive, now = limited()
     now = held_back(adaptive, now, 100)
     before = adaptive.rate(now)
@@ -230,7 +230,7 @@ def test_a_refusal_while_held_back_sets_a_ceiling_to_climb_back_to() -> None:
     assert start < later < end
 
 
-def test_the_climb_takes_a_minute_at_most() -> None:
+def test_climb_to_the_ceiling_takes_at_most_a_minute() -> None:
     adaptive, now = limited()
     now = held_back(adaptive, now, 100)
     adaptive.refused(now, 300.0, first=True)
@@ -240,8 +240,8 @@ def test_the_climb_takes_a_minute_at_most() -> None:
     assert (adaptive.rate(now + 300 + 59) or 0) < start / 0.9
 
 
-def test_a_rate_that_was_not_used_up_is_not_lowered() -> None:
-    """Requests that the crawl itself sent more slowly say nothing of the service."""
+def test_refusal_does_not_lower_a_rate_that_was_not_used_up() -> None:
+    """Requests that the crawl itself sent more slowly do not show the limit of the service."""
     adaptive, now = limited()
     now += 30  # the rate has doubled out of sight
     for _ in range(100):
@@ -280,7 +280,7 @@ def test_a_refusal_of_all_in_flight_sets_a_rate_and_halves_the_number_in_flight(
 
 
 def refused_early(adaptive: AdaptiveRate, now: float) -> list[float]:
-    """Have every thirtieth request refused, until there is no rate any more; return the rates met."""
+    """Refuse every thirtieth request until no rate is set; return the rates in between."""
     rates: list[float] = []
     while (rate := adaptive.rate(now + 1)) is not None and len(rates) < 20:
         rates.append(rate)
@@ -289,11 +289,11 @@ def refused_early(adaptive: AdaptiveRate, now: float) -> list[float]:
     return rates
 
 
-def test_a_ceiling_that_was_too_high_and_never_confirmed_is_given_up() -> None:
+def test_unconfirmed_ceiling_that_was_too_high_is_dropped() -> None:
     assert len(refused_early(*limited())) == 2
 
 
-def test_a_confirmed_limit_is_given_up_below_a_rate_that_the_service_sustained() -> None:
+def test_confirmed_limit_below_a_sustained_rate_is_dropped() -> None:
     adaptive, now = limited()
     for _ in range(7):
         adaptive.refused(now, 1.0, first=False)
@@ -302,7 +302,7 @@ def test_a_confirmed_limit_is_given_up_below_a_rate_that_the_service_sustained()
     assert rates[-1] < rates[1]
 
 
-def test_after_refusals_by_chance_the_next_ones_are_excused() -> None:
+def test_refusals_after_a_chance_refusal_are_ignored() -> None:
     adaptive, now = AdaptiveRate(0.0, 8), 0.0
     for others_accepted in (7, 0, 0):  # the second and the third show no cause
         now = held_back(adaptive, now, 20) + 0.1
@@ -316,7 +316,7 @@ def test_after_refusals_by_chance_the_next_ones_are_excused() -> None:
     assert adaptive.rate(now + 1) is not None
 
 
-def test_requests_that_the_number_in_flight_holds_back_say_nothing_of_the_rate() -> None:
+def test_refusal_of_requests_held_back_by_the_number_in_flight_does_not_lower_the_rate() -> None:
     adaptive, now = limited(accepted=10)
     now += 1 + 5  # the search is at a thousand and more a second
     for _ in range(20):
@@ -335,7 +335,7 @@ def with_ceiling(ceiling: float, climb: float, *, burst: int = 0) -> AdaptiveRat
     return adaptive
 
 
-def test_a_ceiling_is_not_below_a_rate_that_the_service_sustained() -> None:
+def test_ceiling_is_not_set_below_a_sustained_rate() -> None:
     adaptive = with_ceiling(50, 30)
     adaptive._sustained = 44.0
     now = held_back(adaptive, 0.0, 20)
@@ -343,7 +343,7 @@ def test_a_ceiling_is_not_below_a_rate_that_the_service_sustained() -> None:
     assert adaptive.rate(now + 1) == pytest.approx(0.9 * 44)
 
 
-def test_a_search_starts_no_lower_than_a_rate_that_the_service_sustained() -> None:
+def test_search_does_not_start_below_a_sustained_rate() -> None:
     adaptive, now = AdaptiveRate(0.0, 8), 0.0
     adaptive._sustained = 44.0
     for _ in range(3):
@@ -354,7 +354,7 @@ def test_a_search_starts_no_lower_than_a_rate_that_the_service_sustained() -> No
     assert adaptive.rate(now + 1) == pytest.approx(44)
 
 
-def test_at_most_sixteen_refusals_are_excused_at_a_time() -> None:
+def test_number_of_ignored_refusals_doubles_up_to_sixteen() -> None:
     adaptive = AdaptiveRate(0.0)
     excused: list[int] = []
     for _ in range(6):
@@ -363,8 +363,8 @@ def test_at_most_sixteen_refusals_are_excused_at_a_time() -> None:
     assert excused == [2, 4, 8, 16, 16, 16]
 
 
-def test_a_failed_probe_does_not_take_the_burst_for_the_rate() -> None:
-    """Ten requests beyond the rate were accepted, since the bucket was full."""
+def test_failed_probe_subtracts_the_burst_from_the_measured_rate() -> None:
+    """Ten requests beyond the rate were accepted because the bucket was full."""
     adaptive = with_ceiling(50, 3, burst=10)
     now = held_back(adaptive, 0.0, 50 * 6)
     recent = len(adaptive._recent)
@@ -377,7 +377,7 @@ def test_a_failed_probe_does_not_take_the_burst_for_the_rate() -> None:
     ("wait", "burst", "climbs"),
     [(1.0, 0, [30.0]), (1.0, 25, [15.0]), (1.0, 100, [6.0, 8.0, 8.0]), (5.0, 0, [60.0])],
 )
-def test_probes_are_as_rare_as_a_failed_one_is_dear(wait: float, burst: int, climbs: list[float]) -> None:
+def test_time_between_probes_grows_with_the_cost_of_a_failed_one(wait: float, burst: int, climbs: list[float]) -> None:
     adaptive, now = with_ceiling(50, 3, burst=burst), 0.0
     for climb in climbs:
         while adaptive.rate(now) is not None and now - adaptive._resume < 1.5 * adaptive._climb:
@@ -388,13 +388,13 @@ def test_probes_are_as_rare_as_a_failed_one_is_dear(wait: float, burst: int, cli
         assert adaptive._climb == pytest.approx(climb, rel=0.05)
 
 
-def test_a_slow_rate_is_measured_over_its_long_gaps() -> None:
+def test_slow_rate_is_measured_over_its_long_gaps() -> None:
     adaptive = with_ceiling(0.5, 1e3)
     held_back(adaptive, 0.0, 10)
     assert adaptive._accepted == 10
 
 
-def test_an_outage_teaches_no_rate() -> None:
+def test_outage_sets_no_rate() -> None:
     adaptive = AdaptiveRate(0.0, 8)
     for second in range(5):
         adaptive.sent(float(second))
@@ -417,7 +417,7 @@ def test_timers_that_fire_late_do_not_lower_the_rate(late: float) -> None:
     assert 400 / (now - started) == pytest.approx(90, rel=0.05)
 
 
-def test_a_long_delay_is_not_made_up_for_by_a_burst() -> None:
+def test_long_delay_is_not_followed_by_a_burst() -> None:
     adaptive, now = limited()
     adaptive._search, adaptive._ceiling, adaptive._refusal, adaptive._climb = None, 100.0, None, 1e9
     adaptive._resume = adaptive._next = now
@@ -432,7 +432,9 @@ def test_a_long_delay_is_not_made_up_for_by_a_burst() -> None:
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("concurrency", [8, 16])
 @pytest.mark.parametrize(("requests", "share"), [(300, 2.0), (1500, 1.25)])
-def test_a_token_bucket_is_used_well(requests: int, share: float, concurrency: int, seed: int) -> None:
+def test_crawl_through_a_token_bucket_is_near_the_ideal_time(
+    requests: int, share: float, concurrency: int, seed: int
+) -> None:
     done = crawl(AdaptiveRate(0.0), Bucket(50), requests, concurrency=concurrency, seed=seed)
     assert done.ended_at <= share * (requests - 10) / 50
     assert done.refused <= (0.05 if concurrency == 8 else 0.1) * done.sent
@@ -442,7 +444,9 @@ def test_a_token_bucket_is_used_well(requests: int, share: float, concurrency: i
     ("rate", "burst", "retry_after", "share"),
     [(5, 10, 1, 1.1), (50, 50, 1, 1.2), (50, 10, 0.1, 1.2), (10, 10, 10, 1.7), (50, 10, 5, 1.6), (200, 10, 1, 2.0)],
 )
-def test_other_buckets_are_used_too(rate: float, burst: int, retry_after: float, share: float) -> None:
+def test_crawl_through_token_buckets_of_other_rates_and_bursts_is_near_the_ideal_time(
+    rate: float, burst: int, retry_after: float, share: float
+) -> None:
     done = crawl(AdaptiveRate(0.0), Bucket(rate, burst, retry_after), 1500)
     assert done.ended_at <= share * (1500 - burst) / rate
     assert done.refused <= 0.05 * done.sent
@@ -451,14 +455,14 @@ def test_other_buckets_are_used_too(rate: float, burst: int, retry_after: float,
 @pytest.mark.parametrize(
     ("requests", "seconds", "share"), [(20, 60, 1.1), (100, 10, 1.1), (600, 60, 1.1), (10, 1, 1.3), (50, 1, 1.5)]
 )
-def test_fixed_windows_are_used_well(requests: int, seconds: float, share: float) -> None:
+def test_crawl_through_fixed_windows_is_near_the_ideal_time(requests: int, seconds: float, share: float) -> None:
     wanted = max(300, 6 * requests)
     done = crawl(AdaptiveRate(0.0), Window(requests, seconds), wanted)
     assert done.ended_at <= share * wanted / requests * seconds
     assert done.refused <= 0.1 * done.sent
 
 
-def test_the_rate_rises_when_the_limit_is_lifted() -> None:
+def test_rate_rises_when_the_limit_is_lifted() -> None:
     adaptive = AdaptiveRate(0.0)
     before = crawl(adaptive, Bucket(50), 500)
     after = crawl(adaptive, Bucket(1e9, 10**9), 3000, start=before.ended_at)
@@ -477,7 +481,7 @@ def test_the_rate_rises_when_the_limit_is_lifted() -> None:
         *[pytest.param(0, outage) for outage in (2.0, 10.0, 30.0)],
     ],
 )
-def test_an_outage_is_soon_forgotten(before: int, outage: float) -> None:
+def test_rate_recovers_soon_after_an_outage(before: int, outage: float) -> None:
     adaptive = AdaptiveRate(0.0)
     start = crawl(adaptive, Bucket(50), before).ended_at
     ended_at = crawl(adaptive, Outage(start + outage), 300, start=start).ended_at
@@ -485,13 +489,13 @@ def test_an_outage_is_soon_forgotten(before: int, outage: float) -> None:
 
 
 @pytest.mark.parametrize("idle", [60.0, *[pytest.param(idle) for idle in (3600.0, 86400.0)]])
-def test_a_rest_before_the_first_refusal_does_not_count(idle: float) -> None:
+def test_idle_time_before_the_first_refusal_does_not_lower_the_rate(idle: float) -> None:
     adaptive = AdaptiveRate(0.0)
     crawl(adaptive, Bucket(50), 8)
     assert crawl(adaptive, Bucket(50), 300, start=idle).ended_at - idle < 2 * 300 / 50
 
 
-def test_refusals_without_end_leave_a_rate() -> None:
+def test_rate_stays_positive_under_endless_refusals() -> None:
     adaptive, now = limited()
     for _ in range(2000):
         now += adaptive.delay(now)

@@ -1,4 +1,4 @@
-"""Whose turn it is: one bound for the whole session, fair turns, repetitions that give theirs back, and rate limits."""
+"""Concurrency of a session: one bound for all requests, fair slots, backoff without a slot, rate limits, limiters."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from jogg_async import (
     TransportError,
 )
 from jogg_async.testing import Fault, RateLimit
-from tests.model import PASSING, REFUSED, Doors, ids, ids_from, read_into, turns, until
+from tests.model import REJECTED, TRANSIENT, HeldResponses, ids, ids_from, iterate_loop, read_into, until
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from tests.conftest import MakeFake, MakeSession
 
 
-class Counted:
-    """A limiter that lets all pass, and counts."""
+class CountingLimiter:
+    """Limiter that admits every request and counts them."""
 
     def __init__(self) -> None:
         self.entered = self.inside = self.most = 0
@@ -46,7 +46,9 @@ class Counted:
         self.inside -= 1
 
 
-async def test_one_bound_for_all_pagers(make_fake: MakeFake, make_session: MakeSession) -> None:
+async def test_concurrency_of_the_session_bounds_all_pagers_together(
+    make_fake: MakeFake, make_session: MakeSession
+) -> None:
     fake = await make_fake(60, latency=0.004)
     session = make_session(fake, concurrency=3)
     pagers = [session.tracks(page_size=5, concurrency=concurrency) for concurrency in (None, 2, 1, 9)]
@@ -56,7 +58,7 @@ async def test_one_bound_for_all_pagers(make_fake: MakeFake, make_session: MakeS
 
 
 @pytest.mark.parametrize("concurrency", [0, -1, 1.5, True, "8"])
-def test_a_bound_below_one_is_refused(concurrency: Any) -> None:
+def test_concurrency_below_one_is_rejected(concurrency: Any) -> None:
     with pytest.raises(ConfigurationError, match="concurrency"):
         JoggSession("a-key", concurrency=concurrency)
 
@@ -67,23 +69,23 @@ async def test_a_page_beside_a_big_crawl_does_not_wait_for_it(make_fake: MakeFak
     async with session.tracks(page_size=10) as pager:
         await anext(pager)
         await until(lambda: fake.in_flight == 12)
-        answered = len(fake.requests) - 12
+        responded = len(fake.requests) - 12
         await session.page(1, page_size=7)
         (place,) = (place for place, seen in enumerate(fake.requests) if seen.page_size == 7)
         # Those in flight, and at the most one more request of the crawl, go before.
-        assert place <= answered + 12 + 2 * 12
-        position = [seen.page_size for seen in fake.requests[answered + 12 :]].index(7)
+        assert place <= responded + 12 + 2 * 12
+        position = [seen.page_size for seen in fake.requests[responded + 12 :]].index(7)
         assert position <= 12
 
 
 async def test_slots_rotate_between_pagers(make_fake: MakeFake, make_session: MakeSession) -> None:
     fake = await make_fake(300)
-    doors = Doors(fake)
+    held = HeldResponses(fake)
     session = make_session(fake, concurrency=1)
     crawls = [asyncio.ensure_future(ids_from(session.tracks(page_size=size))) for size in (10, 20, 30)]
     single = asyncio.ensure_future(session.page(1, page_size=7))
-    await turns()
-    await doors.open()
+    await iterate_loop()
+    await held.release()
     await asyncio.gather(*crawls)
     assert len((await single).tracks) == 7
     sizes = [seen.page_size for seen in fake.requests]
@@ -91,7 +93,7 @@ async def test_slots_rotate_between_pagers(make_fake: MakeFake, make_session: Ma
     assert sizes[7:25].count(10) == sizes[7:25].count(20) == sizes[7:25].count(30) == 6
 
 
-async def test_fifty_pagers_all_come_on(make_fake: MakeFake, make_session: MakeSession) -> None:
+async def test_fifty_pagers_of_one_session_progress_evenly(make_fake: MakeFake, make_session: MakeSession) -> None:
     fake = await make_fake(200, latency=0.001)
     session = make_session(fake, concurrency=4)
     pagers = [session.tracks(page_size=20) for _ in range(50)]
@@ -102,9 +104,7 @@ async def test_fifty_pagers_all_come_on(make_fake: MakeFake, make_session: MakeS
     assert len(fake.requests) == 500
 
 
-async def test_a_page_that_waits_to_be_sent_again_keeps_nobody_waiting(
-    make_fake: MakeFake, make_session: MakeSession
-) -> None:
+async def test_page_in_backoff_does_not_delay_other_requests(make_fake: MakeFake, make_session: MakeSession) -> None:
     fake = await make_fake(80)
     fake.fail(Fault.business(50000, retry_after=0.15), page=3)
     session = make_session(fake, concurrency=1)
@@ -116,7 +116,9 @@ async def test_a_page_that_waits_to_be_sent_again_keeps_nobody_waiting(
     assert (pager.progress.requests, pager.progress.retries) == (9, 1)
 
 
-async def test_a_rate_limit_pauses_the_whole_session(make_fake: MakeFake, make_session: MakeSession) -> None:
+async def test_rate_limit_of_a_crawl_pauses_other_requests_of_the_session(
+    make_fake: MakeFake, make_session: MakeSession
+) -> None:
     fake = await make_fake(400)
     fake.fail(Fault.business(429, retry_after=0.2), page=5)
     session = make_session(fake, concurrency=4)
@@ -132,19 +134,19 @@ async def test_a_rate_limit_pauses_the_whole_session(make_fake: MakeFake, make_s
     assert 3 in {seen.page_size for seen in later}
 
 
-async def test_refusals_lower_the_number_in_flight(make_fake: MakeFake, make_session: MakeSession) -> None:
+async def test_rate_limit_lowers_the_number_in_flight_of_the_session(
+    make_fake: MakeFake, make_session: MakeSession
+) -> None:
     fake = await make_fake(600)
     session = make_session(fake, concurrency=8)
 
     async def most_in_flight(expected: int) -> int:
-        doors = Doors(fake)
+        held = HeldResponses(fake)
         pages = [asyncio.ensure_future(session.page()) for _ in range(12)]
-        async with asyncio.timeout(5):
-            while fake.in_flight < expected:  # noqa: ASYNC110 (the fake tells nobody)
-                await asyncio.sleep(0.01)
+        await until(lambda: fake.in_flight >= expected, 5)
         await asyncio.sleep(0.05)
         most = fake.in_flight
-        await doors.open()
+        await held.release()
         await asyncio.gather(*pages)
         return most
 
@@ -157,7 +159,7 @@ async def test_refusals_lower_the_number_in_flight(make_fake: MakeFake, make_ses
     assert await most_in_flight(8) == 8
 
 
-async def test_a_crawl_under_a_rate_limit_comes_through(make_fake: MakeFake, make_session: MakeSession) -> None:
+async def test_crawl_under_a_rate_limit_yields_every_track(make_fake: MakeFake, make_session: MakeSession) -> None:
     fake = await make_fake(300, rate_limit=RateLimit(rate=100, burst=10, retry_after=0.1))
     session = make_session(fake, retry=RetryPolicy())
     assert await ids_from(session.tracks(page_size=10)) == list(range(1, 301))
@@ -165,32 +167,32 @@ async def test_a_crawl_under_a_rate_limit_comes_through(make_fake: MakeFake, mak
 
 
 async def test_the_limiter_is_entered_around_each_attempt(fake: FakeJogg, make_session: MakeSession) -> None:
-    limiter = Counted()
+    limiter = CountingLimiter()
     session = make_session(fake, limiter=limiter, concurrency=2)
-    fake.fail(PASSING, page=2, times=2)
+    fake.fail(TRANSIENT, page=2, times=2)
     fake.fail(Fault.business(429, retry_after=0.02), page=1)
     assert len(await ids_from(session.tracks())) == 250
     assert limiter.entered == len(fake.requests) == 6
     assert limiter.inside == 0
-    fake.fail(REFUSED)
+    fake.fail(REJECTED)
     with pytest.raises(Exception, match="40000"):
         await session.page()
     assert (limiter.entered, limiter.inside) == (7, 0)
 
 
-class Slow(Counted):
-    """One that takes its time to let go."""
+class SlowLimiter(CountingLimiter):
+    """Limiter that takes some iterations of the event loop to leave."""
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await turns(5)
+        await iterate_loop(5)
         await super().__aexit__(kind, error, traceback)
 
 
 async def test_closing_again_does_not_cut_the_exit_of_a_limiter_short(fake: FakeJogg) -> None:
     fake.fail(Fault.stall(), times=None, after=1)
-    limiter = Slow()
+    limiter = SlowLimiter()
     async with JoggSession(fake.api_key, base_url=fake.url, limiter=limiter) as session:
         pager = session.tracks(page_size=10)
         await anext(pager)
@@ -198,7 +200,7 @@ async def test_closing_again_does_not_cut_the_exit_of_a_limiter_short(fake: Fake
         await until(lambda: fake.in_flight == 8)
         del pager
         closing = asyncio.ensure_future(session.aclose())
-        await turns(3)
+        await iterate_loop(3)
     await closing
     with pytest.raises(SessionClosedError):
         await waiting
@@ -206,7 +208,7 @@ async def test_closing_again_does_not_cut_the_exit_of_a_limiter_short(fake: Fake
     assert limiter.inside == 0
 
 
-async def test_a_limiter_from_aiolimiter(fake: FakeJogg, make_session: MakeSession) -> None:
+async def test_limiter_of_aiolimiter_slows_the_requests(fake: FakeJogg, make_session: MakeSession) -> None:
     session = make_session(fake, limiter=AsyncLimiter(5, 0.2))
     started = asyncio.get_running_loop().time()
     assert len(await ids_from(session.tracks(page_size=25))) == 250
@@ -223,13 +225,13 @@ async def test_a_page_does_not_wait_for_a_crawl_at_the_limiter(make_fake: MakeFa
         assert [seen.page_size for seen in fake.requests].index(7) <= 4 + 2 * 2
 
 
-async def test_a_limiter_that_counts_does_not_stop_a_failed_page(
+async def test_semaphore_as_limiter_does_not_block_the_retry_of_failed_pages(
     make_fake: MakeFake, make_session: MakeSession
 ) -> None:
     fake = await make_fake(100)
     session = make_session(fake, limiter=asyncio.Semaphore(2))
-    fake.fail(REFUSED, page=3)
-    fake.fail(REFUSED, page=4)
+    fake.fail(REJECTED, page=3)
+    fake.fail(REJECTED, page=4)
     pager = session.tracks(page_size=10)
     found: list[int] = []
     failed: list[int | None] = []
@@ -244,8 +246,8 @@ async def test_a_limiter_that_counts_does_not_stop_a_failed_page(
     assert (len(found), failed) == (100, [3, 4])
 
 
-@pytest.mark.parametrize("fault", [PASSING, Fault.business(429), Fault.html(502), Fault.truncate()], ids=str)
-async def test_one_attempt_is_one_request(fake: FakeJogg, make_session: MakeSession, fault: Fault) -> None:
+@pytest.mark.parametrize("fault", [TRANSIENT, Fault.business(429), Fault.html(502), Fault.truncate()], ids=str)
+async def test_policy_of_one_attempt_sends_one_request(fake: FakeJogg, make_session: MakeSession, fault: Fault) -> None:
     fake.fail(fault, times=None)
     once = make_session(fake, retry=RetryPolicy(attempts=1, wait_initial=0.0))
     with pytest.raises((ServerError, RateLimitError, TransportError)) as caught:
@@ -254,15 +256,17 @@ async def test_one_attempt_is_one_request(fake: FakeJogg, make_session: MakeSess
     assert (getattr(caught.value, "page", 0), getattr(caught.value, "attempts", 0)) == (2, 1)
 
 
-async def test_attempts_are_counted(fake: FakeJogg, jogg: JoggSession) -> None:
-    fake.fail(PASSING, times=None)
+async def test_error_counts_the_attempts(fake: FakeJogg, jogg: JoggSession) -> None:
+    fake.fail(TRANSIENT, times=None)
     with pytest.raises(ServerError) as caught:
         await jogg.page()
     assert caught.value.attempts == len(fake.requests) == 3
 
 
 @pytest.mark.parametrize("code", [429, 50000])
-async def test_a_wait_that_is_too_long_is_not_waited(fake: FakeJogg, make_session: MakeSession, code: int) -> None:
+async def test_wait_longer_than_the_policy_allows_raises_at_once(
+    fake: FakeJogg, make_session: MakeSession, code: int
+) -> None:
     session = make_session(fake, retry=RetryPolicy(max_retry_after=5))
     fake.fail(Fault.business(code, retry_after=6))
     started = asyncio.get_running_loop().time()
@@ -277,7 +281,7 @@ async def test_a_wait_that_is_too_long_is_not_waited(fake: FakeJogg, make_sessio
     assert asyncio.get_running_loop().time() - started < 1
 
 
-async def test_a_wait_that_is_named_is_waited(fake: FakeJogg, jogg: JoggSession) -> None:
+async def test_wait_named_by_the_service_is_kept(fake: FakeJogg, jogg: JoggSession) -> None:
     for code in (429, 50000):
         fake.clear()
         fake.fail(Fault.business(code, retry_after=0.1))

@@ -1,31 +1,31 @@
-"""Two thousand handlers of one web app, one session: nobody starves."""
+"""Two thousand handlers of one web app share a session, and all of them progress."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.soak.fairness import first_end, room_for, serve_a_crowd, spread
+from tests.soak.fairness import descriptors_for, first_end, measure_fairness, spread
 
 if TYPE_CHECKING:
     from tests.conftest import MakeFake, MakeSession
 
-CROWD = 2000
+HANDLERS = 2000
 PAGES = 3
 CONCURRENCY = 8
 
 
-async def test_two_thousand_consumers_of_one_session_come_on_side_by_side(
+async def test_two_thousand_pagers_of_one_session_progress_evenly(
     make_fake: MakeFake, make_session: MakeSession
 ) -> None:
     fake = await make_fake(PAGES * 5, jitter=0.004)
-    with room_for(CROWD) as size:
-        fairness = await serve_a_crowd(make_session(fake, concurrency=CONCURRENCY), size, PAGES, page_size=5)
+    with descriptors_for(HANDLERS) as size:
+        fairness = await measure_fairness(make_session(fake, concurrency=CONCURRENCY), size, PAGES, page_size=5)
     assert fairness.found == [list(range(1, PAGES * 5 + 1))] * size
-    asked = [int(seen.query["who"]) for seen in fake.requests if "who" in seen.query]
+    asked = [int(seen.query["handler"]) for seen in fake.requests if "handler" in seen.query]
     assert len(fake.requests) == len(asked) + 1 == size * PAGES + 1
     assert spread(asked, size, PAGES) == 1
     assert fairness.spread <= 2
-    # When the first pager ends, all others have no more than their last page to come, but for those under way.
+    # When the first pager ends, all others lack at most their last page, except for the requests in flight.
     last_round = (PAGES - 1) / PAGES - 2 * CONCURRENCY / (size * PAGES)
     assert first_end(asked, PAGES) >= last_round
     assert fairness.first_end >= last_round
@@ -34,7 +34,7 @@ async def test_two_thousand_consumers_of_one_session_come_on_side_by_side(
 
 
 def test_fairness_figures_are_computed_as_documented() -> None:
-    in_turns, one_by_one = [0, 1, 2, 2, 1, 0], [0, 0, 1, 1, 2, 2]
-    assert (spread(in_turns, 3, 2), first_end(in_turns, 2)) == (1, 4 / 6)
+    alternating, one_by_one = [0, 1, 2, 2, 1, 0], [0, 0, 1, 1, 2, 2]
+    assert (spread(alternating, 3, 2), first_end(alternating, 2)) == (1, 4 / 6)
     assert (spread(one_by_one, 3, 2), first_end(one_by_one, 2)) == (1, 2 / 6)
     assert spread([0, 0, 0, 1], 2, 4) == 3

@@ -13,7 +13,7 @@ SEEDS = range(3)
 
 @pytest.mark.parametrize("concurrency", [8, 16])
 @pytest.mark.parametrize("name", CASES)
-def test_a_crawl_takes_little_longer_than_it_must(name: str, concurrency: int) -> None:
+def test_crawl_under_each_rate_limit_is_near_the_ideal_time(name: str, concurrency: int) -> None:
     case = CASES[name]
     done = measure(case, concurrency, SEEDS)
     assert statistics.mean(done.ratios) <= case.most
@@ -22,7 +22,7 @@ def test_a_crawl_takes_little_longer_than_it_must(name: str, concurrency: int) -
 
 @pytest.mark.parametrize("concurrency", [8, 16])
 @pytest.mark.parametrize("pages", [300, 1500])
-def test_few_requests_to_a_token_bucket_are_refused(pages: int, concurrency: int) -> None:
+def test_at_most_5_percent_of_requests_to_a_token_bucket_are_refused(pages: int, concurrency: int) -> None:
     done = [crawl(TokenBucket(50), pages, concurrency=concurrency, seed=seed) for seed in SEEDS]
     refused = statistics.mean(each.refused / each.sent for each in done)
     assert refused <= 0.05
@@ -40,7 +40,7 @@ def test_chance_refusals_cost_little_more_than_their_pauses_at_any_latency(
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if not name.startswith("one page")])
-def test_no_page_is_given_up(name: str) -> None:
+def test_no_page_fails_under_any_rate_limit(name: str) -> None:
     done = crawl(CASES[name].service(0), CASES[name].pages)
     assert not done.failed
     assert done.attempts < 8
@@ -50,7 +50,7 @@ def test_a_page_that_is_always_refused_fails_alone() -> None:
     assert crawl(OnePage(3), 100).failed == [3]
 
 
-def test_the_rate_is_back_soon_after_a_limit_is_lifted() -> None:
+def test_crawl_is_fast_again_within_seconds_after_a_limit_is_lifted() -> None:
     case = CASES["limit 5, then 200/s"]
     lifted_after = crawl(TokenBucket(5), 50).seconds
     done = crawl(case.service(0), case.pages)

@@ -29,18 +29,22 @@ def refusal(
         (3, 28, Cause.CHANCE),
     ],
 )
-def test_the_requests_in_flight_show_the_cause(refused: int, accepted: int, cause: Cause) -> None:
+def test_cause_of_a_refusal_follows_from_the_other_requests_in_flight(
+    refused: int, accepted: int, cause: Cause
+) -> None:
     assert refusal(others=(refused, accepted)).cause is cause
 
 
 @pytest.mark.parametrize(
     ("span", "immediate", "frequent"), [(0.0, True, True), (0.4, True, True), (0.5, False, True), (2.0, False, False)]
 )
-def test_how_soon_after_the_pause_it_came(span: float, immediate: bool, frequent: bool) -> None:
+def test_refusal_is_immediate_or_frequent_by_its_time_since_the_pause(
+    span: float, immediate: bool, frequent: bool
+) -> None:
     assert (refusal(span=span).immediate, refusal(span=span).frequent) == (immediate, frequent)
 
 
-def test_the_sustained_rate_counts_the_pause() -> None:
+def test_sustained_rate_includes_the_pause() -> None:
     assert refusal(span=3.0, wait=1.0, accepted=100).sustained == 25
     assert refusal(span=0.0, wait=0.0, accepted=1).sustained == 10  # no measurement is shorter than 0.1 s
 
@@ -55,11 +59,11 @@ def test_the_sustained_rate_counts_the_pause() -> None:
         ({"span": 9.0, "wait": 1.0, "accepted": 500, "recent": 0.0}, 50),
     ],
 )
-def test_where_a_search_starts(measured: dict[str, float], start: float) -> None:
+def test_search_starts_from_the_accepted_rate(measured: dict[str, float], start: float) -> None:
     assert Refusal(None, **measured).search_from == pytest.approx(start)  # type: ignore[arg-type]
 
 
-def test_the_accepted_rate_is_that_of_the_last_second() -> None:
+def test_accepted_rate_is_that_of_the_last_second() -> None:
     assert accepted_rate(30, 5.0, 1.0) == 30
     assert accepted_rate(30, 0.5, 1.0) == 60
     assert accepted_rate(3, 0.001, 1.0) == 30

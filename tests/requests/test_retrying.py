@@ -1,4 +1,4 @@
-"""What is sent again, and after how long, over a real connection."""
+"""Retries over a real connection: which failures are retried, and after how long."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import email.utils
 import random
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
@@ -17,7 +16,6 @@ from jogg_async import (
     AuthenticationError,
     DecodeError,
     JoggError,
-    JoggSession,
     NotFoundError,
     ParameterError,
     PermissionDeniedError,
@@ -27,12 +25,13 @@ from jogg_async import (
     TransportError,
 )
 from jogg_async._requests.throttle import RequestQueue, Throttle
-from jogg_async.testing import FakeJogg, Fault, RecordedRequest
+from jogg_async.testing import Fault, RecordedRequest
 from tests.http.raw import PAGE
 from tests.simulation import Simulation, simulate
 
-MakeFake = Callable[..., Awaitable[FakeJogg]]
-MakeSession = Callable[..., JoggSession]
+if TYPE_CHECKING:
+    from tests.conftest import MakeFake, MakeSession
+
 
 RETRIED: Final[dict[str, tuple[Fault, type[JoggError]]]] = {
     "408": (Fault.html(408), APIError),
@@ -89,7 +88,7 @@ async def test_retryable_failure_is_sent_again(
 
 
 @pytest.mark.parametrize(("fault", "kind"), FINAL.values(), ids=FINAL)
-async def test_not_sent_again(
+async def test_failure_that_is_not_retryable_is_sent_once(
     make_fake: MakeFake, make_session: MakeSession, fault: Fault, kind: type[JoggError]
 ) -> None:
     fake = await make_fake(5)
@@ -113,7 +112,7 @@ def gap(fault: Fault, **settings: Any) -> float:
 
 
 def failing(fault: Fault, **settings: Any) -> tuple[JoggError, list[float]]:
-    """Return the error of a page that always fails, and when its attempts were sent."""
+    """Return the error of a page that always fails, and the times of its attempts."""
 
     async def scenario(simulation: Simulation) -> tuple[JoggError, list[float]]:
         simulation.fake.fail(fault, times=None)
@@ -126,7 +125,7 @@ def failing(fault: Fault, **settings: Any) -> tuple[JoggError, list[float]]:
 
 @pytest.fixture
 def most_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Chance adds as much as it may."""
+    """Make the random jitter as large as it can be."""
     monkeypatch.setattr(random, "uniform", lambda _, most: most)
 
 
@@ -138,7 +137,7 @@ JITTERED: Final = {(50000, 200), (50000, 500), (0, 502)}
 @pytest.mark.usefixtures("most_jitter")
 @pytest.mark.parametrize(("code", "status"), CODES)
 @pytest.mark.parametrize("ours", [0.01, 20.0])
-def test_wait_named_by_the_server_replaces_ours(code: int, status: int, ours: float) -> None:
+def test_wait_named_by_the_service_replaces_the_backoff(code: int, status: int, ours: float) -> None:
     policy = RetryPolicy(attempts=2, wait_initial=ours, wait_jitter=0.5)
     jitter = 0.5 if (code, status) in JITTERED else 0.0
     for header in (True, False):
@@ -148,7 +147,7 @@ def test_wait_named_by_the_server_replaces_ours(code: int, status: int, ours: fl
 
 @pytest.mark.usefixtures("most_jitter")
 @pytest.mark.parametrize(("code", "status"), CODES)
-def test_jitter_is_added_to_our_own_wait(code: int, status: int) -> None:
+def test_jitter_is_added_to_the_backoff(code: int, status: int) -> None:
     policy = RetryPolicy(attempts=2, wait_initial=4.0, wait_jitter=0.5)
     assert gap(Fault.business(code, http_status=status), retry=policy) == pytest.approx(4.5)
 
@@ -161,6 +160,34 @@ def test_jitter_is_that_of_the_policy_of_the_call() -> None:
         return simulation.times
 
     assert simulate(scenario, retry=RetryPolicy(wait_jitter=7.0)) == pytest.approx([0, 4.25])
+
+
+def waits_in_crawl(*failing_pages: int) -> list[float]:
+    """Return the seconds between the two attempts of each of these pages of one crawl."""
+
+    async def scenario(simulation: Simulation) -> list[float]:
+        for page in failing_pages:
+            simulation.fake.fail(Fault.html(500), page=page)
+        await simulation.jogg.tracks(page_size=10).collect()
+        attempts = {page: [at for sent, at in simulation.sent if sent == page] for page in failing_pages}
+        return [second - first for first, second in attempts.values()]
+
+    return simulate(scenario, concurrency=2, retry=RetryPolicy(wait_initial=4.0, wait_jitter=0.5))
+
+
+@pytest.mark.usefixtures("most_jitter")
+def test_isolated_failure_in_a_crawl_is_retried_without_jitter() -> None:
+    assert waits_in_crawl(3) == pytest.approx([4.0])
+
+
+@pytest.mark.usefixtures("most_jitter")
+def test_failures_in_a_row_in_a_crawl_are_retried_with_jitter() -> None:
+    assert waits_in_crawl(2, 3, 4) == pytest.approx([4.0, 4.0, 4.5])
+
+
+@pytest.mark.usefixtures("most_jitter")
+def test_first_request_of_a_crawl_is_retried_with_jitter() -> None:
+    assert waits_in_crawl(1) == pytest.approx([4.5])
 
 
 def test_jitter_is_a_random_number_up_to_wait_jitter() -> None:
@@ -189,26 +216,26 @@ def test_http_date_is_compared_with_the_date_of_its_response() -> None:
     "senseless", ["0", "-5", "soon", "1e999", "9" * 400, "nan", "", "Thu, 01 Jan 1970 00:00:00 GMT", "1; 2"]
 )
 @pytest.mark.parametrize("status", [429, 503])
-def test_senseless_wait_counts_as_none(senseless: str, status: int) -> None:
+def test_senseless_named_wait_is_ignored(senseless: str, status: int) -> None:
     fault = Fault.raw(b"", status=status, headers={"Retry-After": senseless})
     assert gap(fault, retry=RetryPolicy(wait_initial=0.3, wait_jitter=0.0)) == pytest.approx(0.3)
 
 
 @pytest.mark.parametrize("code", [429, 50000])
 @pytest.mark.parametrize("policy", [RetryPolicy(max_retry_after=49.0), RetryPolicy(timeout=49.0)])
-def test_wait_that_is_too_long_raises_at_once(code: int, policy: RetryPolicy) -> None:
+def test_named_wait_beyond_max_retry_after_raises_at_once(code: int, policy: RetryPolicy) -> None:
     error, times = failing(Fault.business(code, retry_after=50), retry=policy)
     assert isinstance(error, RateLimitError | ServerError)
     assert (error.attempts, error.retry_after, times) == (1, 50, [0])
 
 
-def test_own_waits_double() -> None:
+def test_backoff_doubles_with_each_attempt() -> None:
     error, times = failing(Fault.html(500), retry=RetryPolicy(wait_jitter=0.0))
     assert times == pytest.approx([0, 0.1, 0.3, 0.7, 1.5, 3.1, 6.3, 12.7])
     assert error.attempts == 8
 
 
-def test_own_wait_that_would_end_after_timeout_is_not_begun() -> None:
+def test_backoff_that_would_end_after_timeout_raises_at_once() -> None:
     error, times = failing(Fault.html(500), retry=RetryPolicy(timeout=1.0, wait_initial=4.0))
     assert (type(error), error.attempts, times) == (ServerError, 1, [0])
 
@@ -350,7 +377,7 @@ def test_pause_without_a_named_wait_is_the_backoff() -> None:
     assert simulate(scenario, retry=RetryPolicy(wait_initial=4.0)) == pytest.approx(8)
 
 
-def test_every_response_but_a_rate_limit_raises_the_throttle_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_response_but_a_rate_limit_counts_as_a_success_for_the_throttle(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
     for name in ("on_success", "on_rate_limited"):
         monkeypatch.setattr(Throttle, name, lambda *_, name=name: calls.append(name))
@@ -393,7 +420,7 @@ async def test_failure_that_the_limiter_suppresses_is_raised(make_fake: MakeFake
 
 
 @pytest.mark.parametrize("stalled", [True, False], ids=["while it is sent", "while it waits to be sent again"])
-def test_request_cancelled_by_others_tells_its_page_and_attempts(stalled: bool) -> None:
+def test_request_cancelled_by_other_code_has_its_page_and_attempts(stalled: bool) -> None:
     async def scenario(simulation: Simulation) -> None:
         simulation.fake.fail(Fault.html(500), page=2)
         if stalled:
@@ -464,7 +491,7 @@ def test_progress_counts_an_attempt_when_it_is_sent() -> None:
 
 
 @pytest.mark.parametrize("ends", ["success", "failure", "cancellation"])
-def test_lane_counts_a_request_as_parked_only_while_it_waits(ends: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_queue_counts_a_request_as_in_backoff_only_while_it_waits(ends: str, monkeypatch: pytest.MonkeyPatch) -> None:
     changes: list[int] = []
     monkeypatch.setattr(RequestQueue, "enter_backoff", lambda _: changes.append(1))
     monkeypatch.setattr(RequestQueue, "leave_backoff", lambda _: changes.append(-1))

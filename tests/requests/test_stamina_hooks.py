@@ -1,4 +1,4 @@
-"""What is told of a retry: one log record, and stamina's hooks where the application uses stamina."""
+"""Reports of a retry: one log record, and stamina's hooks if the application uses stamina."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ EXACT: Final = RetryPolicy(attempts=3, wait_initial=2.0, wait_jitter=0.0)
 
 @pytest.fixture
 def hooked() -> Iterator[list[RetryDetails]]:
-    """What stamina's hooks are called with."""
+    """Record the arguments of calls to stamina's hooks."""
     seen: list[RetryDetails] = []
 
     def hook(details: RetryDetails) -> None:
@@ -57,7 +57,7 @@ def test_stamina_hooks_are_called_for_each_retry(hooked: list[RetryDetails]) -> 
     assert str(first).startswith(f"GET {url}/v2/musics")
 
 
-def test_context_manager_of_a_hook_is_open_during_the_wait() -> None:
+def test_context_manager_of_a_stamina_hook_is_open_during_the_wait() -> None:
     states: list[str] = []
 
     @contextmanager
@@ -79,7 +79,7 @@ def test_context_manager_of_a_hook_is_open_during_the_wait() -> None:
     assert states == ["waiting", "waiting", "sent again", "sent again", "[0.0, 2.0]"]
 
 
-def test_final_failure_and_success_call_no_hook(hooked: list[RetryDetails]) -> None:
+def test_final_failure_and_success_call_no_stamina_hook(hooked: list[RetryDetails]) -> None:
     async def scenario(simulation: Simulation) -> None:
         await simulation.jogg.page()
         simulation.fake.fail(Fault.business(40000))
@@ -90,7 +90,7 @@ def test_final_failure_and_success_call_no_hook(hooked: list[RetryDetails]) -> N
     assert hooked == []
 
 
-async def test_hook_sees_no_key(make_fake: MakeFake, hooked: list[RetryDetails]) -> None:
+async def test_stamina_hook_sees_no_key(make_fake: MakeFake, hooked: list[RetryDetails]) -> None:
     fake = await make_fake(10, api_key=KEY)
     fake.fail(Fault.business(50000, f"no luck with {KEY}", rid=KEY))
     async with JoggSession(KEY, base_url=fake.url, retry=RetryPolicy(wait_initial=0.0, wait_jitter=0.0)) as jogg:

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jogg_async._requests.throttle import RequestQueue, Throttle
+from jogg_async._requests.throttle import RequestQueue, Slot, Throttle
 
 from .rate_simulation import VirtualLoop, run
 
-ANY = 10**6
+UNLIMITED = 10**6
 
 
 def now() -> float:
@@ -21,7 +21,7 @@ def now() -> float:
 
 
 class Sender:
-    """Takes turns, and notes them."""
+    """Send requests through a throttle, and record the time of each."""
 
     def __init__(self, concurrency: int) -> None:
         self.throttle = Throttle(concurrency)
@@ -30,7 +30,7 @@ class Sender:
         self.tasks: list[asyncio.Task[None]] = []
 
     def send(self, queue: RequestQueue, name: Any = None, *, seconds: float = 1.0, wait: float | None = None) -> None:
-        """Send a request that takes so long, and is refused where there is a wait."""
+        """Start a request that takes `seconds`; with a `wait` it is refused by a rate limit."""
         self.tasks.append(asyncio.get_running_loop().create_task(self._send(queue, name, seconds, wait)))
 
     async def _send(self, queue: RequestQueue, name: Any, seconds: float, wait: float | None) -> None:
@@ -66,7 +66,7 @@ REQUEST = st.tuples(st.integers(0, 3), SECONDS, SECONDS)
 
 @settings(deadline=None)
 @given(st.integers(1, 5), st.lists(st.integers(1, 4), min_size=4, max_size=4), st.lists(REQUEST, max_size=40))
-def test_never_more_are_in_flight_than_allowed(
+def test_requests_in_flight_never_exceed_the_concurrency(
     concurrency: int, limits: list[int], requests: list[tuple[int, float, float]]
 ) -> None:
     async def main() -> None:
@@ -86,7 +86,7 @@ def test_never_more_are_in_flight_than_allowed(
 @pytest.mark.parametrize(
     ("concurrency", "limit", "seconds"), [(1, 9, 12), (3, 9, 4), (4, 3, 4), (9, 1, 12), (12, 12, 1)]
 )
-def test_no_slot_stays_unused(concurrency: int, limit: int, seconds: float) -> None:
+def test_no_slot_stays_free_while_requests_wait(concurrency: int, limit: int, seconds: float) -> None:
     async def main() -> None:
         sender, queue = Sender(concurrency), RequestQueue(limit)
         for number in range(12):
@@ -99,9 +99,9 @@ def test_no_slot_stays_unused(concurrency: int, limit: int, seconds: float) -> N
 
 
 @pytest.mark.parametrize("concurrency", [1, 4])
-def test_a_single_request_beside_a_crawl_has_its_turn_at_once(concurrency: int) -> None:
+def test_single_request_beside_a_crawl_is_sent_within_two_requests(concurrency: int) -> None:
     async def main() -> None:
-        sender, crawl = Sender(concurrency), RequestQueue(ANY)
+        sender, crawl = Sender(concurrency), RequestQueue(UNLIMITED)
         for _ in range(100):
             sender.send(crawl, "crawl")
         await asyncio.sleep(3.5)
@@ -114,9 +114,9 @@ def test_a_single_request_beside_a_crawl_has_its_turn_at_once(concurrency: int) 
     run(main())
 
 
-def test_lanes_take_turns() -> None:
+def test_slots_rotate_between_queues() -> None:
     async def main() -> None:
-        sender, queues = Sender(1), {name: RequestQueue(ANY) for name in "abc"}
+        sender, queues = Sender(1), {name: RequestQueue(UNLIMITED) for name in "abc"}
         for name, queue in queues.items():
             for _ in range(20):
                 sender.send(queue, name)
@@ -127,9 +127,9 @@ def test_lanes_take_turns() -> None:
     run(main())
 
 
-def test_within_a_lane_the_first_to_come_goes_first() -> None:
+def test_requests_of_one_queue_are_sent_in_order() -> None:
     async def main() -> None:
-        sender, queue = Sender(2), RequestQueue(ANY)
+        sender, queue = Sender(2), RequestQueue(UNLIMITED)
         for number in range(9):
             sender.send(queue, number)
         await asyncio.sleep(0.5)
@@ -142,39 +142,61 @@ def test_within_a_lane_the_first_to_come_goes_first() -> None:
     run(main())
 
 
-def test_who_asks_again_does_not_overtake_who_waits() -> None:
+def test_new_request_does_not_overtake_a_waiting_one() -> None:
     order: list[str] = []
 
     async def wait(throttle: Throttle, queue: RequestQueue) -> None:
         slot = await throttle.acquire(queue)
-        order.append("waited")
+        order.append("waiting")
         throttle.release(slot)
 
     async def main() -> None:
-        throttle, queue = Throttle(1), RequestQueue(ANY)
+        throttle, queue = Throttle(1), RequestQueue(UNLIMITED)
         slot = await throttle.acquire(queue)
         waiting = asyncio.create_task(wait(throttle, queue))
         await asyncio.sleep(0)
         throttle.release(slot)
-        again = await throttle.acquire(queue)
-        order.append("asked again")
-        throttle.release(again)
+        new = await throttle.acquire(queue)
+        order.append("new")
+        throttle.release(new)
         await waiting
 
     run(main())
-    assert order == ["waited", "asked again"]
+    assert order == ["waiting", "new"]
 
 
-def test_request_in_backoff_leaves_its_slot_to_others() -> None:
-    told: list[int] = []
+def test_entering_backoff_notifies_the_owner_of_the_queue() -> None:
+    notified: list[int] = []
     queue = RequestQueue(3)
-    queue.on_backoff = lambda: told.append(queue.limit + queue.in_backoff)
+    queue.on_backoff = lambda: notified.append(queue.limit + queue.in_backoff)
     assert (queue.limit + queue.in_backoff) == 3
     queue.enter_backoff()
     queue.enter_backoff()
-    assert told == [4, 5]
+    assert notified == [4, 5]
     queue.leave_backoff()
-    assert ((queue.limit + queue.in_backoff), queue.limit, told) == (4, 3, [4, 5])
+    assert ((queue.limit + queue.in_backoff), queue.limit, notified) == (4, 3, [4, 5])
+
+
+@pytest.mark.parametrize(("limit", "failures"), [(1, 2), (2, 2), (8, 8)])
+def test_failures_in_a_row_stop_the_replacement_of_requests_in_backoff(limit: int, failures: int) -> None:
+    queue = RequestQueue(limit)
+    for number in range(1, failures):
+        queue.enter_backoff()
+        assert queue.replaceable == number
+    queue.enter_backoff()
+    assert queue.replaceable == 0
+    queue.leave_backoff()
+    queue.on_success()
+    assert queue.replaceable == failures - 1
+
+
+def test_queue_is_healthy_from_a_success_until_failures_in_a_row() -> None:
+    queue = RequestQueue(2)
+    states = [queue.is_healthy]
+    for event in (queue.on_success, queue.enter_backoff, queue.enter_backoff, queue.on_success):
+        event()
+        states.append(queue.is_healthy)
+    assert states == [False, True, True, False, True]
 
 
 CANCELS = st.lists(st.tuples(st.integers(0, 30), SECONDS), max_size=30)
@@ -182,11 +204,11 @@ CANCELS = st.lists(st.tuples(st.integers(0, 30), SECONDS), max_size=30)
 
 @settings(deadline=None)
 @given(st.integers(1, 4), st.lists(REQUEST, min_size=1, max_size=31), CANCELS, st.sets(st.integers(0, 30), max_size=3))
-def test_cancelled_requests_leak_nothing(
+def test_cancelled_requests_leak_no_slot(
     concurrency: int, requests: list[tuple[int, float, float]], cancels: list[tuple[int, float]], refused: set[int]
 ) -> None:
     async def main() -> None:
-        sender, queues = Sender(concurrency), [RequestQueue(limit) for limit in (1, 2, 3, ANY)]
+        sender, queues = Sender(concurrency), [RequestQueue(limit) for limit in (1, 2, 3, UNLIMITED)]
         for place, (queue, _, seconds) in enumerate(requests):
             sender.send(queues[queue], seconds=seconds, wait=0.5 if place in refused else None)
         for place, seconds in cancels:
@@ -195,9 +217,9 @@ def test_cancelled_requests_leak_nothing(
         await asyncio.gather(*sender.tasks, return_exceptions=True)
         assert not [task for task in sender.tasks if not task.cancelled() and task.exception()]
         assert sender.throttle._in_flight == sum(queue.in_flight for queue in queues) == 0
-        sender.tasks, sender.most, again = [], 0, RequestQueue(ANY)
+        sender.tasks, sender.most, fresh_queue = [], 0, RequestQueue(UNLIMITED)
         for number in range(2 * concurrency):
-            sender.send(again, number)
+            sender.send(fresh_queue, number)
         async with asyncio.timeout(600):
             await sender.all()
         assert refused or sender.most == concurrency
@@ -205,9 +227,9 @@ def test_cancelled_requests_leak_nothing(
     run(main())
 
 
-def test_a_turn_that_is_cancelled_as_it_comes_is_given_back() -> None:
+def test_slot_granted_to_a_cancelled_request_is_released() -> None:
     async def main() -> None:
-        throttle, queue = Throttle(1), RequestQueue(ANY)
+        throttle, queue = Throttle(1), RequestQueue(UNLIMITED)
         first = await throttle.acquire(queue)
         waiting = [asyncio.create_task(throttle.acquire(queue)) for _ in range(2)]
         await asyncio.sleep(0)
@@ -221,9 +243,9 @@ def test_a_turn_that_is_cancelled_as_it_comes_is_given_back() -> None:
     run(main())
 
 
-def test_a_refusal_pauses_everything_for_its_wait() -> None:
+def test_rate_limit_pauses_all_queues_for_its_wait() -> None:
     async def main() -> None:
-        sender, queue = Sender(4), RequestQueue(ANY)
+        sender, queue = Sender(4), RequestQueue(UNLIMITED)
         sender.send(queue, 0, seconds=1.0, wait=5.0)
         await asyncio.sleep(0.5)
         for number in range(1, 9):
@@ -241,14 +263,19 @@ def test_a_refusal_pauses_everything_for_its_wait() -> None:
     run(main())
 
 
-def test_a_pause_that_begins_as_a_turn_comes_holds_it_back() -> None:
+async def grant_beside_a_request_in_flight() -> tuple[Throttle, Slot, asyncio.Task[Slot]]:
+    """Return a throttle at second 1, the slot of a request in flight, and a request that was just granted a slot."""
+    throttle, queue = Throttle(2), RequestQueue(UNLIMITED)
+    done, in_flight = await throttle.acquire(queue), await throttle.acquire(queue)
+    await asyncio.sleep(1)
+    waiting = await wait_for_a_slot(throttle, queue)
+    throttle.release(done)
+    return throttle, in_flight, waiting
+
+
+def test_pause_that_begins_after_a_grant_holds_the_request_back() -> None:
     async def main() -> None:
-        throttle, queue = Throttle(2), RequestQueue(ANY)
-        done, refused = await throttle.acquire(queue), await throttle.acquire(queue)
-        await asyncio.sleep(1)
-        waiting = asyncio.create_task(throttle.acquire(queue))
-        await asyncio.sleep(0)
-        throttle.release(done)
+        throttle, refused, waiting = await grant_beside_a_request_in_flight()
         for call in (partial(throttle.on_rate_limited, refused, 3.0), partial(throttle.release, refused)):
             asyncio.get_running_loop().call_soon(call)  # after the grant, and before the task wakes up
         slot = await waiting
@@ -259,14 +286,9 @@ def test_a_pause_that_begins_as_a_turn_comes_holds_it_back() -> None:
     run(main())
 
 
-def test_answers_that_come_together_are_seen_before_the_next_request_goes() -> None:
+def test_responses_that_arrive_together_are_processed_before_the_next_request_is_sent() -> None:
     async def main() -> None:
-        throttle, queue = Throttle(2), RequestQueue(ANY)
-        done, refused = await throttle.acquire(queue), await throttle.acquire(queue)
-        await asyncio.sleep(1)
-        waiting = asyncio.create_task(throttle.acquire(queue))
-        await asyncio.sleep(0)
-        throttle.release(done)
+        throttle, refused, waiting = await grant_beside_a_request_in_flight()
         throttle.on_rate_limited(refused, 3.0)
         throttle.release(refused)
         assert (await waiting).sent_at == pytest.approx(4.0)
@@ -274,9 +296,9 @@ def test_answers_that_come_together_are_seen_before_the_next_request_goes() -> N
     run(main())
 
 
-def test_a_refusal_halves_the_number_in_flight_and_success_raises_it_again() -> None:
+def test_rate_limit_halves_the_number_in_flight_and_success_raises_it_again() -> None:
     async def main() -> None:
-        sender, queue = Sender(8), RequestQueue(ANY)
+        sender, queue = Sender(8), RequestQueue(UNLIMITED)
 
         async def most(requests: int, seconds: float, wait: float | None = None) -> int:
             sender.most, sender.tasks = 0, []
@@ -286,7 +308,7 @@ def test_a_refusal_halves_the_number_in_flight_and_success_raises_it_again() -> 
             return sender.most
 
         assert await most(80, 0.01) == 8
-        assert await most(8, 1.0, wait=1.0) == 8  # one volley: it counts once
+        assert await most(8, 1.0, wait=1.0) == 8  # refusals of the same burst count once
         assert await most(4, 1.0) == 4
         assert await most(8, 1.0) == 5
         assert await most(400, 1.0) == 8
@@ -294,9 +316,9 @@ def test_a_refusal_halves_the_number_in_flight_and_success_raises_it_again() -> 
     run(main())
 
 
-def test_one_is_in_flight_however_many_refusals_came() -> None:
+def test_one_request_stays_in_flight_after_many_refusals() -> None:
     async def main() -> None:
-        sender, queue = Sender(4), RequestQueue(ANY)
+        sender, queue = Sender(4), RequestQueue(UNLIMITED)
         for number in range(8):
             sender.send(queue, number, wait=0.1)
             await sender.all()
@@ -308,9 +330,9 @@ def test_one_is_in_flight_however_many_refusals_came() -> None:
     run(main())
 
 
-def test_without_a_refusal_nothing_is_slowed_down() -> None:
+def test_throttle_adds_no_delay_without_a_refusal() -> None:
     async def main() -> None:
-        sender, queue = Sender(4), RequestQueue(ANY)
+        sender, queue = Sender(4), RequestQueue(UNLIMITED)
         for number in range(1000):
             sender.send(queue, number, seconds=0.25)
         await sender.all()
@@ -321,11 +343,11 @@ def test_without_a_refusal_nothing_is_slowed_down() -> None:
 
 @pytest.mark.parametrize("tick", [0.0, *[pytest.param(tick) for tick in (1 / 64, 0.1)]])
 @pytest.mark.parametrize("wait", [0.3, 1.0, 2.7])
-def test_a_clock_that_ticks_coarsely_stops_nothing(tick: float, wait: float) -> None:
+def test_coarse_clock_does_not_stop_the_throttle(tick: float, wait: float) -> None:
     """A loop runs a timer up to one tick of its clock early: 1/64 s on Windows."""
 
     async def main() -> None:
-        sender, queue = Sender(2), RequestQueue(ANY)
+        sender, queue = Sender(2), RequestQueue(UNLIMITED)
         sender.send(queue, 0, seconds=0.05, wait=wait)
         await sender.all()
         for number in range(1, 20):
@@ -346,14 +368,13 @@ class CoarseHandles(VirtualLoop):
         return super().call_at(when, callback, *args, context=context)
 
 
-def test_timer_handles_need_not_know_their_time() -> None:
+def test_throttle_works_with_timer_handles_without_a_time() -> None:
     async def main() -> None:
-        throttle, queue = Throttle(9), RequestQueue(ANY)
+        throttle, queue = Throttle(9), RequestQueue(UNLIMITED)
         throttle.on_rate_limited(await throttle.acquire(queue), 0.0004)
-        turns = await asyncio.gather(
-            throttle.acquire(queue), throttle.acquire(queue)
-        )  # both ask while the short timer is set
-        assert throttle._in_flight == 1 + len(turns)
+        # Both wait while the short timer is set.
+        slots = await asyncio.gather(throttle.acquire(queue), throttle.acquire(queue))
+        assert throttle._in_flight == 1 + len(slots)
 
     with asyncio.Runner(loop_factory=CoarseHandles) as runner:
         runner.run(main())
@@ -365,7 +386,7 @@ def timers() -> list[float]:
     return sorted(timer.when() for timer in scheduled if not timer.cancelled())
 
 
-async def wait_for_a_slot(throttle: Throttle, queue: RequestQueue) -> asyncio.Task[Any]:
+async def wait_for_a_slot(throttle: Throttle, queue: RequestQueue) -> asyncio.Task[Slot]:
     waiting = asyncio.create_task(throttle.acquire(queue))
     await asyncio.sleep(0)
     return waiting
@@ -377,9 +398,9 @@ async def cancel(*tasks: asyncio.Task[Any]) -> None:
     await asyncio.wait(tasks)
 
 
-def test_a_closed_gate_leaves_no_timer() -> None:
+def test_closed_throttle_leaves_no_timer() -> None:
     async def main() -> None:
-        throttle, queue = Throttle(9), RequestQueue(ANY)
+        throttle, queue = Throttle(9), RequestQueue(UNLIMITED)
         slot = await throttle.acquire(queue)
         throttle.on_rate_limited(slot, 60.0)
         waiting = await wait_for_a_slot(throttle, queue)
@@ -391,9 +412,9 @@ def test_a_closed_gate_leaves_no_timer() -> None:
     run(main())
 
 
-def test_a_closed_gate_dispatches_no_more() -> None:
+def test_closed_throttle_grants_no_slot() -> None:
     async def main() -> None:
-        throttle, queue = Throttle(1), RequestQueue(ANY)
+        throttle, queue = Throttle(1), RequestQueue(UNLIMITED)
         slot = await throttle.acquire(queue)
         waiting = await wait_for_a_slot(throttle, queue)
         throttle.release(slot)  # schedules the next grant
@@ -409,7 +430,7 @@ def test_a_closed_gate_dispatches_no_more() -> None:
 
 def test_many_waiting_requests_share_one_timer() -> None:
     async def main() -> None:
-        throttle, queue = Throttle(9), RequestQueue(ANY)
+        throttle, queue = Throttle(9), RequestQueue(UNLIMITED)
         slot = await throttle.acquire(queue)
         throttle.on_rate_limited(slot, 10.0)
         waiting = [await wait_for_a_slot(throttle, queue) for _ in range(5)]
@@ -424,9 +445,9 @@ def test_many_waiting_requests_share_one_timer() -> None:
     run(main())
 
 
-def test_an_earlier_time_takes_the_place_of_a_later_timer() -> None:
+def test_earlier_time_replaces_a_later_timer() -> None:
     async def main() -> None:
-        throttle, queue = Throttle(9), RequestQueue(ANY)
+        throttle, queue = Throttle(9), RequestQueue(UNLIMITED)
         throttle._rate._search = 0.01  # a request every hundred seconds
         slot = await throttle.acquire(queue)
         waiting = [await wait_for_a_slot(throttle, queue)]
@@ -440,11 +461,11 @@ def test_an_earlier_time_takes_the_place_of_a_later_timer() -> None:
 
 
 @pytest.mark.parametrize(("requests", "concurrency", "share"), [(300, 8, 2.0), (300, 16, 2.0), (1500, 8, 1.25)])
-def test_a_crawl_through_a_token_bucket_takes_little_longer_than_it_must(
+def test_throttled_crawl_through_a_token_bucket_is_near_the_ideal_time(
     requests: int, concurrency: int, share: float
 ) -> None:
     async def main() -> None:
-        throttle, queue, chance = Throttle(concurrency), RequestQueue(ANY), random.Random(concurrency)
+        throttle, queue, chance = Throttle(concurrency), RequestQueue(UNLIMITED), random.Random(concurrency)
         tokens, filled_at, refusals, sent = 10.0, 0.0, 0, 0
 
         async def send(number: int) -> None:

@@ -1,1 +1,1 @@
-"""The soak: crawls of every kind under faults and limits, for as long as told, in a process that is watched."""
+"""Soak test: crawls of every kind under faults and rate limits, with samples of the process's resources."""

@@ -1,4 +1,4 @@
-"""What the fakes serve, known to both processes, so that the client's can tell what must come out."""
+"""Catalogues of the fakes, known to both processes, so that the client can check its results."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from jogg_async import Track
 from jogg_async.testing import Catalogue
 
 STEADY: Final = 3000
-"""Tracks of the catalogue that stands still."""
+"""Tracks of the catalogue that does not change."""
 
-MOVING: Final = 400
-"""Tracks of the one that changes, before it does."""
+CHANGING: Final = 400
+"""Tracks of the catalogue that changes, at its start."""
 
 FILTERS: Final[tuple[dict[str, Any], ...]] = (
     {},
@@ -24,19 +24,19 @@ FILTERS: Final[tuple[dict[str, Any], ...]] = (
 
 
 def steady(filters: dict[str, str], base_url: str = "") -> Sequence[dict[str, Any]]:
-    """The rows that pass, as the fake at this address sends them."""
+    """Return the rows that match the filters, as the fake at this address sends them."""
     catalogue = Catalogue(STEADY)
     catalogue.base_url = base_url
     return list(catalogue.filtered(**filters))
 
 
 @functools.cache
-def rough() -> tuple[dict[str, Any], ...]:
-    """Rows among which some have no id that counts, some come twice, and some have fields that nobody documents."""
-    return tuple(_rough(number) for number in range(1, 601))
+def irregular() -> tuple[dict[str, Any], ...]:
+    """Return rows of which some have an invalid id, some repeat an id, and some have undocumented fields."""
+    return tuple(_irregular(number) for number in range(1, 601))
 
 
-def _rough(number: int) -> dict[str, Any]:
+def _irregular(number: int) -> dict[str, Any]:
     row: dict[str, Any] = {"id": number, "name": f"Row {number}", "duration": number % 400 or None}
     if number % 41 == 0:
         row["id"] = [str(number), None, number + 0.5, True][number % 4]
@@ -48,7 +48,7 @@ def _rough(number: int) -> dict[str, Any]:
 
 
 def track_of(row: dict[str, Any]) -> Track:
-    """The track that a valid row is."""
+    """Return the track of a valid row."""
     known = ("id", "name", "music_url", "duration")
     fields: dict[str, Any] = {name: row.get(name) for name in known}
     extra = {name: value for name, value in row.items() if name not in known}

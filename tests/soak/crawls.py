@@ -1,4 +1,4 @@
-"""Crawls of the catalogue that stands still, each with an exact response."""
+"""Random crawls of the unchanging catalogue, each with an exact expected result."""
 
 from __future__ import annotations
 
@@ -10,49 +10,51 @@ from typing import Any
 import attrs
 
 from jogg_async import JoggError, JoggSession, Track, TrackPager
-from tests.model import ids, turns
+from tests.model import ids, iterate_loop
 
 from .catalogues import FILTERS
+from .environment import Environment, check
 from .faults import FATAL
-from .world import World, check
 
 
 @attrs.frozen
-class PageUrl:
-    """A crawl to make: with what arguments, and what it must come to."""
+class ExpectedCrawl:
+    """Arguments of a crawl, and the tracks that it must yield."""
 
     jogg: JoggSession
     arguments: dict[str, Any]
-    wanted: list[Track]
+    expected: list[Track]
     page_size: int
 
     def pager(self, **more: Any) -> TrackPager:
         return self.jogg.tracks(**self.arguments, **more)
 
     def before(self, page: int | None) -> int:
-        """How many tracks are on the pages before `page`."""
+        """Return the number of tracks on the pages before `page`."""
         first: int = self.arguments.get("start_page", 1)
         return ((page or 1) - first) * self.page_size
 
 
-def listing(world: World, dice: Random, **more: Any) -> PageUrl:
-    """Any listing of the steady catalogue, faults and all."""
-    place = dice.randrange(len(FILTERS))
-    page_size = dice.choice((10, 25, 50, 100))
+def random_crawl(environment: Environment, rng: Random, **more: Any) -> ExpectedCrawl:
+    """Return a crawl of the steady catalogue with random filters, bounds and faults."""
+    place = rng.randrange(len(FILTERS))
+    page_size = rng.choice((10, 25, 50, 100))
     bounds: dict[str, Any] = {}
-    if dice.random() < 0.2:
-        bounds["limit"] = dice.randint(0, 700)
-    if dice.random() < 0.2:
-        bounds["start_page"] = dice.randint(1, 3)
-    params = {"chaos": dice.choice((0, 0, 0.01, 0.05))} | more
+    if rng.random() < 0.2:
+        bounds["limit"] = rng.randint(0, 700)
+    if rng.random() < 0.2:
+        bounds["start_page"] = rng.randint(1, 3)
+    params = {"chaos": rng.choice((0, 0, 0.01, 0.05))} | more
     arguments = {**FILTERS[place], "page_size": page_size, "params": params, **bounds}
-    arguments["concurrency"] = dice.choice((None, 1, 2, 5))
-    wanted = world.oracles[place].tracks(page_size, **bounds)
-    return PageUrl(dice.choice((world.shared, world.shared, world.lent)), arguments, wanted, page_size)
+    arguments["concurrency"] = rng.choice((None, 1, 2, 5))
+    expected = environment.oracles[place].tracks(page_size, **bounds)
+    return ExpectedCrawl(
+        rng.choice((environment.shared, environment.shared, environment.lent)), arguments, expected, page_size
+    )
 
 
-async def read_all(world: World, asked: PageUrl, pager: TrackPager, *, ordered: bool = True) -> None:
-    """Every track, through whatever errors; each error stands behind all tracks of the pages before its own."""
+async def read_all(environment: Environment, crawl: ExpectedCrawl, pager: TrackPager, *, ordered: bool = True) -> None:
+    """Read every track, and continue after each error, which must come after all tracks of the pages before it."""
     found: list[Track] = []
     while True:
         try:
@@ -60,81 +62,83 @@ async def read_all(world: World, asked: PageUrl, pager: TrackPager, *, ordered: 
                 found.append(track)  # noqa: PERF401 (those before an error stay)
             break
         except JoggError as error:
-            world.counts.errors += 1
-            before = asked.wanted[: asked.before(error.page)]
-            held = found == before if ordered else {*ids(found)} >= {*ids(before)}
-            check(held, "before the error", error, ids(found), ids(before))
-    settle(world, asked, pager, found, ordered=ordered)
+            environment.counts.errors += 1
+            before = crawl.expected[: crawl.before(error.page)]
+            complete = found == before if ordered else {*ids(found)} >= {*ids(before)}
+            check(complete, "tracks before the error", error, ids(found), ids(before))
+    settle(environment, crawl, pager, found, ordered=ordered)
 
 
-def settle(world: World, asked: PageUrl, pager: TrackPager, found: list[Track], *, ordered: bool = True) -> None:
-    """Hold what was found against what must be, and count it."""
-    same = found == asked.wanted if ordered else sorted(found, key=_id) == sorted(asked.wanted, key=_id)
-    check(same, "tracks", asked.arguments, ids(found), ids(asked.wanted))
+def settle(
+    environment: Environment, crawl: ExpectedCrawl, pager: TrackPager, found: list[Track], *, ordered: bool = True
+) -> None:
+    """Compare the tracks found with the expected ones, and count them."""
+    same = found == crawl.expected if ordered else sorted(found, key=_id) == sorted(crawl.expected, key=_id)
+    check(same, "tracks", crawl.arguments, ids(found), ids(crawl.expected))
     check(pager.progress.tracks == len(found), "progress", pager.progress, len(found))
-    world.counts.tracks += len(found)
-    world.counts.retries += pager.progress.retries
+    environment.counts.tracks += len(found)
+    environment.counts.retries += pager.progress.retries
 
 
 def _id(track: Track) -> int:
     return track.id
 
 
-async def whole(world: World, dice: Random) -> None:
-    """All of it, in order."""
-    asked = listing(world, dice, **spoilt(dice))
-    await read_all(world, asked, asked.pager())
+async def whole(environment: Environment, rng: Random) -> None:
+    """Read a whole crawl in order."""
+    crawl = random_crawl(environment, rng, **permanent_fault(rng))
+    await read_all(environment, crawl, crawl.pager())
 
 
-async def unordered(world: World, dice: Random) -> None:
-    """All of it, as pages arrive. A limit would leave open which tracks come."""
-    asked = listing(world, dice, **spoilt(dice))
-    if "limit" not in asked.arguments:
-        await read_all(world, asked, asked.pager(ordered=False), ordered=False)
+async def unordered(environment: Environment, rng: Random) -> None:
+    """Read a whole crawl as pages arrive, without a limit, which would not determine the tracks."""
+    crawl = random_crawl(environment, rng, **permanent_fault(rng))
+    if "limit" not in crawl.arguments:
+        await read_all(environment, crawl, crawl.pager(ordered=False), ordered=False)
 
 
-def spoilt(dice: Random) -> dict[str, Any]:
-    """Parameters that make a page fail for good, half of the times it is asked for; or none."""
-    if dice.random() < 0.6:
+def permanent_fault(rng: Random) -> dict[str, Any]:
+    """Return parameters that make half of the requests of a page fail permanently, or none."""
+    if rng.random() < 0.6:
         return {}
-    return {"spoil": dice.randint(1, 12), "with": dice.choice([*FATAL])}
+    return {"fail_page": rng.randint(1, 12), "fault": rng.choice([*FATAL])}
 
 
-async def broken(world: World, dice: Random) -> None:
-    """A loop left by `break`: nothing else holds the pager."""
-    asked = listing(world, dice)
-    count = dice.randint(1, 400)
-    found = await _piece(asked.pager(), count)
-    check(found == asked.wanted[:count], "tracks before the break", asked.arguments, ids(found))
-    world.counts.tracks += len(found)
+async def broken(environment: Environment, rng: Random) -> None:
+    """Leave the loop over a pager by `break`; nothing else holds the pager."""
+    crawl = random_crawl(environment, rng)
+    count = rng.randint(1, 400)
+    found = await _part(crawl.pager(), count)
+    check(found == crawl.expected[:count], "tracks before the break", crawl.arguments, ids(found))
+    environment.counts.tracks += len(found)
 
 
-async def dropped(world: World, dice: Random) -> None:
-    """A pager that is held for a while, and then by nobody."""
-    asked = listing(world, dice)
-    pager = asked.pager()
-    found = [track for _ in range(dice.randint(1, 50)) if (track := await anext(pager, None)) is not None]
-    await asyncio.sleep(dice.random() * 0.3)
-    check(found == asked.wanted[: len(found)], "tracks before it was dropped", asked.arguments, ids(found))
-    world.counts.tracks += len(found)
+async def dropped(environment: Environment, rng: Random) -> None:
+    """Take some tracks, wait, and drop the pager."""
+    crawl = random_crawl(environment, rng)
+    pager = crawl.pager()
+    found = [track for _ in range(rng.randint(1, 50)) if (track := await anext(pager, None)) is not None]
+    await asyncio.sleep(rng.random() * 0.3)
+    check(found == crawl.expected[: len(found)], "tracks before it was dropped", crawl.arguments, ids(found))
+    environment.counts.tracks += len(found)
 
 
-async def cancelled(world: World, dice: Random) -> None:
-    """Steps that are cancelled or timed out, and lose nothing."""
-    asked = listing(world, dice)
-    pager, found = asked.pager(), list[Track]()
-    while (track := await _impatient(pager, dice)) is not None:
+async def cancelled(environment: Environment, rng: Random) -> None:
+    """Cancel steps or let them time out; no track is lost."""
+    crawl = random_crawl(environment, rng)
+    pager, found = crawl.pager(), list[Track]()
+    while (track := await _interrupted_step(pager, rng)) is not None:
         found += track
-    settle(world, asked, pager, found)
+    settle(environment, crawl, pager, found)
 
 
-async def _impatient(pager: TrackPager, dice: Random) -> list[Track] | None:
-    """The track that a step brings, none where it was given up, `None` at the end."""
+async def _interrupted_step(pager: TrackPager, rng: Random) -> list[Track] | None:
+    """Return the track of a step, an empty list if it was interrupted, `None` at the end."""
     try:
-        if dice.random() < 0.5:
-            return [await asyncio.wait_for(anext(pager), dice.choice((0.0005, 0.002, 0.01)))]
+        if rng.random() < 0.5:
+            return [await asyncio.wait_for(anext(pager), rng.choice((0.0005, 0.002, 0.01)))]
         step = asyncio.ensure_future(anext(pager))
-        await turns(dice.randint(1, 6))
+        await iterate_loop(rng.randint(1, 6))
         step.cancel()
         return [await step]
     except (TimeoutError, asyncio.CancelledError):
@@ -143,26 +147,26 @@ async def _impatient(pager: TrackPager, dice: Random) -> list[Track] | None:
         return None
 
 
-async def resumed(world: World, dice: Random) -> None:
-    """Pieces, each from the checkpoint of the last."""
-    asked = listing(world, dice)
-    asked.arguments.pop("limit", None)
-    place = FILTERS.index({name: asked.arguments[name] for name in ("genre", "mood") if name in asked.arguments})
-    wanted = world.oracles[place].tracks(asked.page_size, start_page=asked.arguments.get("start_page", 1))
-    pager, found = asked.pager(), list[Track]()
-    while len(found) < len(wanted):
-        piece = await _piece(pager, dice.randint(1, 600))
-        check(piece, "a piece brings tracks", asked.arguments, ids(found), ids(wanted))
-        found += piece
+async def resumed(environment: Environment, rng: Random) -> None:
+    """Read a crawl in parts, each resumed from the checkpoint of the one before."""
+    crawl = random_crawl(environment, rng)
+    crawl.arguments.pop("limit", None)
+    place = FILTERS.index({name: crawl.arguments[name] for name in ("genre", "mood") if name in crawl.arguments})
+    expected = environment.oracles[place].tracks(crawl.page_size, start_page=crawl.arguments.get("start_page", 1))
+    pager, found = crawl.pager(), list[Track]()
+    while len(found) < len(expected):
+        part = await _part(pager, rng.randint(1, 600))
+        check(part, "tracks of a part", crawl.arguments, ids(found), ids(expected))
+        found += part
         saved = json.loads(json.dumps(pager.checkpoint()))
         await pager.aclose()
-        pager = asked.jogg.tracks(resume=saved)
-    check(await anext(pager, None) is None, "nothing is left", asked.arguments)
-    check(found == wanted, "tracks in pieces", asked.arguments, ids(found), ids(wanted))
-    world.counts.tracks += len(found)
+        pager = crawl.jogg.tracks(resume=saved)
+    check(await anext(pager, None) is None, "nothing is left", crawl.arguments)
+    check(found == expected, "tracks in parts", crawl.arguments, ids(found), ids(expected))
+    environment.counts.tracks += len(found)
 
 
-async def _piece(pager: TrackPager, count: int) -> list[Track]:
+async def _part(pager: TrackPager, count: int) -> list[Track]:
     found: list[Track] = []
     async for track in pager:
         found.append(track)
@@ -171,38 +175,38 @@ async def _piece(pager: TrackPager, count: int) -> list[Track]:
     return found
 
 
-async def by_pages(world: World, dice: Random) -> None:
-    """Page after page."""
-    asked = listing(world, dice)
-    async with asked.pager() as pager:
+async def by_pages(environment: Environment, rng: Random) -> None:
+    """Read a crawl page by page."""
+    crawl = random_crawl(environment, rng)
+    async with crawl.pager() as pager:
         found = [track async for page in pager.pages() for track in page.tracks]
-        settle(world, asked, pager, found)
+        settle(environment, crawl, pager, found)
 
 
-async def collected(world: World, dice: Random) -> None:
-    """`collect()`; on an error the tracks before it are the error's, and the next call goes on."""
-    asked = listing(world, dice, **spoilt(dice))
-    pager, found = asked.pager(), list[Track]()
+async def collected(environment: Environment, rng: Random) -> None:
+    """Call `collect()` until the end; an error has the tracks before it, and the next call continues."""
+    crawl = random_crawl(environment, rng, **permanent_fault(rng))
+    pager, found = crawl.pager(), list[Track]()
     while True:
         try:
             found += await pager.collect()
             break
         except JoggError as error:
-            world.counts.errors += 1
+            environment.counts.errors += 1
             found += error.tracks or ()
-            check(len(found) == asked.before(error.page), "error.tracks", error, ids(found))
-    settle(world, asked, pager, found)
+            check(len(found) == crawl.before(error.page), "error.tracks", error, ids(found))
+    settle(environment, crawl, pager, found)
 
 
-async def single(world: World, dice: Random) -> None:
-    """`page()` and `count()`."""
-    asked = listing(world, dice)
-    place = dice.randrange(len(FILTERS))
-    oracle, number = world.oracles[place], dice.randint(1, 40)
-    page = await asked.jogg.page(number, page_size=asked.page_size, **FILTERS[place], params=asked.arguments["params"])
-    wanted = oracle.tracks(asked.page_size, start_page=number, end_page=number)
-    check(list(page.tracks) == wanted, "a page", number, asked.page_size, ids(page.tracks), ids(wanted))
+async def single(environment: Environment, rng: Random) -> None:
+    """Call `page()` and `count()`."""
+    crawl = random_crawl(environment, rng)
+    place = rng.randrange(len(FILTERS))
+    oracle, number = environment.oracles[place], rng.randint(1, 40)
+    page = await crawl.jogg.page(number, page_size=crawl.page_size, **FILTERS[place], params=crawl.arguments["params"])
+    expected = oracle.tracks(crawl.page_size, start_page=number, end_page=number)
+    check(list(page.tracks) == expected, "a page", number, crawl.page_size, ids(page.tracks), ids(expected))
     check(page.pagination.total_items == len(oracle.rows), "total", page.pagination)
-    count = await asked.jogg.count(**FILTERS[place])
+    count = await crawl.jogg.count(**FILTERS[place])
     check(count == len(oracle.rows), "count", count, len(oracle.rows))
-    world.counts.tracks += len(wanted)
+    environment.counts.tracks += len(expected)

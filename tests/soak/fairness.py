@@ -1,4 +1,4 @@
-"""A web app whose handlers share one session: a crowd of them at once, each with a pager, over real sockets."""
+"""Measure fairness: many handlers of one web app share a session, each with a pager, over real sockets."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from aiohttp import web
 from jogg_async import JoggSession
 
 _SPARE: Final = 300
-"""Descriptors for everything but the crowd, which takes two each."""
+"""Descriptors for everything but the handlers, which need two each."""
 
 
 @attrs.frozen
 class Fairness:
-    """How a crowd was served.
+    """How evenly the handlers were served.
 
     Attributes:
-        found: the ids that each handler returned.
-        spread: the most pages by which one unfinished pager was ever ahead of another.
-        first_end: the share of all pages that were handed on when the first pager had its last one.
-        waited: pages handed on between the call of `page()` and its response.
-        seconds: from the first request to the last response.
+        found: ids that each handler returned.
+        spread: most pages by which one unfinished pager was ever ahead of another.
+        first_end: share of all pages that were yielded when the first pager had its last one.
+        waited: pages yielded between the call of `page()` and its response.
+        seconds: time from the first request to the last response.
     """
 
     found: list[list[int]]
@@ -39,13 +39,13 @@ class Fairness:
     seconds: float
 
 
-class Crowd:
-    """The handlers.
+class HandlerGroup:
+    """Handlers that share a session and start together.
 
     Args:
-        jogg: the session that all share.
-        size: how many handlers; they begin together.
-        pages: pages that each pager has.
+        jogg: the shared session.
+        size: number of handlers.
+        pages: pages of each pager.
         page_size: tracks per page.
     """
 
@@ -58,25 +58,25 @@ class Crowd:
         self._all_here = asyncio.Event()
         self._single: asyncio.Task[int] | None = None
         self.served: list[int] = []
-        """Who was handed a page, in order."""
+        """Handler of each page that was yielded, in order."""
 
     async def handle(self, request: web.Request) -> web.Response:
-        """The tracks of a pager of one's own."""
+        """Return the ids of a pager of the request's own."""
         self._here += 1
         if self._here == self._size:
             self._all_here.set()
         await self._all_here.wait()
-        who, found = int(request.query["who"]), list[int]()
-        pager = self._jogg.tracks(page_size=self._page_size, end_page=self._pages, params={"who": who})
+        handler, found = int(request.query["handler"]), list[int]()
+        pager = self._jogg.tracks(page_size=self._page_size, end_page=self._pages, params={"handler": handler})
         async for page in pager.pages():
-            self.served.append(who)
+            self.served.append(handler)
             found += [track.id for track in page.tracks]
             if self._single is None and 2 * len(self.served) >= self._size * self._pages:
                 self._single = asyncio.ensure_future(self._page())
         return web.json_response(found)
 
     async def _page(self) -> int:
-        """How many pages were handed on while a single one was waited for."""
+        """Fetch a single page, and return the number of pages yielded meanwhile."""
         before = len(self.served)
         await self._jogg.page(1, page_size=self._page_size)
         return len(self.served) - before
@@ -86,11 +86,11 @@ class Crowd:
         return await self._single
 
 
-async def serve_a_crowd(jogg: JoggSession, size: int, pages: int, page_size: int) -> Fairness:
-    """Have `size` handlers of one app read a pager each, all at once."""
-    crowd = Crowd(jogg, size, pages, page_size)
+async def measure_fairness(jogg: JoggSession, size: int, pages: int, page_size: int) -> Fairness:
+    """Let `size` handlers of one app read a pager each, all at once."""
+    group = HandlerGroup(jogg, size, pages, page_size)
     app = web.Application()
-    app.router.add_get("/", crowd.handle)
+    app.router.add_get("/", group.handle)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:
@@ -101,15 +101,15 @@ async def serve_a_crowd(jogg: JoggSession, size: int, pages: int, page_size: int
         seconds = time.monotonic() - began
     finally:
         await runner.cleanup()
-    served = crowd.served
-    return Fairness(found, spread(served, size, pages), first_end(served, pages), await crowd.waited(), seconds)
+    served = group.served
+    return Fairness(found, spread(served, size, pages), first_end(served, pages), await group.waited(), seconds)
 
 
 async def _visit(url: str, size: int) -> list[list[int]]:
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
 
-        async def one(who: int) -> list[int]:
-            async with http.get(url, params={"who": who}) as response:
+        async def one(handler: int) -> list[int]:
+            async with http.get(url, params={"handler": handler}) as response:
                 found: list[int] = await response.json()
                 return found
 
@@ -117,14 +117,14 @@ async def _visit(url: str, size: int) -> list[list[int]]:
 
 
 def spread(served: Iterable[int], size: int, pages: int) -> int:
-    """The most pages by which one unfinished pager was ever ahead of another."""
+    """Return the most pages by which one unfinished pager was ever ahead of another."""
     counts: Counter[int] = Counter()
-    at = [size] + [0] * pages  # how many pagers have so many pages
+    at = [size] + [0] * pages  # number of pagers that have yielded so many pages
     widest = 0
-    for who in served:
-        at[counts[who]] -= 1
-        counts[who] += 1
-        at[counts[who]] += 1
+    for handler in served:
+        at[counts[handler]] -= 1
+        counts[handler] += 1
+        at[counts[handler]] += 1
         unfinished = [count for count in range(pages) if at[count]]
         if unfinished:
             widest = max(widest, unfinished[-1] - unfinished[0])
@@ -132,26 +132,26 @@ def spread(served: Iterable[int], size: int, pages: int) -> int:
 
 
 def first_end(served: list[int], pages: int) -> float:
-    """The share of all pages that were handed on when the first pager had its last one."""
+    """Return the share of all pages that were yielded when the first pager had its last one."""
     counts: Counter[int] = Counter()
-    for number, who in enumerate(served, 1):
-        counts[who] += 1
-        if counts[who] == pages:
+    for number, handler in enumerate(served, 1):
+        counts[handler] += 1
+        if counts[handler] == pages:
             return number / len(served)
     return 1.0
 
 
 @contextmanager
-def room_for(crowd: int) -> Generator[int]:
-    """Raise the soft limit on descriptors, as far as the hard one lets; how large the crowd may then be."""
+def descriptors_for(handlers: int) -> Generator[int]:
+    """Raise the soft limit on descriptors up to the hard one; yield the number of handlers that it allows."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 2 * crowd + _SPARE
-    if soft != resource.RLIM_INFINITY and soft < wanted:
+    needed = 2 * handlers + _SPARE
+    if soft != resource.RLIM_INFINITY and soft < needed:
         resource.setrlimit(
-            resource.RLIMIT_NOFILE, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard)
+            resource.RLIMIT_NOFILE, (needed if hard == resource.RLIM_INFINITY else min(needed, hard), hard)
         )
     allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     try:
-        yield crowd if allowed == resource.RLIM_INFINITY else min(crowd, (allowed - _SPARE) // 2)
+        yield handlers if allowed == resource.RLIM_INFINITY else min(handlers, (allowed - _SPARE) // 2)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

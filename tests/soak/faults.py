@@ -1,4 +1,4 @@
-"""What goes wrong with a request: it asks for that itself, by query parameters, so that the service keeps no books."""
+"""Faults of the soak: a request names the faults that it may meet in its query parameters."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from jogg_async.testing import Fault
 if TYPE_CHECKING:
     from jogg_async.testing import FakeJogg, RecordedRequest
 
-PASSING: Final = {
+TRANSIENT: Final = {
     "system": Fault.business(50000),
     "system, http 500": Fault.business(50000, http_status=500),
     "system, named wait": Fault.business(50000, retry_after=0.02),
@@ -24,7 +24,7 @@ PASSING: Final = {
     "stall": Fault.stall(3.0),
     "stall in the body": Fault.stall_body(3.0),
 }
-"""What a repetition mends. The stalls are longer than the time-out of the sessions that meet them."""
+"""Faults that a retry overcomes. The stalls are longer than the timeout of the sessions."""
 
 HARMLESS: Final = {"slow": Fault.slow(0.1), "drip": Fault.drip(0.05), "gzip": Fault.gzip()}
 LIMIT: Final = {"limit": Fault.business(429, retry_after=0.05), "limit, unnamed": Fault.business(429)}
@@ -37,40 +37,40 @@ FATAL: Final = {
     "garbage": Fault.raw(b"{]"),
     "types": Fault.wrong_types("duration", "12"),
 }
-"""What no repetition mends."""
+"""Faults that are not retried."""
 
-CHAOS: Final = [*PASSING.values(), *HARMLESS.values()] * 3 + [*LIMIT.values()]
+CHAOS: Final = [*TRANSIENT.values(), *HARMLESS.values()] * 3 + [*LIMIT.values()]
 
 
-class Spoiler:
-    """Spoils the requests of a fake as they ask for it.
+class FaultInjector:
+    """Apply the faults that requests name in their query.
 
-    ``chaos`` is the share of requests that meet something passing or harmless; ``spoil`` names the page that meets the
-    fatal fault ``with``, half of the times it is asked for.
+    ``chaos`` is the share of requests that meet a transient or harmless fault. ``fail_page`` is the page of which every
+    second request, on average, meets the permanent fault ``fault``.
 
     Args:
-        fake: whose requests; it must have no other faults and no changes in waiting.
-        dice: decides which.
+        fake: it must have no other faults and no scheduled changes.
+        rng: source of the random choices.
     """
 
-    def __init__(self, fake: FakeJogg, dice: Random) -> None:
+    def __init__(self, fake: FakeJogg, rng: Random) -> None:
         self._fake = fake
-        self._dice = dice
+        self._dice = rng
         self.requests = self.faults = 0
-        fake.on_request = self._spoil
+        fake.on_request = self._inject
 
-    def _spoil(self, seen: RecordedRequest) -> None:
+    def _inject(self, seen: RecordedRequest) -> None:
         self.requests += 1
-        fault = self._chosen(seen)
+        fault = self._choose(seen)
         if fault is not None:
             self.faults += 1
-            self._fake.clear()  # the lines used up
+            self._fake.clear()  # drop faults already used
             self._fake.fail(fault)
 
-    def _chosen(self, seen: RecordedRequest) -> Fault | None:
+    def _choose(self, seen: RecordedRequest) -> Fault | None:
         query = seen.query
-        if query.get("spoil") == str(seen.page) and self._dice.random() < 0.5:
-            return FATAL[query["with"]]
+        if query.get("fail_page") == str(seen.page) and self._dice.random() < 0.5:
+            return FATAL[query["fault"]]
         if self._dice.random() < float(query.get("chaos", 0)):
             return self._dice.choice(CHAOS)
         return None

@@ -1,4 +1,4 @@
-"""The samples as an SVG: panels one above the other, legible on a light page and on a dark one."""
+"""Plot of the samples as an SVG: panels one above the other, legible on light and dark pages."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WIDTH: Final = 860
 LEFT, RIGHT, TOP, HEIGHT, GAP, BOTTOM = 76, 20, 64, 104, 40, 72
 _POINTS: Final = 800
 
-# The card has a ground of its own, so that a page which is dark by a switch of its own shows it all the same.
+# The card has its own background: it stays legible on a page whose dark mode the media query does not see.
 _STYLE: Final = """
 .card { fill: #ffffff; stroke: #d0d7de } .grid { stroke: #d8dee4 } .axis { stroke: #6e7781 }
 text { fill: #24292f; font: 12px system-ui, sans-serif } .title { font-weight: 600; font-size: 13px }
@@ -34,16 +34,16 @@ class Panel:
     """One figure over time.
 
     Attributes:
-        title: what it is, with its unit.
-        value: the figure, as a line.
-        rest: the same at a rest, as dots; `None` for no dots.
-        needs: which samples have the figure.
-        zoomed: whether the axis begins near the lowest value instead of at 0.
+        title: name of the figure, with its unit.
+        value: the figure of a sample, drawn as a line.
+        idle_value: the figure of an idle sample, drawn as a dot; `None` for no dots.
+        needs: true for the samples that have the figure.
+        zoomed: True to begin the axis near the lowest value instead of at 0.
     """
 
     title: str
     value: Value
-    rest: Value | None = None
+    idle_value: Value | None = None
     needs: Value = attrs.field(default=lambda _: 1.0)
     zoomed: bool = False
 
@@ -86,11 +86,11 @@ PANELS: Final = (
 
 
 def plot(samples: Sequence[Sample], about: str) -> str:
-    """The SVG.
+    """Return the SVG.
 
     Args:
-        samples: in order of time.
-        about: a line below the heading.
+        samples: samples in order of time.
+        about: line below the heading.
     """
     height = TOP + len(PANELS) * (HEIGHT + GAP) + BOTTOM - GAP
     parts = [
@@ -104,14 +104,16 @@ def plot(samples: Sequence[Sample], about: str) -> str:
     end = samples[-1].seconds
     for place, panel in enumerate(PANELS):
         parts += _panel(panel, samples, TOP + 16 + place * (HEIGHT + GAP), end)
-    parts.append(_text((LEFT + WIDTH - RIGHT) / 2, height - 12, "minutes (dots: at rest)", "note", "middle"))
+    parts.append(_text((LEFT + WIDTH - RIGHT) / 2, height - 12, "minutes (dots: idle)", "note", "middle"))
     return "\n".join([*parts, "</svg>\n"])
 
 
 def _panel(panel: Panel, samples: Sequence[Sample], top: float, end: float) -> Iterator[str]:
     shown = [each for each in samples if panel.needs(each)]
     line = [(each.seconds, panel.value(each)) for each in shown if not each.idle]
-    dots = [(each.seconds, panel.rest(each)) for each in shown if each.idle] if panel.rest is not None else []
+    dots: list[tuple[float, float]] = []
+    if panel.idle_value is not None:
+        dots = [(each.seconds, panel.idle_value(each)) for each in shown if each.idle]
     scale = Scale.of([value for _, value in line + dots], zoomed=panel.zoomed)
     yield _text(LEFT, top - 6, panel.title, "title")
     yield from _grid(top, scale, end)
@@ -126,7 +128,7 @@ def _panel(panel: Panel, samples: Sequence[Sample], top: float, end: float) -> I
 
 
 def _thinned(line: Sequence[tuple[float, float]]) -> Iterator[tuple[float, float]]:
-    """As many points as can be told apart: of each bucket its highest and its lowest, so that no peak is lost."""
+    """Yield as many points as the plot can show: the highest and the lowest of each bucket, to keep the peaks."""
     size = max(1, 2 * len(line) // _POINTS)
     for start in range(0, len(line), size):
         bucket = line[start : start + size]
@@ -152,7 +154,7 @@ def _grid(top: float, scale: Scale, end: float) -> Iterator[str]:
 
 
 def _step(least: float) -> float:
-    """The next 1, 2 or 5 times a power of ten, from `least` on."""
+    """Return the smallest 1, 2 or 5 times a power of ten that is at least `least`."""
     power = 10.0 ** math.floor(math.log10(least))
     return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= least)
 

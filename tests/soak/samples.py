@@ -1,4 +1,4 @@
-"""What the process holds, second after second. Linux only: it is read from /proc."""
+"""Samples of the process's resources, read from /proc (Linux only)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Final
 import attrs
 from yarl import URL
 
-from .world import World
+from .environment import Environment
 
 _SELF: Final = Path("/proc/self")
 _TCP: Final = Path("/proc/net/tcp")
@@ -25,24 +25,24 @@ _TIME_WAIT, _CLOSE_WAIT = "06", "08"
 
 @attrs.frozen
 class Sample:
-    """One moment.
+    """One sample.
 
     Attributes:
-        seconds: since the start.
-        idle: whether no consumer was at work.
-        rss: megabytes resident.
-        objects: what the collector tracks, right after a collection; 0 where it was not counted.
-        files: open file descriptors, sockets apart.
+        seconds: seconds since the start.
+        idle: True if no consumer was at work.
+        rss: resident memory in megabytes.
+        objects: objects tracked by the garbage collector, right after a collection; 0 if they were not counted.
+        files: open file descriptors other than sockets.
         sockets: open sockets.
-        close_wait: of these, connections that the other side has closed.
-        time_wait: connections to the fakes that the kernel still remembers; no descriptor belongs to them.
-        tasks: tasks of asyncio, the consumers apart.
+        close_wait: sockets of connections that the other side has closed.
+        time_wait: connections to the fakes in TIME_WAIT; they have no descriptor.
+        tasks: asyncio tasks other than the consumers.
         threads: threads.
-        crawls: crawls done so far.
+        crawls: crawls so far.
         tracks: tracks yielded so far.
-        errors: errors raised so far, as was asked for.
+        errors: expected errors raised so far.
         requests: requests that reached the fakes.
-        faults: how many of them met a fault or a refusal.
+        faults: requests that met a fault or a rate limit.
     """
 
     seconds: float
@@ -66,46 +66,46 @@ FIELDS: Final = tuple(field.name for field in attrs.fields(Sample))
 
 
 class Sampler:
-    """Writes samples to a file at once, so that they take no memory.
+    """Take samples, and write each to a file at once, so that they use no memory.
 
     Args:
-        world: whose counts.
-        path: the file, CSV.
+        environment: its counts are part of each sample.
+        path: CSV file.
     """
 
-    def __init__(self, world: World, path: Path) -> None:
-        self._world = world
-        self._ports = {URL(url).port for url in world.remote.urls.values()}
+    def __init__(self, environment: Environment, path: Path) -> None:
+        self._environment = environment
+        self._ports = {URL(url).port for url in environment.remote.urls.values()}
         self._file = path.open("w", newline="", encoding="ascii")
         self._writer = csv.writer(self._file)
         self._writer.writerow(FIELDS)
         self.begin()
 
     def begin(self) -> None:
-        """Count the seconds from now."""
+        """Restart the count of seconds."""
         self._start = time.monotonic()
 
     @property
     def seconds(self) -> float:
-        """Since the run began."""
+        """Seconds since the start of the run."""
         return time.monotonic() - self._start
 
     async def take(self, *, idle: bool = False, objects: bool = False, consumers: int = 0) -> Sample:
-        """Look, and write it down.
+        """Take a sample, and write it to the file.
 
         Args:
-            idle: whether all are at rest.
-            objects: whether to collect and count objects.
-            consumers: tasks of the consumers, which are no finding.
+            idle: True if no consumer is at work.
+            objects: True to run the garbage collector and count objects.
+            consumers: number of consumer tasks, which are left out of the tasks.
         """
-        sample = await self.look(idle=idle, objects=objects, consumers=consumers)
+        sample = await self.measure(idle=idle, objects=objects, consumers=consumers)
         self._writer.writerow(int(value) if isinstance(value, bool) else value for value in attrs.astuple(sample))
         self._file.flush()
         return sample
 
-    async def look(self, *, idle: bool = False, objects: bool = False, consumers: int = 0) -> Sample:
-        """The same, not written down."""
-        counts, served = self._world.counts, await self._world.remote.tell("counts")
+    async def measure(self, *, idle: bool = False, objects: bool = False, consumers: int = 0) -> Sample:
+        """Take a sample without writing it to the file."""
+        counts, served = self._environment.counts, await self._environment.remote.command("counts")
         close_wait, time_wait = _waiting(self._ports)
         tracked = _tracked() if objects else 0
         files, sockets = _descriptors()
@@ -142,18 +142,18 @@ def _resident() -> float:
 
 
 def _descriptors() -> tuple[int, int]:
-    """Open files and open sockets; the listing's own descriptor is none of them."""
+    """Return the numbers of open files and open sockets, without the descriptor of /proc/self/fd itself."""
     links: list[Path] = []
     for path in (_SELF / "fd").iterdir():
         with contextlib.suppress(FileNotFoundError):
             links.append(path.readlink())
     sockets = sum(link.name.startswith("socket:") for link in links)
-    listing = sum(link.name == "fd" for link in links)
-    return len(links) - sockets - listing, sockets
+    own = sum(link.name == "fd" for link in links)
+    return len(links) - sockets - own, sockets
 
 
 def _waiting(ports: Collection[int | None]) -> tuple[int, int]:
-    """Connections to these ports in CLOSE_WAIT and TIME_WAIT."""
+    """Return the numbers of connections to these ports in CLOSE_WAIT and TIME_WAIT."""
     states: list[str] = []
     for line in _TCP.read_text(encoding="ascii").splitlines()[1:]:
         _, local, remote, state = line.split(maxsplit=4)[:4]
@@ -163,7 +163,7 @@ def _waiting(ports: Collection[int | None]) -> tuple[int, int]:
 
 
 def load(path: Path) -> list[Sample]:
-    """The samples of a file."""
+    """Read the samples of a file."""
     with path.open(newline="", encoding="ascii") as file:
         return [_sample(row) for row in csv.DictReader(file)]
 

@@ -15,15 +15,14 @@ import pytest
 
 import jogg_async.testing
 from jogg_async.testing import FakeJogg, Fault, RecordedRequest
+from tests.model import until
 
 if TYPE_CHECKING:
     from .conftest import Fetch
 
 
 async def arrived(fake: FakeJogg, count: int) -> None:
-    async with asyncio.timeout(5):
-        while len(fake.requests) < count:  # noqa: ASYNC110
-            await asyncio.sleep(0.001)
+    await until(lambda: len(fake.requests) >= count, 5)
 
 
 async def test_requests_are_recorded_with_their_response_codes(fetch: Fetch) -> None:
@@ -194,9 +193,7 @@ async def test_request_ends_when_its_client_disconnects(fetch: Fetch) -> None:
         task = asyncio.create_task(fetch(fake))
         await arrived(fake, 1)
         task.cancel()
-        async with asyncio.timeout(5):
-            while fake.in_flight:  # noqa: ASYNC110
-                await asyncio.sleep(0.001)
+        await until(lambda: fake.in_flight == 0, 5)
 
 
 def test_fake_with_a_million_tracks_starts_quickly() -> None:

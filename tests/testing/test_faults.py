@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 
 from jogg_async.testing import FakeJogg, Fault
+from tests.model import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,12 +63,9 @@ async def test_stalled_request_ends_when_the_client_gives_up(fetch: Fetch, fault
     async with FakeJogg() as fake:
         fake.fail(fault)
         task = asyncio.create_task(fetch(fake))
-        async with asyncio.timeout(5):
-            while not fake.in_flight:  # noqa: ASYNC110
-                await asyncio.sleep(0.001)
-            task.cancel()
-            while fake.in_flight or fake.open_connections:  # noqa: ASYNC110
-                await asyncio.sleep(0.001)
+        await until(lambda: fake.in_flight, 5)
+        task.cancel()
+        await until(lambda: not (fake.in_flight or fake.open_connections), 5)
 
 
 async def test_slow_and_dripped_response_arrives_complete(fetch: Fetch) -> None:

@@ -1,4 +1,4 @@
-"""State that the test's thread and the server's thread share."""
+"""State shared by the thread of the test and that of the server."""
 
 from __future__ import annotations
 

@@ -43,11 +43,11 @@ class Peer:
     Attributes:
         name: its name in the table.
         home: its module and function.
-        by_page: whether its crawl yields pages; else single tracks.
-        dicts: whether its tracks are plain dicts; else objects.
-        serial: whether it has one request in flight at a time.
-        retries: whether it sends a refused request again.
-        needs: the modules that it needs, beyond those of the library itself.
+        by_page: True if its crawl yields pages; else single tracks.
+        dicts: True if its tracks are plain dicts; else objects.
+        serial: True if it has one request in flight at a time.
+        retries: True if it retries a refused request.
+        needs: modules that it needs besides the library's own dependencies.
     """
 
     name: str
@@ -70,7 +70,7 @@ class Peer:
 def _is_installed(name: str) -> bool:
     try:
         return find_spec(name) is not None
-    except ModuleNotFoundError:  # the package around it is not there either
+    except ModuleNotFoundError:  # its parent package is not installed either
         return False
 
 
@@ -80,7 +80,7 @@ LIMIT: Final = "limit"
 GATHER: Final = "gather"
 RETRIED: Final = "gather, stamina"
 TUNED: Final = "gather, msgspec dicts"
-"""Faster code than most would write: it has a target of its own."""
+"""Faster code than usual; it has a target of its own."""
 
 PEERS: Final[dict[str, Peer]] = {
     peer.name: peer

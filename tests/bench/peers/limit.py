@@ -1,4 +1,4 @@
-"""The limit: the fastest loop without features. It has no retry, no check, and no bound but the window."""
+"""The limit: the fastest loop without features: no retry, no check, and no bound but the window."""
 
 from __future__ import annotations
 

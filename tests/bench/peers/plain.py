@@ -43,7 +43,7 @@ async def sequential(job: Job) -> AsyncGenerator[Crawl]:
 
 
 def gather(fetch: Fetch, job: Job) -> Crawl:
-    """Fetch all pages at once under a semaphore, after the first has told how many there are."""
+    """Fetch page 1 for the number of pages, then all others at once under a semaphore."""
 
     async def crawl() -> AsyncIterator[Any]:
         semaphore = asyncio.Semaphore(job.concurrency)
@@ -84,7 +84,7 @@ async def gathered_fast(job: Job) -> AsyncGenerator[Crawl]:
 
 @asynccontextmanager
 async def gathered_stamina(job: Job) -> AsyncGenerator[Crawl]:
-    # The library's own waits, and no limit that a rate limit would reach.
+    # The library's own waits, and enough attempts and time for the rate limits.
     @stamina.retry(on=_backoff, attempts=job.attempts or 10, timeout=None, wait_initial=0.1, wait_jitter=0.2)
     async def fetch(page: int) -> dict[str, Any]:
         async with http.get(job.url, params=_query(page)) as response:

@@ -1,4 +1,4 @@
-"""What all crawls of the soak share: sessions, what must come out, and the counts."""
+"""Sessions, expected results and counts that all crawls of the soak share."""
 
 from __future__ import annotations
 
@@ -10,34 +10,34 @@ import aiohttp
 import attrs
 
 from jogg_async import JoggSession, RetryPolicy, Track
-from tests.model import crawl
+from tests.model import sequential_crawl
 
-from .catalogues import FILTERS, rough, steady, track_of
+from .catalogues import FILTERS, irregular, steady, track_of
 from .remote import Remote
 
 KEY: Final = "fake-jogg-key"
 RETRY: Final = RetryPolicy(attempts=8, timeout=60, wait_initial=0.01, wait_max=0.2, wait_jitter=0.02)
 PATIENCE: Final = 1.0
-"""Seconds for one attempt: below the length of a stall."""
+"""Timeout of one attempt in seconds: shorter than a stall."""
 
 POOLED: Final = 2 * (8 + 6 + 4)
-"""Connections that the sessions which live as long as the run may keep for later: each what it may have in flight, and
-as many that were opened ahead while those were busy."""
+"""Idle connections that the sessions of the whole run may keep: twice their concurrency, since connections opened ahead
+add to those of the requests in flight."""
 
 
-class WrongError(Exception):
-    """A result was not what it must be."""
+class UnexpectedResultError(Exception):
+    """A result differs from the expected one."""
 
 
-def check(holds: object, what: str, *values: object) -> None:
-    """`WrongError` where it does not hold."""
-    if not holds:
-        raise WrongError(f"{what}: {', '.join(repr(value)[:300] for value in values)}")
+def check(condition: object, subject: str, *values: object) -> None:
+    """Raise `UnexpectedResultError` with `subject` and `values` if a condition is false."""
+    if not condition:
+        raise UnexpectedResultError(f"{subject}: {', '.join(repr(value)[:300] for value in values)}")
 
 
 @attrs.define
 class Counts:
-    """What has been done so far."""
+    """Counts of the run so far."""
 
     crawls: int = 0
     tracks: int = 0
@@ -46,7 +46,7 @@ class Counts:
 
 
 class Oracle:
-    """What a crawl of a catalogue must come to, by the sequential model.
+    """Expected results of crawls of a catalogue, by `sequential_crawl`.
 
     Args:
         rows: the catalogue.
@@ -60,20 +60,20 @@ class Oracle:
                 self._tracks.setdefault(row["id"], track_of(row))
 
     def tracks(self, page_size: int, **bounds: Any) -> list[Track]:
-        """The tracks, in order; `bounds` are those of `model.crawl`."""
-        return [self._tracks[number] for number in crawl(self.rows, page_size, **bounds)]
+        """Return the tracks in order; `bounds` are arguments of `sequential_crawl`."""
+        return [self._tracks[number] for number in sequential_crawl(self.rows, page_size, **bounds)]
 
 
 @attrs.frozen
-class World:
-    """Sessions and oracles.
+class Environment:
+    """Sessions on the fakes, and oracles with the expected results.
 
     Attributes:
-        shared: the session that most crawls share, with connections of its own.
-        lent: one over an aiohttp session of the caller's.
-        limited: one at a service with a rate limit.
-        oracles: of the steady catalogue, for each of `FILTERS`.
-        rough: of the rough one.
+        shared: session that most crawls share, with a connection pool of its own.
+        lent: session over an aiohttp session of the caller.
+        limited: session on a fake with a rate limit.
+        oracles: expected results of the steady catalogue, for each of `FILTERS`.
+        irregular: expected results of the irregular catalogue.
     """
 
     remote: Remote
@@ -81,17 +81,17 @@ class World:
     lent: JoggSession
     limited: JoggSession
     oracles: tuple[Oracle, ...]
-    rough: Oracle
+    irregular: Oracle
     counts: Counts = attrs.field(factory=Counts)
 
     def session(self, name: str = "steady", **settings: Any) -> JoggSession:
-        """A further session at one of the fakes."""
+        """Create another session on one of the fakes."""
         return JoggSession(KEY, base_url=self.remote.urls[name], retry=RETRY, timeout=PATIENCE, **settings)
 
 
 @asynccontextmanager
-async def world(remote: Remote) -> AsyncGenerator[World]:
-    """The world, its sessions closed at the end."""
+async def open_environment(remote: Remote) -> AsyncGenerator[Environment]:
+    """Open the environment, and close its sessions at the end."""
     settings: Mapping[str, Any] = {"retry": RETRY, "timeout": PATIENCE}
     urls = remote.urls
     oracles = tuple(Oracle(steady(filters, urls["steady"])) for filters in FILTERS)
@@ -102,4 +102,4 @@ async def world(remote: Remote) -> AsyncGenerator[World]:
         JoggSession(KEY, base_url=urls["steady"], concurrency=4, http=http, **settings) as lent,
         JoggSession(KEY, base_url=urls["limited"], concurrency=6, **settings) as limited,
     ):
-        yield World(remote, shared, lent, limited, oracles, Oracle(rough()))
+        yield Environment(remote, shared, lent, limited, oracles, Oracle(irregular()))
