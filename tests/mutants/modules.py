@@ -75,10 +75,23 @@ MODULES: Final[dict[str, tuple[str, ...]]] = {
         "http/test_faults.py",
     ),
     "session.py": ("test_session.py", "test_settings.py", "requests/test_concurrency.py"),
+    # Crawls into files.
+    "_export/formats.py": ("export/test_save.py",),
+    "_export/text.py": ("export/test_save.py", "export/test_addresses.py"),
+    "_export/parquet.py": ("export/test_save.py",),
+    "_export/journal.py": ("export/test_journal.py", "export/test_save.py"),
+    "_export/mirror.py": ("export/test_mirror.py",),
+    "_export/destination.py": ("export/test_save.py", "export/test_disk.py", "export/test_addresses.py"),
+    "_export/replacement.py": ("export/test_disk.py", "export/test_save.py", "export/test_kills.py"),
+    "_export/sqlite_errors.py": ("export/test_disk.py", "export/test_journal.py", "export/test_mirror.py"),
+    "_export/save.py": ("export/test_save.py", "export/test_journal.py", "export/test_mirror.py"),
+    "_export/worker.py": ("export/test_save.py",),
     # The redaction.
     "_api/redaction.py": ("http/test_secrecy.py", "http/test_secrecy_of_objects.py", "api/test_envelope.py"),
     # The command line.
+    "cli/bar.py": ("cli/test_crawl.py", "cli/test_terminal.py"),
     "cli/count.py": _CLI,
+    "cli/crawl.py": ("cli/test_crawl.py",),
     "cli/failure.py": _CLI,
     "cli/formats.py": _CLI,
     "cli/options.py": _CLI,
