@@ -41,11 +41,7 @@ WHEEL = "build" if LOCKED else "wheel"
 PYTEST = ("-m", "pytest", "-q", "-n", "2")
 # Property tests; JOGG_LONG multiplies their number of examples.
 SEARCHES = (
-    "tests/api",
-    "tests/download",
-    "tests/paging",
-    "tests/requests",
-    "tests/testing",
+    *(f"tests/{name}" for name in ("api", "download", "export", "paging", "requests", "testing")),
     "tests/test_cancellation.py",
 )
 EXAMPLES = Path("docs", "examples")
@@ -365,7 +361,7 @@ def docs(session: nox.Session) -> None:
 @nox.session(requires=[WHEEL])
 def bench(session: nox.Session) -> None:
     """Run the benchmark of the wheel, its peers and the limit in half an hour; `-- --only cpu errors` for a part."""
-    _install(session, *_group("bench"))
+    _install(session, *_group("bench"), *(_group("bench-crawl") if "crawl" in session.posargs else ()))
     # `tests` is on the path instead of the root, where the tree would shadow the wheel.
     env = {"PYTHONSAFEPATH": "1", "PYTHONPATH": str(Path("tests").resolve())}
     session.run("python", "-c", FROM_WHEEL, env=env)

@@ -1,8 +1,9 @@
 """The command `jogg-async` (extra ``cli``), also ``python -m jogg_async``.
 
-``tracks`` prints the catalogue as it arrives, ``count`` prints the number of tracks, ``download`` fetches audio files
-into a folder, ``serve`` runs a fake of the service, ``browse`` opens a page to choose music by ear. ``--demo`` runs
-each of them without a key. Results go to standard output, everything else to standard error.
+``tracks`` prints the catalogue as it arrives, ``crawl`` saves it to a file or an SQLite mirror, ``count`` prints the
+number of tracks, ``download`` fetches audio files into a folder, ``serve`` runs a fake of the service, ``browse`` opens
+a page to choose music by ear. ``--demo`` runs each of them without a key. Results go to standard output, everything
+else to standard error.
 
 Exit codes:
 

@@ -13,13 +13,14 @@ from jogg_async.errors import JoggError
 
 from .browse import browse
 from .count import count
+from .crawl import crawl
 from .download import download
 from .failure import EXIT_CODES, ExitCode, UsageError, exit_code_of, message_of
 from .serve import serve
 from .terminal import Screen, silence_stdout
 from .tracks import tracks
 
-_HELP: Final = """List JoggAI's background-music catalogue.
+_HELP: Final = """List JoggAI's background-music catalogue, or save it.
 
 Set the environment variable JOGG_API_KEY to your API key.
 
@@ -37,6 +38,7 @@ app: App = App(
     result_action="return_value",
 )
 app.command(tracks)
+app.command(crawl)
 app.command(count)
 app.command(download)
 app.command(serve)
