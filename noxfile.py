@@ -41,14 +41,12 @@ WHEEL = "build" if LOCKED else "wheel"
 PYTEST = ("-m", "pytest", "-q", "-n", "2")
 # Property tests; JOGG_LONG multiplies their number of examples.
 SEARCHES = (
-    "tests/api",
-    "tests/download",
-    "tests/paging",
-    "tests/requests",
-    "tests/testing",
+    *(f"tests/{name}" for name in ("api", "download", "export", "paging", "requests", "testing")),
     "tests/test_cancellation.py",
 )
 EXAMPLES = Path("docs", "examples")
+# What the wheel holds: code, types, and the page of `jogg-async browse`.
+PACKED = ("*.py", "py.typed", "*.css", "*.html", "*.js", "*.svg")
 # The tree must not shadow the installed wheel.
 TEST_ENV = {"PYTHONSAFEPATH": "1"}
 # If this known vulnerability is not reported (no service in reach, a mirror without data), nothing was audited.
@@ -162,7 +160,7 @@ def build(session: nox.Session) -> None:
     digests = _build(session, Path(), DIST)
     session.run("twine", "check", "--strict", *map(str, DIST.iterdir()))
     packed = {name for name in zipfile.ZipFile(_wheel()).namelist() if ".dist-info/" not in name}
-    tree = {path.as_posix() for pattern in ("*.py", "py.typed") for path in Path("jogg_async").rglob(pattern)}
+    tree = {path.as_posix() for pattern in PACKED for path in Path("jogg_async").rglob(pattern)}
     if packed != tree:
         session.error(f"The wheel and the tree differ: {sorted(packed ^ tree)}")
     if _build_again(session) != digests:
@@ -326,6 +324,34 @@ def _prism(session: nox.Session) -> list[Path]:
 
 
 @nox.session(requires=[WHEEL])
+def browser(session: nox.Session) -> None:
+    """Choose music on the page of `browse` with a real Chromium, and look for obstacles with axe-core."""
+    _install_chromium(session)
+    _install(session, *_group("browser"))
+    session.run("python", "-c", FROM_WHEEL, env=TEST_ENV)
+    session.run("python", *PYTEST, *(session.posargs or ["tests/browser"]), env=TEST_ENV)
+
+
+@nox.session(requires=[WHEEL])
+def screenshots(session: nox.Session) -> None:
+    """Take the pictures of `browse` for the documentation."""
+    _install_chromium(session)
+    _install(session, *_group("browser"))
+    env = {"PYTHONSAFEPATH": "1", "PYTHONPATH": str(Path("tests").resolve())}
+    session.run("python", "-m", "browser.screenshots", *session.posargs, env=env)
+
+
+def _install_chromium(session: nox.Session) -> None:
+    """Install Debian's Chromium where it is missing and we may; else skip the session."""
+    if any(map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))):
+        return
+    if not shutil.which("apt-get") or os.geteuid() != 0:
+        session.skip("NOTHING WAS SEEN, since there is no Chromium: apt-get install chromium fonts-inter")
+    session.run("apt-get", "update", "-qq", external=True)
+    session.run("apt-get", "install", "-qq", "--no-install-recommends", "chromium", "fonts-inter", external=True)
+
+
+@nox.session(requires=[WHEEL])
 def docs(session: nox.Session) -> None:
     """Build the documentation; a warning, a broken reference or an outdated generated page is an error."""
     _install(session, *_group("docs"))
@@ -343,7 +369,7 @@ def site(session: nox.Session) -> None:
 @nox.session(requires=[WHEEL])
 def bench(session: nox.Session) -> None:
     """Run the benchmark of the wheel, its peers and the limit in half an hour; `-- --only cpu errors` for a part."""
-    _install(session, *_group("bench"))
+    _install(session, *_group("bench"), *(_group("bench-crawl") if "crawl" in session.posargs else ()))
     # `tests` is on the path instead of the root, where the tree would shadow the wheel.
     env = {"PYTHONSAFEPATH": "1", "PYTHONPATH": str(Path("tests").resolve())}
     session.run("python", "-c", FROM_WHEEL, env=env)

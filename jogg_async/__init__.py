@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .errors import *
     from .models import *
     from .pager import *
+    from .report import *
     from .retry import *
     from .session import *
     from .tracklist import *
@@ -48,6 +49,7 @@ __all__ = [
     "Progress",
     "RateLimitError",
     "RetryPolicy",
+    "SaveReport",
     "ServerError",
     "SessionClosedError",
     "Track",
@@ -58,7 +60,7 @@ __all__ = [
     "download",
 ]
 
-_MODULES = ("errors", "models", "retry", "tracklist", "pager", "session", "downloads")
+_MODULES = ("errors", "models", "report", "retry", "tracklist", "pager", "session", "downloads")
 """The modules of these names, in the order in which they import each other."""
 
 if not TYPE_CHECKING:  # for a type checker, a name that is missing is an error

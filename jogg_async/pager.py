@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Coroutine
+from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import attrs
 
@@ -14,13 +17,17 @@ if TYPE_CHECKING:
     from typing import Self
 
     from ._paging.crawl import Crawl
+    from .report import SaveReport
     from .tracklist import TrackList
 
 __all__ = ["PageIterator", "Progress", "TrackPager"]
 
+_T = TypeVar("_T")
+
 _USES: Final = (
     ("async for track in pager: ...", "yields the tracks as they arrive"),
     ("await pager.collect()", "returns all remaining tracks, which a notebook shows as a table"),
+    ("await pager.save('tracks.csv')", "saves them to a file; or to Parquet, SQLite and others"),
     ("async for page in pager.pages(): ...", "yields pages"),
 )
 """What a notebook says about a pager: it requests nothing until it is stepped."""
@@ -137,16 +144,55 @@ class TrackPager:
             ImportError: `progress` is true and the extra is not installed.
         """
         crawl = self._crawl
-        if not progress:
-            rest = crawl.collect()
-            del self  # as in a step
-            return await rest
-        from ._render.progress_bar import bar
+        rest = crawl.collect()
+        del self  # as in a step
+        return await _shown(crawl, rest, progress=progress)
 
-        with bar() as show:
-            rest = crawl.collect(show)
-            del self
-            return await rest
+    async def save(
+        self,
+        dest: str | os.PathLike[str],
+        *,
+        format: str | None = None,  # noqa: A002 (the contract's name)
+        resume: bool = False,
+        progress: bool = False,
+    ) -> SaveReport:
+        """Save all remaining tracks to a file or an SQLite database, in a way that survives a kill.
+
+        Tracks are collected in a journal beside the destination, ``DEST.partial``. At the end the destination is
+        written under a temporary name and renamed, so that it is the old whole or the new whole, and the journal is
+        deleted. An interrupted save leaves the journal, and ``resume=True`` continues it.
+
+        An SQLite database (``.db``) that exists is brought up to date in one transaction: see ``docs/crawls.md``.
+
+        Args:
+            dest: path of the destination, which is replaced if it exists; its folder must exist. Or an address that
+                fsspec knows, such as ``s3://bucket/tracks.parquet`` (extra ``fsspec``; not for SQLite), whose journal
+                lies in the current folder.
+            format: ``"jsonl"`` or ``"csv"``, each also with ``".gz"`` or ``".zst"`` (before Python 3.14 extra
+                ``zstd``), ``"parquet"`` (extra ``arrow``), ``"sqlite"`` or ``"db"``; `None` to follow the suffix.
+            resume: continue an interrupted save of the same tracks to the same destination: give the same arguments to
+                `JoggSession.tracks` as before. Policies, concurrency and order may differ. Starts anew if there is no
+                journal. Needs a pager that was not stepped.
+            progress: show a progress bar on standard error, or in the notebook (extra ``progress``).
+
+        Raises:
+            ValueError: the format is unknown; or the journal belongs to another query, other bounds or another format.
+            FileExistsError: there is a journal, and `resume` is false; or `dest` is an SQLite database of something
+                else.
+            BlockingIOError: another crawl into the same destination is running.
+            OSError: the destination or the journal cannot be written, or the journal is damaged. The destination is
+                unchanged.
+            ImportError: an extra is missing.
+            JoggError: as for a step. The journal is kept, as a note of the error says.
+
+        All but `JoggError` is raised before the first request where possible. Cancelling it keeps the journal.
+        """
+        from ._export.save import save
+
+        crawl = self._crawl
+        rest = crawl.run(partial(save, crawl, dest, wanted=format, resume=resume))
+        del self  # as in a step
+        return await _shown(crawl, rest, progress=progress)
 
     async def aclose(self) -> None:
         """End the crawl, and wait for its tasks to end. Closing it again has no effect."""
@@ -181,20 +227,36 @@ class TrackPager:
     @property
     def progress(self) -> Progress:
         """Progress of the crawl, as a snapshot."""
-        crawl = self._crawl
-        return Progress(
-            pages_done=crawl.pages_done,
-            total_pages=crawl.pages.total_pages,
-            tracks=crawl.accepted - len(crawl.ready),
-            total_items=crawl.pages.total_items,
-            expected=crawl.expected,
-            requests=crawl.stats.requests,
-            retries=crawl.stats.retries,
-            duplicates=crawl.passes.duplicates,
-            invalid=crawl.invalid,
-            drifted=crawl.passes.drifted,
-            paused=crawl.paused,
-        )
+        return _progress(self._crawl)
+
+
+def _progress(crawl: Crawl) -> Progress:
+    return Progress(
+        pages_done=crawl.pages_done,
+        total_pages=crawl.pages.total_pages,
+        tracks=crawl.accepted - len(crawl.ready),
+        total_items=crawl.pages.total_items,
+        expected=crawl.expected,
+        requests=crawl.stats.requests,
+        retries=crawl.stats.retries,
+        duplicates=crawl.passes.duplicates,
+        invalid=crawl.invalid,
+        drifted=crawl.passes.drifted,
+        paused=crawl.paused,
+    )
+
+
+async def _shown(crawl: Crawl, work: Coroutine[Any, Any, _T], *, progress: bool) -> _T:
+    """Await the work, with a progress bar if wanted."""
+    if not progress:
+        return await work
+    try:
+        from ._render.progress_bar import updated_bar
+    except ImportError:
+        work.close()
+        raise
+    async with updated_bar(partial(_progress, crawl)):
+        return await work
 
 
 class PageIterator:

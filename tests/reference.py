@@ -22,7 +22,7 @@ WIDTH: Final = 120
 
 SECTIONS: Final[dict[str, tuple[str, ...]]] = {
     "Session": ("JoggSession",),
-    "Pager": ("TrackPager", "PageIterator", "Progress"),
+    "Pager": ("TrackPager", "PageIterator", "Progress", "SaveReport"),
     "Models": ("Track", "Page", "Pagination", "TrackList", "InvalidRecord"),
     "Downloads": ("download", "DownloadReport", "DownloadProgress"),
     "Retry": ("RetryPolicy",),

@@ -59,8 +59,9 @@ def run(block: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-def fake(fake_jogg_env: FakeJogg) -> FakeJogg:
-    """Start a fake with 2,500 tracks, and set the environment variables to its key and address."""
+def fake(fake_jogg_env: FakeJogg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeJogg:
+    """Start a fake with 2,500 tracks, set the environment variables to its key and address, and enter a new folder."""
+    monkeypatch.chdir(tmp_path)
     return fake_jogg_env
 
 
@@ -156,6 +157,34 @@ def test_the_mirror_example_continues_with_the_first_page_that_was_not_stored(fa
         asyncio.run(mirror(database))
         assert stored(database) == ([row["id"] for row in fake.catalogue], [])
     assert min(page or 0 for page in fake.pages) == 3
+
+
+def test_the_nightly_example_brings_a_mirror_up_to_date(fake: FakeJogg, capsys: pytest.CaptureFixture[str]) -> None:
+    run_example('save("catalogue.db", resume=True)')
+    fake.catalogue.remove_ids(1)
+    run_example('save("catalogue.db", resume=True)')
+    assert capsys.readouterr().out == "2500 new, 0 changed, 0 gone\n0 new, 0 changed, 1 gone\n"
+
+
+def test_the_documented_schema_of_the_mirror_is_the_real_one(fake: FakeJogg) -> None:
+    run_example('save("catalogue.db", resume=True)')
+    (documented,) = blocks(ROOT / "docs" / "crawls.md", "sql")[:1]
+    with closing(sqlite3.connect("catalogue.db")) as database:
+        real = [row[0] for row in database.execute("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL")]
+        mirror_version = database.execute("PRAGMA user_version").fetchone()[0]
+    without_comments = re.sub(r"\s*--.*", "", documented)
+    assert [" ".join(each.split()) for each in without_comments.split(";") if each.strip()] == [
+        " ".join(each.split()) for each in real
+    ]
+    assert f"schema version {mirror_version}" in (ROOT / "docs" / "crawls.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.usefixtures("fake")
+def test_the_example_of_formats_opens_the_same_tracks_in_each(capsys: pytest.CaptureFixture[str]) -> None:
+    for module in ("pandas", "polars", "duckdb"):
+        pytest.importorskip(module)
+    run_example("pandas.read_parquet")
+    assert set(capsys.readouterr().out.split()) == {"244"}
 
 
 def stored(database: sqlite3.Connection) -> tuple[list[int], list[int]]:

@@ -10,7 +10,6 @@ import enum
 import math
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
-from functools import partial
 from typing import Any, Final, TypeVar
 
 import attrs
@@ -26,7 +25,7 @@ from jogg_async.tracklist import TrackList
 from .checkpoint import Checkpoint, Cursor
 from .options import CrawlOptions
 from .page_range import PageRange
-from .passes import Passes
+from .passes import History, Passes
 from .window import Window
 
 _AHEAD: Final = 16
@@ -37,9 +36,6 @@ _MAX_INVALID_KEPT: Final = 1000
 _MAX_TOTALS_KEPT: Final = 1000
 
 _T = TypeVar("_T")
-
-ShowProgress = Callable[[int, int | None], None]
-"""Callback that shows the progress of `Crawl.collect`: tracks so far, and tracks expected in all if known."""
 
 
 class State(enum.Enum):
@@ -62,18 +58,8 @@ class Crawl:
     """
 
     def __init__(self, options: CrawlOptions, connect: Callable[[], PageFetcher]) -> None:
-        start = options.start
-        self.options = options
         self.ready: deque[Track] = deque()
         """Tracks of the current page that are not yielded yet."""
-        self.pages: PageRange = PageRange(
-            start.page_size,
-            start.page,
-            options.end_page,
-            total_items=start.total_items,
-            total_pages=start.total_pages,
-        )
-        self.passes: Passes = Passes(self.pages, options.on_drift)
         self.stats: RequestStats = RequestStats()
         self.invalid_records: list[InvalidRecord] = []
         self.invalid: int = 0
@@ -85,12 +71,41 @@ class Crawl:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._window: Window[Decoded] | None = None
         self._lock = asyncio.Lock()
-        self._cursor = Cursor(start.page, start.place)
         self._current = Page(())
         self._steps = 0
         self._close_error: type[JoggError] = JoggError
         self._position_at_close: Checkpoint | None = None
+        self._place(options)
+
+    def _place(self, options: CrawlOptions) -> None:
+        """Set the position before the first step."""
+        start = options.start
+        self.options: CrawlOptions = options
+        self.pages: PageRange = PageRange(
+            start.page_size,
+            start.page,
+            options.end_page,
+            total_items=start.total_items,
+            total_pages=start.total_pages,
+        )
+        self.passes: Passes = Passes(self.pages, options.on_drift)
+        self._cursor = Cursor(start.page, start.place)
         self._state = State.RUNNING if self._wanted() > 0 and start.page <= options.end_page else State.ENDED
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether no step was made yet."""
+        return self._window is None
+
+    def resume_at(self, start: Checkpoint, history: History) -> None:
+        """Move a fresh crawl to the position at which another one of the same pages was interrupted."""
+        state = self._state
+        self._place(attrs.evolve(self.options, start=start))
+        if self._state is State.RUNNING:
+            self._state = state  # it may be abandoned or closed
+        self.passes.resume(history)
+        if history.ordered:
+            self.pages.resume(history.records, covers_all=history.covers_all)
 
     @property
     def expected(self) -> int | None:
@@ -132,14 +147,14 @@ class Crawl:
         self._steps += 1
         return self._step(self._next_page)
 
-    def collect(self, show: ShowProgress | None = None) -> Coroutine[Any, Any, TrackList]:
-        """Return all remaining tracks. An error has those before it as ``tracks``.
-
-        Args:
-            show: called after each page.
-        """
+    def run(self, work: Callable[[], Coroutine[Any, Any, _T]]) -> Coroutine[Any, Any, _T]:
+        """Run work that takes many steps. Meanwhile the pager may be dropped."""
         self._steps += 1
-        return self._step(partial(self._collect, show))
+        return self._step(work)
+
+    def collect(self) -> Coroutine[Any, Any, TrackList]:
+        """Return all remaining tracks. An error has those before it as ``tracks``."""
+        return self.run(self._collect)
 
     async def _step(self, step: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
         try:
@@ -164,13 +179,11 @@ class Crawl:
             self.ready.clear()
         return self._current if len(rest) == len(self._current.tracks) else attrs.evolve(self._current, tracks=rest)
 
-    async def _collect(self, show: ShowProgress | None) -> TrackList:
+    async def _collect(self) -> TrackList:
         tracks: list[Track] = []
         try:
             while True:
                 tracks += (await self._next_page()).tracks
-                if show is not None:
-                    show(len(tracks), self.expected)
         except StopAsyncIteration:
             return TrackList(tracks)
         except (JoggError, CatalogueChangedWarning) as error:

@@ -70,7 +70,19 @@ class PageRange:
         self._empty: set[int] = set()
         self._repeated = 0
         self._largest_page = 0
-        self._records = 0
+        self.records: int = 0
+        """Number of records on the pages that the consumer reached in this pass, invalid ones included."""
+        self._covers_all = first_page == 1 and self._end_page == math.inf
+
+    def resume(self, records: int, *, covers_all: bool) -> None:
+        """Continue an interrupted pass.
+
+        Args:
+            records: number of records on the pages before the first one.
+            covers_all: whether the pass began on page 1.
+        """
+        self.records = records
+        self._covers_all = covers_all and self._end_page == math.inf
 
     @property
     def last(self) -> float:
@@ -122,7 +134,7 @@ class PageRange:
             records: number of its records, invalid ones included.
             repeated: True if the page has records, but no id that is new in this pass.
         """
-        self._records += records
+        self.records += records
         self._repeated = self._repeated + 1 if repeated else 0
         if self._repeated >= (_MAX_REPEATED_PAGES if self.total_pages is not None else 1):
             self.stop_at(number)
@@ -132,12 +144,12 @@ class PageRange:
     @property
     def lacks_records(self) -> bool:
         """True if this pass over all pages has had fewer records so far than the total."""
-        return self.first_page == 1 and self._end_page == math.inf and self._records < (self.total_items or 0)
+        return self._covers_all and self.records < (self.total_items or 0)
 
     def finish_pass(self) -> None:
         """Count a pass over all pages with fewer records than the total as drift."""
         if self.lacks_records:
-            self.note_change(int(self.last), f"{self._records} records came, total_items is {self.total_items}")
+            self.note_change(int(self.last), f"{self.records} records came, total_items is {self.total_items}")
 
     def stop_at(self, number: int) -> None:
         """End the pass with this page."""

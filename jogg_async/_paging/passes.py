@@ -6,6 +6,8 @@ import inspect
 import warnings
 from typing import Final
 
+import attrs
+
 from jogg_async.errors import CatalogueChangedError, CatalogueChangedWarning
 from jogg_async.settings import OnDrift
 
@@ -16,6 +18,29 @@ _MAX_RECRAWLS: Final = 5
 """Most further passes under ``on_drift="recrawl"``."""
 
 _CHANGED: Final = "the catalogue changed during the crawl (its totals, a repeated id, a page's number or its length)"
+
+
+@attrs.frozen
+class History:
+    """What an interrupted crawl saw before the position at which it is resumed.
+
+    Attributes:
+        changed: whether the interrupted pass noticed a change of the catalogue.
+        drifted: whether any pass did.
+        recrawls: number of further passes begun.
+        records: number of records of the interrupted pass.
+        ordered: whether every page before the position was seen, and none after it.
+        covers_all: whether the interrupted pass began on page 1.
+        ids: ids that were yielded.
+    """
+
+    changed: bool
+    drifted: bool
+    recrawls: int
+    records: int
+    ordered: bool
+    covers_all: bool
+    ids: SeenIds = attrs.field(factory=SeenIds)
 
 
 class Passes:
@@ -65,6 +90,15 @@ class Passes:
             self.duplicates += len(ids) - len(new)
             self._pages.note_change(number, "an id came twice")
         return new if self._seen is self._seen_in_pass else self._seen.add_all(ids)
+
+    def resume(self, history: History) -> None:
+        """Continue an interrupted crawl: yield none of its ids again."""
+        self._seen = self._seen_in_pass = history.ids
+        if not history.ordered or history.recrawls:
+            self._seen_in_pass = SeenIds()  # pages may come again, whose ids are no change of the catalogue
+        self._drifted_before = history.drifted
+        self._repeated_id = history.changed
+        self.recrawls = history.recrawls
 
     def begin_recrawl(self, first_page: int) -> None:
         """Begin another pass."""

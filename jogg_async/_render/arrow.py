@@ -36,3 +36,22 @@ def table(tracks: Sequence[Track]) -> Any:
         "extra": [extra_json(track) for track in tracks],
     }
     return pa.table(columns, schema=schema())
+
+
+def stream(tracks: Sequence[Track]) -> bytes:
+    """Return tracks in Arrow's stream format."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, schema()) as writer:
+        writer.write_table(table(tracks))
+    data: bytes = sink.getvalue().to_pybytes()
+    return data
+
+
+def read_stream(data: bytes) -> Any:
+    """Return the table in a stream."""
+    return pa.ipc.open_stream(data).read_all()
+
+
+def joined(tables: Sequence[Any]) -> Any:
+    """Return one table of contiguous columns."""
+    return pa.concat_tables(tables).combine_chunks()

@@ -1,12 +1,16 @@
-"""The progress bar of `TrackPager.collect` and of the command line, drawn by rich (extra ``progress``)."""
+"""The progress bar of `TrackPager.collect`, of `TrackPager.save` and of the command line (extra ``progress``).
+
+It is drawn by rich.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import math
 import sys
 import time
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from importlib.util import find_spec
 from typing import Final, Protocol
 
@@ -17,16 +21,63 @@ try:
 except ImportError as fault:
     raise ImportError("A progress bar needs rich: pip install 'jogg-async[progress]'.") from fault
 
+_INTERVAL: Final = 0.1
+"""Seconds between two updates of the bar."""
+
 _TEXT_INTERVAL: Final = 0.2
 """Seconds between two updates of the text that takes the bar's place in a notebook without ipywidgets."""
 
 
-class Show(Protocol):
-    """Updates the bar."""
+class Snapshot(Protocol):
+    """Progress of a crawl; `jogg_async.Progress` is one."""
 
-    def __call__(self, tracks: int, total: int | None, paused: float = 0.0) -> None:
-        """Show the tracks so far, the total if known, and the seconds of a rate-limit pause still to wait."""
-        ...
+    @property
+    def tracks(self) -> int: ...
+    @property
+    def expected(self) -> int | None: ...
+    @property
+    def pages_done(self) -> int: ...
+    @property
+    def retries(self) -> int: ...
+    @property
+    def paused(self) -> float: ...
+
+
+Show = Callable[[Snapshot], None]
+"""Function that updates the bar."""
+
+
+@asynccontextmanager
+async def updated_bar(
+    snapshot: Callable[[], Snapshot], console: Console | None = None, *, transient: bool = False
+) -> AsyncGenerator[None]:
+    """Show a progress bar, and update it ten times a second.
+
+    Args:
+        snapshot: returns the progress.
+        console: as for `bar`.
+        transient: as for `bar`.
+    """
+    with bar(console, transient=transient) as show:
+        async with repeated(lambda: show(snapshot()), _INTERVAL):
+            yield
+
+
+@asynccontextmanager
+async def repeated(update: Callable[[], None], interval: float) -> AsyncGenerator[None]:
+    """Call a function every `interval` seconds, and once more at the end."""
+
+    async def repeat() -> None:
+        while True:
+            update()
+            await asyncio.sleep(interval)
+
+    repeating = asyncio.create_task(repeat())
+    try:
+        yield
+    finally:
+        repeating.cancel()
+        update()
 
 
 @contextmanager
@@ -42,12 +93,14 @@ def bar(console: Console | None = None, *, transient: bool = False) -> Generator
         with _text() as show:
             yield show
         return
-    columns = (TextColumn("Fetching"), BarColumn(), _Counts(), TimeRemainingColumn(compact=True))
-    with Progress(*columns, console=console, transient=transient, redirect_stdout=not transient) as progress:
-        task = progress.add_task("", total=None, paused=0.0)
+    columns = (TextColumn("Fetching"), BarColumn(bar_width=None), _Details(), TimeRemainingColumn(compact=True))
+    with Progress(
+        *columns, console=console, transient=transient, redirect_stdout=not transient, expand=True
+    ) as progress:
+        task = progress.add_task("", total=None, snapshot=None)
 
-        def show(tracks: int, total: int | None, paused: float = 0.0) -> None:
-            progress.update(task, completed=tracks, total=total, paused=paused)
+        def show(snapshot: Snapshot, /) -> None:
+            progress.update(task, completed=snapshot.tracks, total=snapshot.expected, snapshot=snapshot)
 
         try:
             yield show
@@ -55,16 +108,29 @@ def bar(console: Console | None = None, *, transient: bool = False) -> Generator
             progress.refresh()  # in a notebook rich does not draw the last state by itself
 
 
-class _Counts(ProgressColumn):
-    """Column such as "290/1,000 tracks  paused 3 s"."""
+class _Details(ProgressColumn):
+    """Column such as "290/1,000 tracks  3 pages  950/s  2 retries"."""
 
     def render(self, task: Task) -> Text:
         total = None if task.total is None else int(task.total)
         counts = Text(_counts(int(task.completed), total), style="progress.download")
-        paused: float = task.fields["paused"]
-        if paused > 0:
-            counts.append(f"  paused {math.ceil(paused)} s", "bold yellow")
+        snapshot: Snapshot | None = task.fields["snapshot"]
+        if snapshot is not None:
+            for part in _parts(snapshot, task.finished_speed or task.speed):
+                counts.append(f"  {part}")
+            if snapshot.paused > 0:
+                counts.append(f"  paused by the server, {math.ceil(snapshot.paused)} s", "bold yellow")
         return counts
+
+
+def _parts(snapshot: Snapshot, speed: float | None) -> Iterator[str]:
+    if snapshot.paused > 0:  # the line has no room for both
+        return
+    yield f"{snapshot.pages_done:,} pages"
+    if speed:
+        yield f"{speed:,.0f}/s"
+    if snapshot.retries:
+        yield f"{snapshot.retries:,} {'retry' if snapshot.retries == 1 else 'retries'}"
 
 
 def _counts(tracks: int, total: int | None) -> str:
@@ -77,9 +143,9 @@ def _text() -> Generator[Show]:
     sys.stderr.write("For a progress bar in the notebook: pip install 'jogg-async[notebook]'\n")
     counts, written_at = _counts(0, None), -math.inf
 
-    def show(tracks: int, total: int | None, paused: float = 0.0) -> None:  # noqa: ARG001 (as the bar's)
+    def show(snapshot: Snapshot, /) -> None:
         nonlocal counts, written_at
-        counts, now = _counts(tracks, total), time.monotonic()
+        counts, now = _counts(snapshot.tracks, snapshot.expected), time.monotonic()
         if now - written_at >= _TEXT_INTERVAL:
             sys.stderr.write(f"\r{counts}")
             written_at = now

@@ -11,14 +11,16 @@ from cyclopts import App, CycloptsError, Parameter
 from jogg_async._version import __version__
 from jogg_async.errors import JoggError
 
+from .browse import browse
 from .count import count
+from .crawl import crawl
 from .download import download
 from .failure import EXIT_CODES, ExitCode, UsageError, exit_code_of, message_of
 from .serve import serve
 from .terminal import Screen, silence_stdout
 from .tracks import tracks
 
-_HELP: Final = """List JoggAI's background-music catalogue.
+_HELP: Final = """List JoggAI's background-music catalogue, or save it.
 
 Set the environment variable JOGG_API_KEY to your API key.
 
@@ -36,9 +38,11 @@ app: App = App(
     result_action="return_value",
 )
 app.command(tracks)
+app.command(crawl)
 app.command(count)
 app.command(download)
 app.command(serve)
+app.command(browse)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -1,42 +1,57 @@
-"""The progress bar on standard error."""
+"""Progress on standard error: a bar, or lines of JSON."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
+import json
+import sys
+import time
 from collections.abc import AsyncGenerator
-from typing import Final
+from contextlib import asynccontextmanager
+from typing import Final, Literal
 
-from jogg_async._render.progress_bar import Show, bar
+import attrs
+
+from jogg_async._render.progress_bar import repeated, updated_bar
 from jogg_async.pager import TrackPager
 
 from .terminal import Screen
 
-_INTERVAL: Final = 0.1
-"""Seconds between two updates of the bar."""
+ProgressMode = Literal["auto", "json", "none"]
+
+_JSON_INTERVAL: Final = 1.0
+"""Seconds between two lines of JSON."""
 
 
-@contextlib.asynccontextmanager
-async def show_progress(pager: TrackPager, screen: Screen) -> AsyncGenerator[None]:
-    """Show the pager's progress if standard error is a terminal; remove the bar at the end."""
-    if not screen.shows_progress:
-        yield
-        return
-    with bar(screen.err, transient=True) as show:
-        updating = asyncio.create_task(_update_repeatedly(pager, show))
-        try:
+@asynccontextmanager
+async def show_progress(pager: TrackPager, screen: Screen, mode: ProgressMode = "auto") -> AsyncGenerator[None]:
+    """Show the pager's progress.
+
+    Args:
+        pager: the pager.
+        screen: standard error.
+        mode: ``auto`` shows a bar if standard error is a terminal, and removes it at the end; ``json`` prints a line
+            every second; ``none`` shows nothing.
+    """
+    if mode == "json":
+        async with repeated(_JsonLines(pager), _JSON_INTERVAL):
             yield
-        finally:
-            updating.cancel()
-            _update(pager, show)
+    elif mode == "auto" and screen.shows_progress:
+        async with updated_bar(lambda: pager.progress, screen.err, transient=True):
+            yield
+    else:
+        yield
 
 
-async def _update_repeatedly(pager: TrackPager, show: Show) -> None:
-    while True:
-        _update(pager, show)
-        await asyncio.sleep(_INTERVAL)
+class _JsonLines:
+    """Prints the progress as one JSON object per line: the attributes of `Progress`, and the seconds so far."""
 
+    def __init__(self, pager: TrackPager) -> None:
+        self._pager = pager
+        self._began = time.monotonic()
 
-def _update(pager: TrackPager, show: Show) -> None:
-    progress = pager.progress
-    show(progress.tracks, progress.expected, progress.paused)
+    def __call__(self) -> None:
+        """Print one line."""
+        seconds = round(time.monotonic() - self._began, 3)
+        with contextlib.suppress(OSError):  # nobody reads it any more: no reason to stop
+            print(json.dumps(attrs.asdict(self._pager.progress) | {"seconds": seconds}), file=sys.stderr, flush=True)  # noqa: T201

@@ -94,7 +94,24 @@ def message_of(error: JoggError) -> str:
     advice = next((advice for kind, advice in _ADVICE if isinstance(error, kind)), error.advice)
     is_crawl = isinstance(error, APIError | TransportError) and (error.page or 1) > 1
     from_page = f" with --start-page {error.page}" if is_crawl else ""
-    return f"{error.summary} {advice.format(from_page=from_page)}".rstrip()
+    notes = _notes(error)
+    if notes:  # of a crawl into a file
+        from_page = " with --resume"
+    return " ".join(filter(None, (error.summary, advice.format(from_page=from_page), *notes)))
+
+
+def os_message_of(error: OSError) -> str:
+    """Return the text of an error of the system, with the file's name, and options instead of arguments."""
+    name = f"{error.filename}: " if error.filename is not None else ""
+    return " ".join((_with_resume(f"{name}{error.strerror or error}"), *_notes(error)))
+
+
+def _notes(error: BaseException) -> list[str]:
+    return [_with_resume(note) for note in getattr(error, "__notes__", ())]
+
+
+def _with_resume(text: str) -> str:
+    return text.replace("resume=True", "--resume")
 
 
 def with_options(error: ArgumentError | ConfigurationError) -> str:

@@ -43,7 +43,7 @@ class Bounds:
         start_page: First page to fetch, from 1.
         end_page: Last page to fetch.
         concurrency: Requests in flight at once, 1 or more.
-        unordered: Print pages as they arrive, instead of in the catalogue's order.
+        unordered: Take pages as they arrive, instead of in the catalogue's order.
         on_invalid: If a record is not a valid track: stop with an error, or skip it.
         on_drift: If the catalogue changes meanwhile: ignore it, warn or fail at the end, or look for missing tracks.
     """

@@ -21,6 +21,10 @@ _GRACE: Final = 1.0
 """Seconds after which the process exits in any case: a terminal that does not read must not keep it alive."""
 
 
+INTERRUPTED: Final = 128 + signal.SIGINT
+"""Exit code after Ctrl-C."""
+
+
 class Ending:
     """Ends the running command early.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from typing import Literal
 
@@ -16,7 +17,7 @@ from .failure import UsageError, with_options
 from .formats import Csv, JsonLines, PlainTable, Printer, TerminalTable
 from .options import Bounds, Connection, Filters
 from .outlet import Outlet
-from .running import Ending, run
+from .running import INTERRUPTED, Ending, run
 from .terminal import Screen
 
 Format = Literal["table", "jsonl", "csv"]
@@ -47,8 +48,13 @@ async def _run(filters: Filters, bounds: Bounds, wanted: Format | None, connecti
     with outlet.watched():
         async with connected(connection, concurrency=bounds.concurrency) as jogg:
             pager = make_pager(jogg, filters, bounds)
-            async with pager, show_progress(pager, screen):
-                await _print(pager, printer, outlet)
+            try:
+                async with pager, show_progress(pager, screen):
+                    await _print(pager, printer, outlet)
+            except asyncio.CancelledError:
+                if ending.code == INTERRUPTED and screen.shows_progress:
+                    screen.note("This cannot be continued. jogg-async crawl saves tracks and can be, with --resume.")
+                raise
     if pager.progress.invalid:
         screen.warn(f"invalid records skipped: {pager.progress.invalid}; --verbose names them.")
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from rich.console import Console
 
-from . import imports
+from . import imports, saves
 from .figures import Figures
 from .measure import Record, measure, variants
 from .report import line, machine, save, show
@@ -17,6 +17,7 @@ from .scenarios import scenarios
 from .targets import verdicts
 
 _IMPORT: Final = "import"
+_CRAWL: Final = "crawl"
 _TABLE: Final = 180
 """Columns of a terminal that the widest table needs."""
 
@@ -26,6 +27,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="a tenth of the pages, and two rounds")
     parser.add_argument("--only", nargs="+", default=[""], metavar="NAME", help="prefixes of scenario names")
     parser.add_argument("--peers", nargs="+", default=[""], metavar="NAME", help="prefixes of peer names")
+    parser.add_argument("--latency", type=float, default=0.0, help="seconds per page, for --only crawl")
     parser.add_argument("--rounds", type=int, help="rounds; default 5, with --quick 2")
     parser.add_argument("--json", type=Path, default=Path("bench.json"), help="file for the measurements")
     parser.add_argument("--python", action="append", default=[], metavar="VERSION=PATH", help="another interpreter")
@@ -36,6 +38,9 @@ def main() -> None:
     """Run the benchmark."""
     arguments = _arguments()
     console = Console(width=max(_TABLE, Console().width))
+    if arguments.only == [_CRAWL]:
+        _measure_saves(console, arguments)
+        return
     rounds: int = arguments.rounds or (2 if arguments.quick else 5)
     chosen = [each for each in scenarios(quick=arguments.quick) if _is_chosen(each.name, arguments.only)]
     about = machine() | {"rounds": rounds, "quick": arguments.quick}
@@ -53,6 +58,17 @@ def main() -> None:
     for sentence in skipped:
         console.print(sentence)
     save(arguments.json, about | {"skipped": skipped, "imports": times}, records, found)
+
+
+def _measure_saves(console: Console, arguments: argparse.Namespace) -> None:
+    """Measure what no other scenario does: it takes minutes, and writes files."""
+    found: list[saves.Saved] = []
+    part = 10 if arguments.quick else 1
+    for each in saves.measure(arguments.peers, arguments.rounds or 3, part=part, latency=arguments.latency):
+        console.print(each, soft_wrap=True)
+        if isinstance(each, saves.Saved):
+            found.append(each)
+    saves.show(console, found)
 
 
 def _is_chosen(name: str, beginnings: Sequence[str]) -> bool:

@@ -112,7 +112,7 @@ async def _by_page(stream: AsyncIterator[Any], begun: float, pause: float, resul
 async def _measure(task: Task, peer: Peer, opened: Open) -> Result:
     result = Result()
     consume = _by_page if peer.by_page else _by_track
-    before = _forget_peak()
+    before = forget_peak()
     job = Job(f"{task.base_url}/v2/musics", task.base_url, task.concurrency, task.early, task.attempts)
     wall, cpu = time.perf_counter(), time.process_time()
     async with opened(job) as crawl:
@@ -124,17 +124,17 @@ async def _measure(task: Task, peer: Peer, opened: Open) -> Result:
         except Exception as error:  # noqa: BLE001 (in an outage the error is the result)
             result.raised = _text(error)
         result.wall, result.cpu = time.perf_counter() - wall, time.process_time() - cpu
-    result.growth = _memory("VmHWM") - before
+    result.growth = memory("VmHWM") - before
     return result
 
 
-def _forget_peak() -> float:
+def forget_peak() -> float:
     """Reset the peak of the process's memory, and return its current size in MB. Linux only."""
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    return _memory("VmRSS")
+    return memory("VmRSS")
 
 
-def _memory(name: str) -> float:
+def memory(name: str) -> float:
     found = re.search(rf"^{name}:\s+(\d+) kB", _STATUS.read_text(encoding="ascii"), re.MULTILINE)
     return int(found[1]) / 1024 if found else 0.0
 

@@ -68,6 +68,7 @@ def test_rows_of_the_table_are_printed_as_pages_arrive(asking: Asking, on_termin
         terminal.type(b"\x03")
         assert terminal.wait() == 130
     assert b"Traceback" not in terminal.raw
+    assert b"jogg-async crawl saves tracks" in terminal.raw
     assert cursor_shows(terminal.raw)
     assert "Fetching" not in "".join(displayed(terminal.raw))
 
@@ -76,7 +77,7 @@ def test_progress_bar_is_shown_while_standard_output_is_a_pipe(asking: Asking, o
     cli = asking(400, latency=0.1, rate_limit=RateLimit(100, burst=2, retry_after=1.0))
     with on_terminal(cli, "tracks", "--limit=300", stdout=subprocess.PIPE) as terminal:
         assert terminal.process.stdout is not None
-        terminal.read(lambda raw: b"paused 1 s" in raw)
+        terminal.read(lambda raw: b"paused by the server, 1 s" in raw)
         assert terminal.wait() == 0
         assert terminal.process.stdout.read().count(b'"id"') == 300
     assert b"/300 tracks" in terminal.raw

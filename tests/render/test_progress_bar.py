@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import asyncio
 import builtins
+import io
 import re
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import pytest
 
 if TYPE_CHECKING:
@@ -11,6 +14,10 @@ if TYPE_CHECKING:
     from tests.conftest import MakeFake, MakeSession
 
 pytest.importorskip("rich")
+
+from rich.console import Console
+
+from jogg_async._render import progress_bar
 
 
 class ZMQInteractiveShell:
@@ -71,5 +78,43 @@ async def test_a_notebook_without_ipywidgets_shows_text_and_names_the_extra(
     assert shown.out == ""
     first, counts = shown.err.split("\n", 1)
     assert first == "For a progress bar in the notebook: pip install 'jogg-async[notebook]'"
-    assert re.fullmatch(r"(\r\d+/130 tracks)+\n", counts)
+    assert re.fullmatch(r"(\r\d+/(130|\?) tracks)+\n", counts)
     assert counts.endswith("\r130/130 tracks\n")
+
+
+@attrs.frozen
+class State:
+    """A stand-in for `jogg_async.Progress`."""
+
+    tracks: int = 1200
+    expected: int | None = 2500
+    pages_done: int = 12
+    retries: int = 0
+    paused: float = 0.0
+
+
+@pytest.mark.parametrize(
+    ("state", "shown"),
+    [
+        (State(), "1,200/2,500 tracks  12 pages"),
+        (State(retries=1), "12 pages  1 retry"),
+        (State(retries=1234), "12 pages  1,234 retries"),
+        (State(expected=None), "1,200/? tracks  12 pages"),
+        (State(retries=3, paused=11.2), "1,200/2,500 tracks  paused by the server, 12 s"),
+    ],
+)
+def test_the_bar_shows_pages_retries_and_the_pause(state: State, shown: str) -> None:
+    screen = io.StringIO()
+    with progress_bar.bar(Console(file=screen, force_terminal=True, width=120, color_system=None)) as show:
+        show(state)
+    assert shown in screen.getvalue()
+
+
+async def test_the_bar_is_updated_while_no_page_arrives() -> None:
+    states = [State(paused=2.0), State(paused=1.0), State()]
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=True, width=120, color_system=None)
+    async with progress_bar.updated_bar(lambda: states.pop(0) if len(states) > 1 else states[0], console):
+        while len(states) > 1:  # noqa: ASYNC110 (the bar tells nobody)
+            await asyncio.sleep(0.01)
+    assert "12 pages" in screen.getvalue()

@@ -1,0 +1,204 @@
+"""Destinations of a save: a local file, a mirror, or an address that fsspec knows."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+import attrs
+
+from jogg_async.errors import ArgumentError
+from jogg_async.models import Track
+
+from . import mirror
+from .formats import SQLITE, Encoder, Format, format_of
+from .mirror import Changes, Crawled
+from .replacement import replacement
+
+
+class Destination(Protocol):
+    """Destination of a save.
+
+    Attributes:
+        format: its format.
+        journal: path of its journal.
+    """
+
+    @property
+    def format(self) -> Format: ...
+    @property
+    def journal(self) -> Path: ...
+
+    def check(self) -> None:
+        """Check that it can be written, as far as can be told before the crawl.
+
+        Raises:
+            OSError: it cannot.
+            ImportError: an extra is missing.
+        """
+        ...
+
+    def encode(self, tracks: Sequence[Track]) -> bytes:
+        """Return a batch of tracks for the journal."""
+        ...
+
+    def write(self, crawled: Crawled) -> Changes:
+        """Write it in one step: it is the old whole or the new whole. Return the changes of a mirror."""
+        ...
+
+
+@attrs.frozen
+class LocalFile:
+    """File on this machine."""
+
+    path: Path
+    format: Format
+    encoder: Encoder
+
+    @property
+    def journal(self) -> Path:
+        return journal_of(self.path)
+
+    def encode(self, tracks: Sequence[Track]) -> bytes:
+        return self.encoder.encode(tracks)
+
+    def check(self) -> None:
+        """Check the folder, and that nothing but a file is replaced."""
+        check_path(self.path)
+
+    def write(self, crawled: Crawled) -> Changes:
+        """Write the file."""
+        with replacement(self.path) as temporary, temporary.open("xb") as file:
+            self.encoder.write(crawled.batches, file)
+        return Changes()
+
+
+@attrs.frozen
+class Mirror:
+    """SQLite database that is brought up to date."""
+
+    path: Path
+    format: Format
+
+    @property
+    def journal(self) -> Path:
+        return journal_of(self.path)
+
+    def encode(self, tracks: Sequence[Track]) -> bytes:
+        return mirror.encode(tracks)
+
+    def check(self) -> None:
+        """Check the folder, and that an existing file is a mirror."""
+        check_path(self.path)
+        if self._exists():
+            mirror.check(self.path)
+
+    def write(self, crawled: Crawled) -> Changes:
+        """Create the mirror, or bring it up to date."""
+        if self._exists():
+            return mirror.sync(self.path, crawled)
+        with replacement(self.path) as temporary:
+            changes = mirror.build(temporary, crawled)
+            for suffix in ("-wal", "-shm"):  # of a mirror that was deleted: SQLite would apply them to this one
+                self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+        return changes
+
+    def _exists(self) -> bool:
+        return self.path.exists() and self.path.stat().st_size > 0
+
+
+@attrs.frozen
+class RemoteFile:
+    """File under an address that fsspec knows (extra ``fsspec``), such as ``s3://bucket/tracks.parquet``."""
+
+    address: str
+    format: Format
+    encoder: Encoder
+
+    @property
+    def journal(self) -> Path:
+        return journal_of(Path(_last_segment(self.address)))
+
+    def encode(self, tracks: Sequence[Track]) -> bytes:
+        return self.encoder.encode(tracks)
+
+    def check(self) -> None:
+        """Check that fsspec knows the address."""
+        self._filesystem()
+
+    def write(self, crawled: Crawled) -> Changes:
+        """Upload the file. It appears once it is complete."""
+        filesystem, path = self._filesystem()  # an object of its own, since it has one transaction at a time
+        with filesystem.transaction, filesystem.open(path, "wb") as file:
+            self.encoder.write(crawled.batches, file)
+        return Changes()
+
+    def _filesystem(self) -> tuple[Any, str]:
+        try:
+            found: tuple[Any, str] = _fsspec().core.url_to_fs(self.address, skip_instance_cache=True)
+        except ValueError as error:
+            raise ArgumentError(f"fsspec does not know the address {self.address!r}: {error}.") from error
+        return found
+
+
+def destination(dest: str | os.PathLike[str], wanted: str | None) -> Destination:
+    """Return the destination.
+
+    Args:
+        dest: path, or address with ``://``.
+        wanted: the argument `format`; `None` to follow the suffix.
+
+    Raises:
+        ArgumentError: the format is unknown, or does not suit the address.
+        ImportError: the format or the address needs an extra that is not installed.
+    """
+    address = os.fspath(dest)
+    if not isinstance(address, str) or not address:
+        raise ArgumentError(f"dest must be a path or an address, not {dest!r:.80}.")
+    if address.startswith("file://"):
+        address = url2pathname(urlsplit(address).path)
+    found = format_of(_last_segment(address), wanted)
+    path = None if "://" in address else Path(address).absolute()
+    if found.name == SQLITE:
+        if path is None:
+            raise ArgumentError(f"an SQLite database must be a local file, not {address!r}.")
+        return Mirror(path, found)
+    if path is not None:
+        return LocalFile(path, found, found.encoder())
+    _fsspec()
+    return RemoteFile(address, found, found.encoder())
+
+
+def journal_of(path: Path) -> Path:
+    """Return the path of a destination's journal."""
+    return path.with_name(f"{path.name}.partial")
+
+
+def check_path(path: Path) -> None:
+    """Check that a file can be written in its folder, and replaces no folder or device.
+
+    Raises:
+        OSError: it cannot.
+    """
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"the folder {path.parent} does not exist; create it first.")
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder; name a file in it.")
+    if path.exists() and not path.is_file():
+        raise FileExistsError(f"{path} is no regular file.")
+
+
+def _last_segment(address: str) -> str:
+    return address.rstrip("/").rpartition("/")[2] if "://" in address else Path(address).name
+
+
+def _fsspec() -> Any:
+    try:
+        return import_module("fsspec")
+    except ImportError as fault:
+        raise ImportError("An address needs fsspec: pip install 'jogg-async[fsspec]'.") from fault

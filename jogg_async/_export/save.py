@@ -1,0 +1,233 @@
+"""Save a crawl: fill the journal, write the destination, report."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+from functools import partial
+from typing import Final
+
+from jogg_async._paging.checkpoint import Checkpoint
+from jogg_async._paging.crawl import Crawl
+from jogg_async._paging.passes import History
+from jogg_async.errors import ArgumentError, CatalogueChangedWarning, JoggError
+from jogg_async.models import Track
+from jogg_async.report import SaveReport
+
+from .destination import Destination, destination
+from .journal import Journal, Plan, Standing
+from .mirror import Changes, Crawled
+from .worker import Worker
+
+_BATCH: Final = 5000
+"""Tracks of a batch. Smaller ones cost more writes, larger ones more memory."""
+
+_INTERVAL: Final = 1.0
+"""Seconds after which a smaller batch is written: most that a kill can lose."""
+
+
+class Stopped(Exception):  # noqa: N818 (no error: the caller was cancelled)
+    """Raised in the worker's thread to end a job whose caller was cancelled."""
+
+
+async def save(crawl: Crawl, dest: str | os.PathLike[str], *, wanted: str | None, resume: bool) -> SaveReport:
+    """Save the rest of a crawl.
+
+    Args:
+        crawl: the crawl.
+        dest: path or address of the destination.
+        wanted: its format; `None` to follow the suffix.
+        resume: continue the journal, if there is one.
+
+    Raises:
+        ArgumentError: the format is unknown, or the journal belongs to another crawl.
+        OSError: the journal or the destination cannot be written.
+        ImportError: an extra is missing.
+        JoggError: the crawl failed; the journal is kept.
+    """
+    if resume and not crawl.is_fresh:
+        raise ArgumentError("resume=True needs a pager that has not been iterated over yet.")
+    began, worker = time.monotonic(), Worker()
+    try:
+        # In the thread, since it may import pyarrow or fsspec.
+        found = await worker.run(partial(destination, dest, wanted))
+        changes, standing = await _save(crawl, found, worker, resume=resume)
+    finally:
+        worker.close()
+    return SaveReport(
+        tracks=standing.tracks,
+        pages=standing.pages,
+        new=changes.new,
+        changed=changes.changed,
+        gone=changes.gone,
+        invalid=standing.invalid,
+        drifted=standing.drifted,
+        seconds=time.monotonic() - began,
+    )
+
+
+async def _save(crawl: Crawl, found: Destination, worker: Worker, *, resume: bool) -> tuple[Changes, Standing]:
+    opening = worker.start(partial(_open, crawl, found, resume=resume))
+    try:
+        journal = await worker.join(opening)
+        changes, standing = await Saving(crawl, found, journal, worker).run()
+        await worker.run(journal.remove)
+    except BaseException as error:
+        if opening.exception() is None:
+            with contextlib.suppress(OSError):  # the first error counts
+                await worker.run(opening.result().close)
+            _advise(error, opening.result())
+        raise
+    return changes, standing
+
+
+def _advise(error: BaseException, journal: Journal) -> None:
+    if isinstance(error, JoggError | OSError | CatalogueChangedWarning):
+        error.add_note(f"{journal.standing.tracks:,} tracks are kept in {journal.path}: resume=True continues there.")
+
+
+def _open(crawl: Crawl, found: Destination, *, resume: bool) -> Journal:
+    found.check()
+    plan = Plan(str(found.format), crawl.position().as_dict())
+    journal = Journal(found.journal, plan, resume=resume)
+    try:
+        _check_plan(plan, journal)
+    except BaseException:
+        journal.close()
+        raise
+    return journal
+
+
+def _check_plan(plan: Plan, journal: Journal) -> None:
+    """Check that the journal is of the same crawl, into the same format.
+
+    Raises:
+        ArgumentError: it is not.
+    """
+    found = journal.plan
+    asked, kept = ({"format": each.format} | each.start | each.start["filters"] for each in (plan, found))
+    # `page` is last: it differs wherever `start_page` does.
+    for name in sorted([*asked, *kept], key=lambda name: name == "page"):
+        if name != "filters" and asked.get(name) != kept.get(name):
+            raise ArgumentError(
+                f"{name}={asked.get(name)!r} contradicts the journal {journal.path}, which has {kept.get(name)!r};"
+                " continue with the arguments of the interrupted crawl, or delete the journal."
+            )
+
+
+class Saving:
+    """Save of a crawl through an open journal.
+
+    Args:
+        crawl: the crawl.
+        destination: where to.
+        journal: its journal, which only the worker's thread may use.
+        worker: the thread.
+    """
+
+    def __init__(self, crawl: Crawl, destination: Destination, journal: Journal, worker: Worker) -> None:
+        self._crawl = crawl
+        self._destination = destination
+        self._journal = journal
+        self._worker = worker
+        self._base = journal.standing
+        """State before this run."""
+        self._pages = 0
+        self._tracks = 0
+        self._batch: list[Track] = []
+
+    async def run(self) -> tuple[Changes, Standing]:
+        """Fill the journal and write the destination. Return the changes of a mirror, and the end of the crawl."""
+        if not self._base.complete:
+            if self._base.pages:
+                await self._move_crawl()
+            await self._fill()
+        changes = await self._worker.run(self._write)
+        return changes, self._journal.standing
+
+    async def _move_crawl(self) -> None:
+        """Move the crawl to where the journal ends."""
+        base, start = self._base, self._journal.plan.start
+        began_at_first = (start["page"], start["place"]) == (1, 0)
+        history = History(
+            changed=base.changed,
+            drifted=base.drifted,
+            recrawls=base.recrawls,
+            records=base.records,
+            ordered=base.ordered and self._crawl.options.ordered,
+            covers_all=start["start_page"] == 1 if base.recrawls else began_at_first,
+        )
+        await self._worker.run(lambda: [history.ids.add_all(ids) for ids in self._journal.ids()])
+        self._crawl.resume_at(Checkpoint.from_dict(base.checkpoint), history)
+
+    async def _fill(self) -> None:
+        """Write the pages of the crawl to the journal, a batch at a time: one is written while the next arrives."""
+        writing = self._worker.start(lambda: None)
+        due = time.monotonic() + _INTERVAL
+        try:
+            while True:
+                page = await self._crawl.next_page()
+                self._batch += page.tracks
+                self._pages += 1
+                if len(self._batch) >= _BATCH or time.monotonic() >= due:
+                    await self._worker.join(writing)
+                    writing = self._append()
+                    due = time.monotonic() + _INTERVAL
+        except StopAsyncIteration:
+            await self._worker.join(writing)
+            await self._worker.join(self._append(complete=True))
+        except BaseException:
+            with contextlib.suppress(OSError):  # of a write that failed before: the first error counts
+                await self._worker.join(writing)
+                await self._worker.join(self._append())
+            raise
+
+    def _append(self, *, complete: bool = False) -> asyncio.Future[None]:
+        """Start to write the tracks that have arrived, and the state after them."""
+        batch, self._batch = self._batch, []
+        self._tracks += len(batch)
+        return self._worker.start(partial(self._write_batch, batch, self._standing(complete=complete)))
+
+    def _write_batch(self, batch: list[Track], standing: Standing) -> None:
+        data = self._destination.encode(batch) if batch else b""
+        self._journal.append([track.id for track in batch], data, standing)
+
+    def _standing(self, *, complete: bool) -> Standing:
+        crawl, base = self._crawl, self._base
+        return Standing(
+            checkpoint=crawl.position().as_dict(),
+            tracks=base.tracks + self._tracks,
+            pages=base.pages + self._pages,
+            invalid=base.invalid + crawl.invalid,
+            drifted=crawl.passes.drifted,
+            changed=crawl.passes.changed,
+            recrawls=crawl.passes.recrawls,
+            records=crawl.pages.records,
+            ordered=base.ordered and crawl.options.ordered,
+            complete=complete,
+        )
+
+    def _write(self) -> Changes:
+        journal = self._journal
+        complete = _saw_everything(journal.plan, journal.standing)
+        return self._destination.write(
+            Crawled(journal.plan, journal.standing, complete, self._batches(), journal.ids())
+        )
+
+    def _batches(self) -> Iterator[bytes]:
+        for data in self._journal.batches():
+            if self._worker.stopped.is_set():
+                raise Stopped
+            if data:
+                yield data
+
+
+def _saw_everything(plan: Plan, end: Standing) -> bool:
+    """Return whether a crawl saw every track of its query, so that others are gone."""
+    start, total = Checkpoint.from_dict(plan.start), end.checkpoint["total_items"]
+    is_unbounded = (start.page, start.place, start.limit, start.end_page) == (1, 0, None, None)
+    # An interrupted crawl without order cannot tell by itself whether records were missing.
+    return is_unbounded and not end.drifted and not end.invalid and end.tracks >= (total or 0)

@@ -1,0 +1,169 @@
+"""`jogg-async crawl`: what it prints, its exit codes, and how it goes on after an interruption."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from jogg_async.testing import Fault, RateLimit
+
+from .processes import PIPES, Outcome, ended, fake_of, started
+
+if TYPE_CHECKING:
+    from .conftest import Asking, OnTerminal
+    from .processes import Cli
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and terminals of POSIX")
+
+
+def rows(path: Path) -> int:
+    with closing(sqlite3.connect(path)) as database:
+        count: int = database.execute("SELECT count(*) FROM tracks").fetchone()[0]
+    return count
+
+
+def test_the_report_is_one_sentence_or_one_json_object(asking: Asking, tmp_path: Path) -> None:
+    cli, path = asking(250), tmp_path / "catalogue.db"
+    outcome = cli("crawl", str(path))
+    assert (outcome.code, outcome.err) == (0, "")
+    assert re.fullmatch(rf"Saved 250 tracks to {path} in \d\.\d s: 250 new, 0 changed, 0 gone\.\n", outcome.out)
+    fake_of(cli).catalogue.remove_ids(1)
+    outcome = cli("crawl", str(path), "--json")
+    assert (outcome.code, outcome.err) == (0, "")
+    report = json.loads(outcome.out)
+    assert report.pop("seconds") > 0
+    assert report == {
+        "tracks": 249, "pages": 3, "new": 0, "changed": 0, "gone": 1, "invalid": 0, "drifted": False,
+    }  # fmt: skip
+
+
+def test_filters_bounds_and_format_are_those_of_the_options(asking: Asking, tmp_path: Path) -> None:
+    cli, path = asking(1000), tmp_path / "calm"
+    outcome = cli("crawl", str(path), "--mood=Calm", "--limit=30", "--page-size=20", "--format=csv", "--unordered")
+    assert outcome.out == f"Saved 30 tracks to {path} in {outcome.out.split()[-2]} s.\n"
+    assert path.read_bytes().startswith(b"id,name,music_url,duration,extra\r\n")
+    assert {request.query["mood"] for request in fake_of(cli).requests} == {"Calm"}
+
+
+def test_an_error_of_the_service_says_how_to_continue(asking: Asking, tmp_path: Path) -> None:
+    cli, path = asking(250), tmp_path / "t.db"
+    fake_of(cli).fail(Fault.business(50000, retry_after=4000), page=3, times=None)
+    arguments = ["crawl", str(path)]
+    outcome = run_all(cli, arguments, arguments, [*arguments, "--resume", "--mood=Calm"])
+    assert outcome.out == "5 1 2\n"
+    failed, there, other = outcome.err.splitlines()
+    assert f"200 tracks are kept in {path}.partial: --resume continues there." in failed
+    assert "--start-page" not in failed
+    assert f"{path}.partial is the journal of an interrupted crawl: continue it with --resume, or delete it." in there
+    assert "mood='Calm' contradicts the journal" in other
+    fake_of(cli).clear()
+    assert cli(*arguments, "--resume").code == 0
+    assert rows(path) == 250
+
+
+def run_all(cli: Cli, *commands: list[str], before: str = "") -> Outcome:
+    """Run commands one after the other in one process, whose start takes most of the time; it prints their codes."""
+    code = f"{before}\nfrom jogg_async.cli.app import run; print(*(run(arguments) for arguments in {list(commands)}))"
+    with started(["-c", code], cli.environment(), PIPES) as process:
+        return ended(process)
+
+
+USAGE = [
+    (["t.txt"], "the suffix of 't.txt'"),
+    (["t.csv", "--format", "xml"], "--format must be jsonl"),
+    (["t.csv", "--page-size", "0"], "--page-size must be"),
+    (["t.csv", "--progress", "loud"], "--progress"),
+    (["memory://t.db"], "must be a local file"),
+    ([], "DEST"),
+]
+
+
+def test_invalid_options_exit_with_2_and_are_named(cli: Cli) -> None:
+    cli.env = {"JOGG_API_KEY": "a-key"}
+    outcome = run_all(cli, *(["crawl", *each] for each, _ in USAGE))
+    assert outcome.out.split() == ["2"] * len(USAGE)
+    for line, (_, says) in zip(outcome.err.splitlines(), USAGE, strict=True):
+        assert line.startswith("jogg-async: error: ")
+        assert says in line
+
+
+def test_a_missing_folder_and_a_missing_extra_are_errors_of_one_line(asking: Asking, tmp_path: Path) -> None:
+    cli = asking(10)
+    commands = (["crawl", str(tmp_path / name)] for name in ("missing/t.db", "t.parquet"))
+    outcome = run_all(cli, *commands, before="import sys; sys.modules['pyarrow'] = None")
+    assert outcome.out == "1 1\n"
+    assert outcome.err.splitlines() == [
+        f"jogg-async: error: the folder {tmp_path / 'missing'} does not exist; create it first.",
+        "jogg-async: error: Parquet needs pyarrow: pip install 'jogg-async[arrow]'.",
+    ]
+    assert fake_of(cli).requests == []
+
+
+def test_two_crawls_into_one_destination_are_one_too_many(asking: Asking, tmp_path: Path) -> None:
+    cli, path = asking(1000), tmp_path / "t.db"
+    fake_of(cli).fail(Fault.stall(), page=3, times=None)
+    with cli.start("crawl", str(path)) as first:
+        wait_for_requests(cli, 3)
+        outcome = cli("crawl", str(path), "--resume")
+        assert (outcome.code, outcome.err.count("\n")) == (1, 1)
+        assert "is in use by another crawl into the same destination" in outcome.err
+        first.send_signal(signal.SIGTERM)
+        assert ended(first).code == 143
+    fake_of(cli).clear()
+    assert cli("crawl", str(path), "--resume").code == 0
+    assert rows(path) == 1000
+
+
+def wait_for_requests(cli: Cli, count: int) -> None:
+    deadline = time.monotonic() + 20
+    while len(fake_of(cli).requests) < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_ctrl_c_keeps_the_journal_and_names_resume(asking: Asking, tmp_path: Path) -> None:
+    cli, path = asking(1000), tmp_path / "t.jsonl"
+    fake_of(cli).fail(Fault.stall(), page=5, times=None)
+    with cli.start("crawl", str(path)) as process:
+        wait_for_requests(cli, 10)
+        time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        outcome = ended(process)
+    assert (outcome.code, outcome.out) == (130, "")
+    assert outcome.err == "jogg-async: warning: interrupted; the same command with --resume continues.\n"
+    fake_of(cli).clear()
+    assert cli("crawl", str(path), "--resume").code == 0
+    assert min(page or 0 for page in fake_of(cli).pages) == 5
+    assert path.read_bytes().count(b"\n") == 1000
+
+
+def test_json_progress_is_a_line_a_second_on_standard_error(asking: Asking, tmp_path: Path) -> None:
+    cli = asking(500, latency=0.4)
+    outcome = cli("crawl", str(tmp_path / "t.csv"), "--progress=json", "--concurrency=1", "--json")
+    lines = [json.loads(line) for line in outcome.err.splitlines()]
+    assert (outcome.code, len(lines)) == (0, 4)
+    assert [line["tracks"] for line in lines] == sorted(line["tracks"] for line in lines)
+    last = lines[-1]
+    assert (last["tracks"], last["expected"], last["pages_done"], last["total_pages"]) == (500, 500, 5, 5)
+    assert last["seconds"] >= 2
+    assert json.loads(outcome.out)["tracks"] == 500
+
+
+def test_a_terminal_shows_a_bar_and_a_pause_of_the_server(
+    asking: Asking, on_terminal: OnTerminal, tmp_path: Path
+) -> None:
+    cli = asking(400, latency=0.1, rate_limit=RateLimit(100, burst=2, retry_after=1.0))
+    with on_terminal(cli, "crawl", str(tmp_path / "t.csv"), stdout=subprocess.DEVNULL) as terminal:
+        terminal.read(lambda raw: b"paused by the server, 1 s" in raw)
+        assert terminal.wait() == 0
+    assert b"400/400 tracks" in terminal.raw

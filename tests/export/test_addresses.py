@@ -1,0 +1,112 @@
+"""Destinations under an address, through fsspec."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from jogg_async import PermissionDeniedError
+from jogg_async._export import text
+from jogg_async.testing import FakeJogg, Fault
+
+from .conftest import FORMATS, MakePager, names, rows_of, served_rows, skip_without_extra
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+fsspec: Any = pytest.importorskip("fsspec")
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The current folder, in which journals lie, and an empty memory file system."""
+    monkeypatch.chdir(tmp_path)
+    memory = fsspec.filesystem("memory")
+    memory.store.clear()
+    yield
+    memory.store.clear()
+
+
+@pytest.mark.parametrize("suffix", [each for each in FORMATS if each != "db"])
+async def test_every_file_format_is_uploaded(
+    fake: FakeJogg, make_pager: MakePager, tmp_path: Path, suffix: str
+) -> None:
+    skip_without_extra(suffix)
+    await make_pager(fake).save(f"memory://bucket/t.{suffix}")
+    local = tmp_path / f"t.{suffix}"
+    local.write_bytes(fsspec.filesystem("memory").cat(f"/bucket/t.{suffix}"))
+    assert rows_of(local) == served_rows(fake.catalogue)
+    assert names(tmp_path) == [local.name]
+
+
+async def test_the_journal_lies_in_the_current_folder(fake: FakeJogg, make_pager: MakePager, tmp_path: Path) -> None:
+    fake.fail(Fault.business(18025), page=3, times=None)
+    with pytest.raises(PermissionDeniedError):
+        await make_pager(fake).save("memory://bucket/t.csv")
+    assert names(tmp_path) == ["t.csv.partial"]
+    fake.clear()
+    assert (await make_pager(fake).save("memory://bucket/t.csv", resume=True)).tracks == 250
+
+
+async def test_an_upload_that_fails_leaves_the_old_object(
+    fake: FakeJogg, make_pager: MakePager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = fsspec.filesystem("memory")
+    memory.pipe("/t.csv", b"old")
+
+    def fail(header: bytes, batches: Any) -> Iterator[bytes]:
+        yield header
+        raise OSError("broken")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(text, "_pieces", fail)
+        with pytest.raises(OSError, match="broken"):
+            await make_pager(fake).save("memory://t.csv")
+    assert memory.cat("/t.csv") == b"old"
+    assert names(tmp_path) == ["t.csv.partial"]
+
+
+async def test_an_unknown_protocol_fails_before_any_request(
+    fake: FakeJogg, make_pager: MakePager, tmp_path: Path
+) -> None:
+    with pytest.raises(ValueError, match="fsspec does not know the address 'nowhere://"):
+        await make_pager(fake).save("nowhere://t.csv")
+    assert (fake.requests, names(tmp_path)) == ([], [])
+
+
+async def test_a_file_address_is_a_local_path(fake: FakeJogg, make_pager: MakePager, tmp_path: Path) -> None:
+    path = tmp_path / "with space.db"
+    assert (await make_pager(fake).save(path.as_uri())).new == 250
+    assert names(tmp_path) == [path.name]
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        ("memory://t.csv", "fsspec", r"pip install 'jogg-async\[fsspec\]'"),
+        ("t.csv.zst", "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd", r"jogg-async\[zstd\]"),
+    ],
+)
+async def test_without_the_extra_one_sentence_names_it(
+    fake: FakeJogg, make_pager: MakePager, monkeypatch: pytest.MonkeyPatch, case: tuple[str, str, str]
+) -> None:
+    dest, module, says = case
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ImportError, match=says):
+        await make_pager(fake).save(dest)
+    assert fake.requests == []
+
+
+async def test_parquet_without_pyarrow_names_the_extra(
+    fake: FakeJogg, make_pager: MakePager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("jogg_async._export.parquet", "jogg_async._render.arrow"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.delattr("jogg_async._render.arrow", raising=False)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(ImportError, match=r"Parquet needs pyarrow: pip install 'jogg-async\[arrow\]'"):
+        await make_pager(fake).save("t.parquet")
+    assert fake.requests == []
