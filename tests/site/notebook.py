@@ -7,12 +7,14 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-import nbclient
-import nbformat
+# They are not in every environment that checks types.
+nbclient: Any = import_module("nbclient")
+nbformat: Any = import_module("nbformat")
 
 DOCS: Final = Path(__file__).parents[2] / "docs"
 NOTEBOOK: Final = DOCS / "notebook.ipynb"
@@ -61,10 +63,9 @@ def texts(notebook: Any) -> list[Any]:
 
 def take_picture(notebook: Any, theme: str, target: Path) -> None:
     """Write a picture of the first cells as JupyterLab shows them."""
-    from nbconvert import HTMLExporter
-
+    nbconvert: Any = import_module("nbconvert")
     part = nbformat.v4.new_notebook(cells=notebook.cells[:PICTURED], metadata=notebook.metadata)
-    exporter = HTMLExporter(template_name="lab", theme=theme)
+    exporter = nbconvert.HTMLExporter(template_name="lab", theme=theme)
     with TemporaryDirectory() as folder:
         page = Path(folder, "notebook.html")
         page.write_text(exporter.from_notebook_node(part)[0], encoding="utf-8")
