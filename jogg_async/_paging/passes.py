@@ -97,7 +97,8 @@ class Passes:
         if not history.ordered or history.recrawls:
             self._seen_in_pass = SeenIds()  # pages may come again, whose ids are no change of the catalogue
         self._drifted_before = history.drifted
-        self._repeated_id = history.changed
+        if history.changed:
+            self._pages.change = "a change before the interruption"
         self.recrawls = history.recrawls
 
     def begin_recrawl(self, first_page: int) -> None:
