@@ -24,6 +24,7 @@ html_css_files = ["site.css"]
 myst_heading_anchors = 4
 nb_execution_mode = "off"  # the notebook is stored with its outputs; the session `notebook` runs it
 nitpicky = True
+smartquotes = False  # tables of errors quote code
 
 
 class Diagrams(SphinxTransform):

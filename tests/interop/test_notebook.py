@@ -31,6 +31,13 @@ def run_cell(code: str, folder: Path) -> tuple[list[Any], Any]:
     return notebook.cells[0].outputs, notebook.metadata
 
 
+def widget_text(metadata: Any) -> str:
+    """Return the text of the only output widget."""
+    widgets = metadata["widgets"]["application/vnd.jupyter.widget-state+json"]["state"].values()
+    (shown,) = (widget["state"]["outputs"] for widget in widgets if widget["model_name"] == "OutputModel")
+    return str(shown[0]["data"]["text/plain"])
+
+
 def text_of(outputs: list[Any]) -> str:
     return "".join(output["text"] for output in outputs if output["output_type"] == "stream")
 
@@ -47,6 +54,13 @@ def test_a_notebook_with_ipywidgets_shows_a_full_bar(tmp_path: Path) -> None:
     pytest.importorskip("ipywidgets")
     outputs, metadata = run_cell(textwrap.dedent(COLLECT), tmp_path)
     assert text_of(outputs) == ""
-    widgets = metadata["widgets"]["application/vnd.jupyter.widget-state+json"]["state"].values()
-    (shown,) = (widget["state"]["outputs"] for widget in widgets if widget["model_name"] == "OutputModel")
-    assert "700/700 tracks" in shown[0]["data"]["text/plain"]
+    assert "700/700 tracks" in widget_text(metadata)
+
+
+def test_save_shows_a_full_bar_in_a_notebook(tmp_path: Path) -> None:
+    pytest.importorskip("ipywidgets")
+    code = textwrap.dedent(COLLECT).replace("collect(", "save('tracks.csv', ").replace("len(tracks)", "tracks.tracks")
+    outputs, metadata = run_cell(code, tmp_path)
+    assert outputs[-1]["data"]["text/plain"] == "700"
+    assert "700/700 tracks" in widget_text(metadata)
+    assert (tmp_path / "tracks.csv").read_text(encoding="utf-8").count("\n") == 701
