@@ -264,6 +264,10 @@ def test_a_page_with_a_new_id_resets_the_run_of_repeated_pages() -> None:
     for number in range(1, 301):
         pages.record_page(number, 100, repeated=number % 100 != 0)
     assert not pages.ended
+    for number in range(301, 401):
+        assert not pages.ended
+        pages.record_page(number, 100, repeated=True)
+    assert pages.ended
     pages.begin_pass(1)
     for number in range(1, 100):
         pages.record_page(number, 100, repeated=True)
