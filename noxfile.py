@@ -26,6 +26,7 @@ nox.options.sessions = [
     "coverage",
     "loops",
     "long",
+    "web",
 ]
 # On CI too: a machine need not have every Python, only one of them (see `_find_pythons`).
 nox.options.error_on_missing_interpreters = False
@@ -40,9 +41,12 @@ WHEEL = "build" if LOCKED else "wheel"
 PYTEST = ("-m", "pytest", "-q", "-n", "2")
 # Property tests; JOGG_LONG multiplies their number of examples.
 SEARCHES = (
-    *(f"tests/{name}" for name in ("api", "export", "paging", "requests", "testing")),
+    *(f"tests/{name}" for name in ("api", "download", "export", "paging", "requests", "testing")),
     "tests/test_cancellation.py",
 )
+EXAMPLES = Path("docs", "examples")
+# What the wheel holds: code, types, and the page of `jogg-async browse`.
+PACKED = ("*.py", "py.typed", "*.css", "*.html", "*.js", "*.svg")
 # The tree must not shadow the installed wheel.
 TEST_ENV = {"PYTHONSAFEPATH": "1"}
 # If this known vulnerability is not reported (no service in reach, a mirror without data), nothing was audited.
@@ -156,7 +160,7 @@ def build(session: nox.Session) -> None:
     digests = _build(session, Path(), DIST)
     session.run("twine", "check", "--strict", *map(str, DIST.iterdir()))
     packed = {name for name in zipfile.ZipFile(_wheel()).namelist() if ".dist-info/" not in name}
-    tree = {path.as_posix() for pattern in ("*.py", "py.typed") for path in Path("jogg_async").rglob(pattern)}
+    tree = {path.as_posix() for pattern in PACKED for path in Path("jogg_async").rglob(pattern)}
     if packed != tree:
         session.error(f"The wheel and the tree differ: {sorted(packed ^ tree)}")
     if _build_again(session) != digests:
@@ -255,7 +259,7 @@ def lowest(session: nox.Session) -> None:
     env = {"COVERAGE_FILE": str(_coverage_file(session, ".lowest")), "PYTHONDEVMODE": "1"}
     # The simulations of rate limits take minutes in development mode, and cover nothing that other tests do not.
     left_out = "--ignore=tests/requests/test_rate_limits.py"
-    _pytest(session, "lowest", "-m", "coverage", "run", *PYTEST, left_out, env=env)
+    _pytest(session, "lowest", "-m", "coverage", "run", "-m", "pytest", "-q", left_out, env=env)
 
 
 @nox.session(requires=[WHEEL])
@@ -293,6 +297,15 @@ def interop(session: nox.Session) -> None:
     session.run("python", "-m", "pytest", *tests, env={**TEST_ENV, "PATH": path})
 
 
+@nox.session(requires=[WHEEL])
+def web(session: nox.Session) -> None:
+    """Serve the web apps of docs/examples to 200 clients at once; run the examples of traces and metrics."""
+    _install(session, *_group("web"))
+    session.run("python", "-c", FROM_WHEEL, env=TEST_ENV)
+    session.run("mypy", *map(str, sorted(EXAMPLES.glob("*.py"))), env={"MYPYPATH": str(EXAMPLES)})
+    session.run("python", *PYTEST, *(session.posargs or ["tests/web"]), env=TEST_ENV)
+
+
 def _mitmproxy(session: nox.Session) -> Path:
     """Install mitmproxy in an environment of its own, since it pins its dependencies, and return its folder."""
     folder = session.cache_dir.resolve() / "mitmproxy"
@@ -308,6 +321,34 @@ def _prism(session: nox.Session) -> list[Path]:
     folder = session.cache_dir.resolve() / "prism"
     session.run("npm", "install", "--silent", "--prefix", str(folder), "@stoplight/prism-cli@5", external=True)
     return [folder / "node_modules" / ".bin"]
+
+
+@nox.session(requires=[WHEEL])
+def browser(session: nox.Session) -> None:
+    """Choose music on the page of `browse` with a real Chromium, and look for obstacles with axe-core."""
+    _install_chromium(session)
+    _install(session, *_group("browser"))
+    session.run("python", "-c", FROM_WHEEL, env=TEST_ENV)
+    session.run("python", *PYTEST, *(session.posargs or ["tests/browser"]), env=TEST_ENV)
+
+
+@nox.session(requires=[WHEEL])
+def screenshots(session: nox.Session) -> None:
+    """Take the pictures of `browse` for the documentation."""
+    _install_chromium(session)
+    _install(session, *_group("browser"))
+    env = {"PYTHONSAFEPATH": "1", "PYTHONPATH": str(Path("tests").resolve())}
+    session.run("python", "-m", "browser.screenshots", *session.posargs, env=env)
+
+
+def _install_chromium(session: nox.Session) -> None:
+    """Install Debian's Chromium where it is missing and we may; else skip the session."""
+    if any(map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))):
+        return
+    if not shutil.which("apt-get") or os.geteuid() != 0:
+        session.skip("NOTHING WAS SEEN, since there is no Chromium: apt-get install chromium fonts-inter")
+    session.run("apt-get", "update", "-qq", external=True)
+    session.run("apt-get", "install", "-qq", "--no-install-recommends", "chromium", "fonts-inter", external=True)
 
 
 @nox.session(requires=[WHEEL])

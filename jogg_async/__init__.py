@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ._version import __version__
 
 if TYPE_CHECKING:
+    from .downloads import *
     from .errors import *
     from .models import *
     from .pager import *
@@ -33,6 +34,8 @@ __all__ = [
     "CatalogueChangedWarning",
     "ConfigurationError",
     "DecodeError",
+    "DownloadProgress",
+    "DownloadReport",
     "InsufficientCreditError",
     "InvalidRecord",
     "JoggError",
@@ -54,9 +57,10 @@ __all__ = [
     "TrackPager",
     "TransportError",
     "__version__",
+    "download",
 ]
 
-_MODULES = ("errors", "models", "report", "retry", "tracklist", "pager", "session")
+_MODULES = ("errors", "models", "report", "retry", "tracklist", "pager", "session", "downloads")
 """The modules of these names, in the order in which they import each other."""
 
 if not TYPE_CHECKING:  # for a type checker, a name that is missing is an error

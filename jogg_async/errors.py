@@ -148,7 +148,7 @@ class APIError(JoggError):
         http_status: the HTTP status; `None` if unknown.
     """
 
-    advice = "See the service's reference for this code, and give the rid to its support."
+    advice = "See the service's reference for this code, or ask its support."
 
     code: int | None = None
     msg: str = ""
@@ -179,7 +179,7 @@ class APIError(JoggError):
 class AuthenticationError(APIError):
     """Raised if the API key is not valid (code 10105, HTTP 401). Not retried."""
 
-    advice = "Check the key in JOGG_API_KEY, or the one given to JoggSession."
+    advice = "Check the key given to JoggSession, or the one in JOGG_API_KEY."
 
 
 class PermissionDeniedError(APIError):
@@ -197,7 +197,7 @@ class InsufficientCreditError(APIError):
 class NotFoundError(APIError):
     """Raised if the record or the URL does not exist (code 10104, HTTP 404). Not retried."""
 
-    advice = "Check the base_url, and that the page exists."
+    advice = "Check the base_url and the page number."
 
 
 class ParameterError(APIError):
@@ -213,7 +213,7 @@ class RateLimitError(APIError):
         retry_after: the wait in seconds that the service named; `None` if it named none.
     """
 
-    advice = "Wait, then continue from error.page; a lower concurrency or a limiter avoids rate limits."
+    advice = "Wait, then continue from error.page. A lower concurrency or JoggSession(limiter=...) avoids rate limits."
 
     retry_after: float | None = None
 
@@ -230,7 +230,7 @@ class ServerError(APIError):
         retry_after: the wait in seconds that the service named; `None` if it named none.
     """
 
-    advice = "Try again later, from error.page; if it persists, give the rid to the service's support."
+    advice = "Try again later, from error.page. If it persists, ask the service's support."
 
     retry_after: float | None = None
 
@@ -260,7 +260,9 @@ class DecodeError(JoggError):
         value: a short `repr` of the wrong value; `None` if there is none.
     """
 
-    advice = "Look for a newer version of jogg-async; on_invalid='skip' leaves invalid records out."
+    advice = (
+        "Check the base_url and look for a newer version of jogg-async. on_invalid='skip' leaves invalid records out."
+    )
 
     path: str | None = None
     value: str | None = None

@@ -261,7 +261,7 @@ class PageIterator:
         return self
 
     async def __anext__(self) -> Page:
-        """Return the next page. Raises the same errors as a step of the pager."""
+        """Return the next page. Raises as `TrackPager.__anext__` does."""
         step = self._crawl.next_page()
         del self
         return await step

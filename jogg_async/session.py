@@ -21,6 +21,7 @@ from ._api.arguments import (
 )
 from ._api.page_url import PageUrl
 from ._api.redaction import as_secret
+from ._http.addresses import register_origin
 from ._http.transport import Transport
 from ._paging.crawl import Crawl
 from ._paging.options import PAGE_SIZE, START_PAGE, crawl_options
@@ -51,7 +52,8 @@ class JoggSession:
     Args:
         api_key: the API key, visible ASCII; `None` for the environment variable ``JOGG_API_KEY``.
         base_url: URL of the service, with a path prefix if there is one; `None` for the environment variable
-            ``JOGG_BASE_URL``, else ``https://api.jogg.ai``. Plain http is allowed for a loopback host only.
+            ``JOGG_BASE_URL``, else ``https://api.jogg.ai``. Plain http is allowed for a loopback host only. `download`
+            may fetch files from its origin even if that has a private address.
         concurrency: requests in flight at once over the whole session, 1 or more.
         retry: policy for sending failed requests again.
         timeout: seconds for one attempt, above 0: from sending the request to the last byte of the response.
@@ -92,6 +94,7 @@ class JoggSession:
         self._crawls: weakref.WeakSet[Crawl] = weakref.WeakSet()
         self._calls: set[asyncio.Task[Any]] = set()
         self._closed = False
+        register_origin(self._base_url)
 
     def __repr__(self) -> str:
         return f"<JoggSession {self._base_url}{' closed' if self._closed else ''}>"

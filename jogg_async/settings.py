@@ -83,7 +83,7 @@ def _problem(url: URL) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether `host` is ``localhost`` or a loopback address. ``x.localhost`` may be another machine."""
+    """Return whether `host` is ``localhost`` or a loopback address; false for ``x.localhost``, which may be another."""
     name = host.rstrip(".").lower()
     if name == "localhost":
         return True

@@ -24,6 +24,7 @@ SECTIONS: Final[dict[str, tuple[str, ...]]] = {
     "Session": ("JoggSession",),
     "Pager": ("TrackPager", "PageIterator", "Progress", "SaveReport"),
     "Models": ("Track", "Page", "Pagination", "TrackList", "InvalidRecord"),
+    "Downloads": ("download", "DownloadReport", "DownloadProgress"),
     "Retry": ("RetryPolicy",),
     "Errors": (
         "JoggError",
@@ -46,7 +47,15 @@ SECTIONS: Final[dict[str, tuple[str, ...]]] = {
 }
 """The public names, by heading."""
 
-NOT_CALLED: Final = ("TrackPager", "PageIterator", "Fault", "CatalogueView", "RecordedRequest")
+NOT_CALLED: Final = (
+    "TrackPager",
+    "PageIterator",
+    "DownloadReport",
+    "DownloadProgress",
+    "Fault",
+    "CatalogueView",
+    "RecordedRequest",
+)
 """Classes that users do not construct. (Neither do they construct errors, which are not listed.)"""
 
 HEAD: Final = """\
@@ -84,7 +93,11 @@ def _section(title: str) -> Iterator[str]:
     for name in SECTIONS[title]:
         value = getattr(importlib.import_module(module), name)
         yield f"### {name}\n"
-        yield from _class(value) if isinstance(value, type) else _constant(name, value)
+        if isinstance(value, FunctionType):
+            yield _code(_signature(name, value))
+            yield from _docstring(value.__doc__ or "")
+        else:
+            yield from _class(value) if isinstance(value, type) else _constant(name, value)
     if title == "Test kit":
         yield from _fixtures()
 

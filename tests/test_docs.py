@@ -6,8 +6,11 @@ import asyncio
 import importlib
 import inspect
 import json
+import logging
 import re
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +25,7 @@ from jogg_async.testing import FakeJogg, Fault
 from . import reference
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Iterator
 
 ROOT = Path(__file__).parent.parent
 PAGES = [*ROOT.glob("*.md"), *sorted((ROOT / "docs").glob("*.md"))]
@@ -32,7 +35,15 @@ def blocks(page: Path, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 
 
-EXAMPLES = {f"{page.name}-{number}": block for page in PAGES for number, block in enumerate(blocks(page, "python"))}
+QUOTED = "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs" / "examples").glob("*.py")))
+"""Text of the files in docs/examples. Blocks that quote it run with those files, in the nox session `web`."""
+
+EXAMPLES = {
+    f"{page.name}-{number}": block
+    for page in PAGES
+    for number, block in enumerate(blocks(page, "python"))
+    if block not in QUOTED
+}
 
 
 def run_example(text: str) -> dict[str, Any]:
@@ -56,8 +67,33 @@ def fake(fake_jogg_env: FakeJogg, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.usefixtures("fake")
 @pytest.mark.parametrize("example", EXAMPLES)
-def test_every_example_of_the_docs_runs(example: str) -> None:
+def test_every_example_of_the_docs_runs(example: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     run(EXAMPLES[example])
+
+
+@pytest.mark.usefixtures("fake")
+def test_the_download_examples_fill_a_folder_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run_example("were there already")
+    run_example("were there already")
+    size = 50 * 24_044
+    assert capsys.readouterr().out == (
+        f"50 files, {size} bytes, 0 were there already\n0 files, 0 bytes, 50 were there already\n"
+    )
+    run_example("DownloadProgress")
+    assert capsys.readouterr().out.splitlines()[-1].startswith("20 of 20 files, ")
+    assert [path.name for path in tmp_path.iterdir()] == ["music"]
+
+
+@pytest.fixture(autouse=True)
+def no_log_set_up() -> Iterator[None]:
+    """Undo what an example sets up in the logging module."""
+    yield
+    logging.captureWarnings(False)
+    logging.getLogger("jogg_async").setLevel(logging.NOTSET)
 
 
 def test_at_least_ten_examples_are_found_in_the_docs() -> None:
@@ -155,6 +191,21 @@ def stored(database: sqlite3.Connection) -> tuple[list[int], list[int]]:
     """Return the ids in the mirror and the page of its checkpoint."""
     ids = [row[0] for row in database.execute("SELECT id FROM tracks ORDER BY id")]
     return ids, [json.loads(row[0])["page"] for row in database.execute("SELECT checkpoint FROM progress")]
+
+
+def test_the_log_example_prints_retries(fake: FakeJogg) -> None:
+    fake.fail(500)
+    (block,) = (block for block in EXAMPLES.values() if "logging.basicConfig" in block)
+    count = "import asyncio\nfrom jogg_async import JoggSession\nasyncio.run(JoggSession().count())\n"
+    done = subprocess.run([sys.executable, "-c", block + count], capture_output=True, text=True, check=True)
+    assert " INFO jogg_async.retry: GET " in done.stderr
+
+
+def test_the_json_example_renders_the_facts_of_a_record() -> None:
+    formatter = run_example("class JsonFormatter")["JsonFormatter"]()
+    record = logging.makeLogRecord({"msg": "page %d", "args": (7,), "jogg_event": "retry", "jogg_page": 7})
+    rendered = json.loads(formatter.format(record))
+    assert rendered == {"time": rendered["time"], "message": "page 7", "jogg_event": "retry", "jogg_page": 7}
 
 
 def test_the_web_example_serves_a_page(fake: FakeJogg) -> None:

@@ -22,7 +22,9 @@ def checked_int(
 ) -> int:
     """Return `value`, a whole number from `low` to `high`; else raise `error`."""
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise argument_error(name, f"must be a whole number from {low} to {high}, not {short_repr(value)}.", error)
+        needs_both = high < MAX_INT or (isinstance(value, int) and value > high)
+        bounds = f"from {low} to {high}" if needs_both else f"of at least {low}"
+        raise argument_error(name, f"must be a whole number {bounds}, not {short_repr(value)}.", error)
     return value
 
 
@@ -42,7 +44,7 @@ def checked_timeout(value: object) -> float:
 def checked_retry(value: object) -> RetryPolicy:
     """Return `value`, a `RetryPolicy`; else raise `ConfigurationError`."""
     if not isinstance(value, RetryPolicy):
-        raise ConfigurationError(f"retry must be a RetryPolicy, not {type(value).__name__}.")
+        raise argument_error("retry", f"must be a RetryPolicy, not {type(value).__name__}.", ConfigurationError)
     return value
 
 
@@ -57,19 +59,19 @@ def query_filters(genre: object, mood: object, params: Mapping[Any, Any] | None)
     """Return the query parameters besides page and page size.
 
     Raises:
-        ValueError: `params` names a parameter that has an argument of its own, or a value is of a wrong type.
+        ArgumentError: `params` names a parameter that has an argument of its own, or a value is of a wrong type.
     """
     filters: dict[str, str] = {}
     for name, value in (("genre", genre), ("mood", mood)):
         if value is not None:
             if not isinstance(value, str):
-                raise ValueError(f"{name} must be a string, not {value!r}.")
+                raise argument_error(name, f"must be a string, not {value!r}.")
             filters[name] = value
     for name, value in (params or {}).items():
         if not isinstance(name, str) or not name:
-            raise ValueError(f"params must have non-empty strings as names, not {name!r}.")
+            raise argument_error("params", f"must have non-empty strings as names, not {name!r}.")
         if name in _RESERVED_PARAMETERS:
-            raise ValueError(f"params must not name {name!r}: it has an argument of its own.")
+            raise argument_error("params", f"must not name {name!r}: give it as {name}=.")
         filters[name] = _parameter(name, value)
     return filters
 
@@ -81,4 +83,4 @@ def _parameter(name: str, value: object) -> str:
         return str.__str__(value)  # the value of an enumeration's member
     if isinstance(value, int | float):
         return str(value)
-    raise ValueError(f"params[{name!r}] must be a string, a number or a bool, not {value!r}.")
+    raise argument_error("params", f"must have strings, numbers or bools as values: {name!r} is {value!r}.")

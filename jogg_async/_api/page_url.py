@@ -27,6 +27,6 @@ class PageUrl:
         return cls(base_url.scheme, base_url.raw_authority, path, f"{pairs}&page=")
 
     def for_page(self, page: int) -> URL:
-        """Return the URL of one page."""
+        """Return the URL of the page with this number."""
         query = f"{self.query}{page}"  # built from its parts: parsing a whole URL takes twice as long
         return URL.build(scheme=self.scheme, authority=self.authority, path=self.path, query_string=query, encoded=True)

@@ -101,7 +101,7 @@ class Transport:
         except (aiohttp.ClientError, HttpProcessingError, OSError) as fault:
             self._check_open(http)
             cause = self._without_secrets(fault)
-            raise TransportError(_describe(fault), transient=_is_transient(fault)) from cause
+            raise TransportError(describe(fault), transient=is_transient(fault)) from cause
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is not None and not task.cancelling():
@@ -175,11 +175,13 @@ class Transport:
             connector=connector,
             connector_owner=given is None,
             cookie_jar=aiohttp.DummyCookieJar(),
-            trace_configs=given.trace_configs if given is not None else None,
             timeout=_NO_TIMEOUT,
             headers=self._headers if self._proxy is None else None,
             auto_decompress=False,  # `decompress` does it, with a bound on the size
         )
+        if given is not None:
+            # Set here, not above: instrumentations wrap the constructor, and would trace each request a second time.
+            self._http.trace_configs[:] = given.trace_configs
         return self._http
 
     def _merge_headers(self) -> CIMultiDict[str]:
@@ -233,7 +235,8 @@ async def _read_body(response: aiohttp.ClientResponse) -> bytes:
     return b"".join(chunks)
 
 
-def _describe(fault: Exception) -> str:
+def describe(fault: Exception) -> str:
+    """Return the text of an error of aiohttp or the system, with its class."""
     kind = type(fault).__name__
     if isinstance(fault, aiohttp.ClientConnectorError):
         return f"{kind}: no connection to {fault.host}:{fault.port}: {fault.os_error.strerror or fault.os_error}"
@@ -241,7 +244,8 @@ def _describe(fault: Exception) -> str:
     return f"{kind}: {text}" if text else kind
 
 
-def _is_transient(fault: Exception) -> bool:
+def is_transient(fault: Exception) -> bool:
+    """Return whether a retry may help after an error of aiohttp or the system."""
     if isinstance(fault, aiohttp.ClientHttpProxyError):
         return fault.status >= 500  # else the proxy refuses, and a retry changes nothing
     return not any(isinstance(each, _CERTIFICATE_ERRORS) for each in _error_chain(fault))

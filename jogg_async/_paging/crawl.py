@@ -15,6 +15,7 @@ from typing import Any, Final, TypeVar
 import attrs
 
 from jogg_async._api.decoding import Decoded
+from jogg_async._requests.events import log_drift
 from jogg_async._requests.page_fetcher import PageFetcher, RequestStats
 from jogg_async._requests.throttle import RequestQueue
 from jogg_async.errors import CatalogueChangedWarning, JoggError
@@ -275,7 +276,10 @@ class Crawl:
     def _check_open(self) -> None:
         """Raise if the crawl is closed or ended. A crawl closed before its end must not look complete."""
         if self._is_closed:
-            raise self._close_error("the crawl was closed before its end, by closing its pager or its session")
+            raise self._close_error(
+                "The crawl was closed before its end: its pager or its session was closed. "
+                "tracks(resume=pager.checkpoint()) continues it."
+            )
         if self._state is State.ENDED:
             raise StopAsyncIteration
 
@@ -303,6 +307,7 @@ class Crawl:
             ordered=options.ordered,
         )
         queue.on_backoff = window.fill
+        self.pages.on_change = self._log_drift
         self.pages.expected_pages = fetcher.page_totals.get(options.url)
         window.start(options.start.page, self.pages.last)
         self._update_bounds(window)
@@ -317,6 +322,11 @@ class Crawl:
             self._remember_total()
         if self._window is not None:
             self._update_bounds(self._window)
+
+    def _log_drift(self, number: int, change: str) -> None:
+        if self._fetcher is not None:
+            request = self._fetcher.request_line(self.options.url, number)
+            log_drift(request, number, self.passes.recrawls + 1, change)
 
     def _remember_total(self) -> None:
         """Save the number of pages, so that the session's next crawl of this URL starts all of them at once."""

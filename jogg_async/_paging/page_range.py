@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Final
 
 from jogg_async.models import Pagination
@@ -14,6 +15,10 @@ but an absurd total must not keep the crawl going."""
 _MAX_REPEATED_PAGES: Final = 100
 """Number of consecutive pages without a new id that end a pass, in case the service repeats one response and names an
 absurd total. Records that moved during the crawl cannot fill so many pages."""
+
+
+def _ignore(*_: object) -> None:
+    return
 
 
 class PageRange:
@@ -44,6 +49,8 @@ class PageRange:
         """Number of tracks on a full page, as observed."""
         self.named_page_size: int = page_size
         """Page size that the newest response named, else the requested one. Never less than `page_size`."""
+        self.on_change: Callable[[int, str], None] = _ignore
+        """Called with the page and the change when a pass notices the first one."""
         self._requested_size = page_size
         self._end_page = end_page
         self.begin_pass(first_page)
@@ -53,7 +60,8 @@ class PageRange:
         """Reset the state of the previous pass, except for the totals, which the new pass starts from."""
         self.first_total_items = self.first_total_pages = None
         self.first_page: int = first_page
-        self.drifted: bool = False
+        self.change: str | None = None
+        """First change of the catalogue that this pass noticed, in words; `None` for none."""
         self.ended: bool = False
         self.expected_pages: int | None = self.total_pages
         """Number of pages to assume before the first response of this pass; `None` to fetch the first page only."""
@@ -82,6 +90,22 @@ class PageRange:
         pages = self.total_pages if self._has_response else self.expected_pages or self.first_page
         last = min(self._end_page, self._stop, math.inf if pages is None else pages)
         return last if self._has_response else max(last, self.first_page)
+
+    @property
+    def drifted(self) -> bool:
+        """True if this pass noticed a change of the catalogue."""
+        return self.change is not None
+
+    def note_change(self, number: int, change: str) -> None:
+        """Count a change of the catalogue.
+
+        Args:
+            number: page whose response shows it.
+            change: the change, in words.
+        """
+        if self.change is None:
+            self.change = change
+            self.on_change(number, change)
 
     @property
     def has_total(self) -> bool:
@@ -125,7 +149,7 @@ class PageRange:
     def finish_pass(self) -> None:
         """Count a pass over all pages with fewer records than the total as drift."""
         if self.lacks_records:
-            self.drifted = True
+            self.note_change(int(self.last), f"{self.records} records came, total_items is {self.total_items}")
 
     def stop_at(self, number: int) -> None:
         """End the pass with this page."""
@@ -141,14 +165,16 @@ class PageRange:
 
     def _compare(self, number: int, pagination: Pagination) -> None:
         if pagination.page is not None and pagination.page != number:
-            self.drifted = True
+            self.note_change(number, f"page {number} was requested, the response names page {pagination.page}")
         items, pages = pagination.total_items, pagination.total_pages
         if self.first_total_items is None:
             self.first_total_items = items
         if self.first_total_pages is None:
             self.first_total_pages = pages
-        if items not in (None, self.first_total_items) or pages not in (None, self.first_total_pages):
-            self.drifted = True
+        if items not in (None, self.first_total_items):
+            self.note_change(number, f"total_items was {self.first_total_items}, now {items}")
+        if pages not in (None, self.first_total_pages):
+            self.note_change(number, f"total_pages was {self.first_total_pages}, now {pages}")
 
     def _update(self, number: int, pagination: Pagination, records: int) -> None:
         size, items, pages = pagination.page_size, pagination.total_items, pagination.total_pages
@@ -186,5 +212,5 @@ class PageRange:
         while high + 1 in self._empty:
             high += 1
         if high - low + 1 >= _MAX_EMPTY_PAGES:
-            self.drifted = True
+            self.note_change(number, f"pages {low} to {high} are empty, before the last page")
             self.stop_at(low + _MAX_EMPTY_PAGES - 1)

@@ -59,7 +59,6 @@ class Passes:
         self.skipped: list[int] = []
         """Ids on the first page before the track that a resumed crawl starts at. Only a recrawl yields them."""
         self._seen = self._seen_in_pass = SeenIds()
-        self._repeated_id = False
         self._drifted_before = False
 
     @property
@@ -70,7 +69,7 @@ class Passes:
     @property
     def changed(self) -> bool:
         """True if this pass noticed a change of the catalogue."""
-        return self._repeated_id or self._pages.drifted
+        return self._pages.drifted
 
     @property
     def wants_recrawl(self) -> bool:
@@ -89,7 +88,7 @@ class Passes:
         self._pages.record_page(number, records, repeated=records > 0 and new == [])
         if new is not None:
             self.duplicates += len(ids) - len(new)
-            self._repeated_id = True
+            self._pages.note_change(number, "an id came twice")
         return new if self._seen is self._seen_in_pass else self._seen.add_all(ids)
 
     def resume(self, history: History) -> None:
@@ -104,7 +103,6 @@ class Passes:
     def begin_recrawl(self, first_page: int) -> None:
         """Begin another pass."""
         self._drifted_before = True
-        self._repeated_id = False
         self.recrawls += 1
         self._seen.discard_all(self.skipped)
         self.skipped = []

@@ -33,7 +33,7 @@ class SeenIds:
         return indexes
 
     def discard_all(self, ids: Sequence[int]) -> None:
-        """Remove ids."""
+        """Remove these ids. Those that are not in the set are ignored."""
         self._ids.difference_update(BitMap64(id & _UNSIGNED for id in ids))
 
     def _new_indexes(self, ids: Sequence[int]) -> list[int]:

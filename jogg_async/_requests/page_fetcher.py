@@ -19,8 +19,9 @@ from jogg_async._api.page_url import PageUrl
 from jogg_async._api.redaction import Secret, redact, redact_error
 from jogg_async._api.schemas import Success
 from jogg_async._http.transport import Transport
+from jogg_async._requests.events import log_pause, log_retry, log_skipped
 from jogg_async._requests.stamina_hooks import retry_hooks
-from jogg_async._requests.throttle import RequestQueue, Throttle
+from jogg_async._requests.throttle import RequestQueue, Slot, Throttle
 from jogg_async.errors import APIError, JoggError, RateLimitError, ServerError
 from jogg_async.retry import RetryPolicy, backoff, next_wait
 
@@ -85,9 +86,16 @@ class PageFetcher:
             # If other code cancels the task of a page, the window raises this cause, which describes the request.
             cancelled.__cause__ = request.add_request_to(JoggError("the request was cancelled from outside"))
             raise
-        for record in decoded.invalid:
-            logger.warning("page %d: invalid record skipped: %s", number, record.message)
+        if decoded.invalid:
+            log_skipped(self.request_line(url, number), self._redact(decoded.page.rid), decoded.invalid)
         return decoded
+
+    def request_line(self, url: PageUrl, number: int) -> str:
+        """Return the request of a page as ``GET <URL>``, without the API key."""
+        return f"GET {redact(str(url.for_page(number)), self.api_key)}"
+
+    def _redact(self, text: str | None) -> str | None:
+        return None if text is None else redact(text, self.api_key)
 
 
 @attrs.define(eq=False)
@@ -147,7 +155,7 @@ class PageRequest:
             envelope = self._read(await transport.get(self._url, self._count_attempt))
         except APIError as error:
             if is_rate_limit(error):
-                throttle.on_rate_limited(slot, self._session_pause(error))
+                self._pause_session(slot, error)
             else:
                 throttle.on_success()
             raise
@@ -169,6 +177,14 @@ class PageRequest:
         if logger.isEnabledFor(logging.DEBUG):
             logger.debug("%s: HTTP %d, %d bytes", self._redacted(), response.status, len(response.body))
         return read_envelope(response, time.time(), self._fetcher.api_key)
+
+    def _pause_session(self, slot: Slot, error: APIError) -> None:
+        throttle = self._fetcher.throttle
+        wait, left = self._session_pause(error), throttle.paused
+        throttle.on_rate_limited(slot, wait)
+        if wait > 0 and wait >= 2 * left:  # else one more of the requests that were in flight at the refusal
+            self.add_request_to(error)
+            log_pause(error, wait)
 
     def _session_pause(self, error: APIError) -> float:
         """Return the seconds for which a rate limit pauses the whole session, by the session's own policy."""
@@ -195,9 +211,8 @@ class PageRequest:
     async def _wait(self, failure: JoggError, wait: float) -> None:
         """Report the retry and wait, while other requests may use the slot."""
         self.add_request_to(failure)  # before the hooks, which may log the error
-        request, kind = self._redacted(), type(failure).__name__
-        logger.info("%s: attempt %d failed with %s; retrying in %.2f s", request, self._attempts, kind, wait)
-        hooks = retry_hooks(request, self._attempts, wait, self._waited, failure)
+        log_retry(failure, wait)
+        hooks = retry_hooks(self._redacted(), self._attempts, wait, self._waited, failure)
         with hooks, self._fetcher.transport.watch_blocking():
             self._queue.enter_backoff()
             try:

@@ -1,16 +1,17 @@
 """The command `jogg-async` (extra ``cli``), also ``python -m jogg_async``.
 
 ``tracks`` prints the catalogue as it arrives, ``crawl`` saves it to a file or an SQLite mirror, ``count`` prints the
-number of tracks, ``serve`` runs a fake of the service. ``--demo`` runs each of them without a key. Results go to
-standard output, everything else to standard error.
+number of tracks, ``download`` fetches audio files into a folder, ``serve`` runs a fake of the service, ``browse`` opens
+a page to choose music by ear. ``--demo`` runs each of them without a key. Results go to standard output, everything
+else to standard error.
 
 Exit codes:
 
 ====  ============================================================================
 code  meaning
 ====  ============================================================================
-0     success; also if the reader of a pipe left early, or a signal ended ``serve``
-1     other error
+0     success; also if the reader of a pipe left early, or a signal ended ``serve`` or ``browse``
+1     other error; also if ``download`` could not fetch a file
 2     invalid option, or missing or malformed key or address
 3     key, permission or credit refused by the service
 4     rate limit, and no attempts or time left

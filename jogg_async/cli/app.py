@@ -11,8 +11,10 @@ from cyclopts import App, CycloptsError, Parameter
 from jogg_async._version import __version__
 from jogg_async.errors import JoggError
 
+from .browse import browse
 from .count import count
 from .crawl import crawl
+from .download import download
 from .failure import EXIT_CODES, ExitCode, UsageError, exit_code_of, message_of
 from .serve import serve
 from .terminal import Screen, silence_stdout
@@ -38,7 +40,9 @@ app: App = App(
 app.command(tracks)
 app.command(crawl)
 app.command(count)
+app.command(download)
 app.command(serve)
+app.command(browse)
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -53,7 +57,8 @@ def run(arguments: Sequence[str]) -> int:
         silence_stdout()
         return ExitCode.OK
     except OSError as error:
-        screen.fail(error.strerror or str(error))
+        reason = error.strerror or str(error)
+        screen.fail(f"{error.filename}: {reason}" if error.filename else reason)
         return ExitCode.OTHER
     except KeyboardInterrupt:
         return 128 + signal.SIGINT

@@ -24,7 +24,7 @@ class Printer(Protocol):
     """Prints tracks."""
 
     def __call__(self, tracks: Sequence[Track], /) -> None:
-        """Print the next tracks. The first call prints the header, if there is one, even without a track."""
+        """Print these tracks. The first call prints the header, if there is one, even without a track."""
         ...
 
 
@@ -41,7 +41,7 @@ class JsonLines:
         self._for_terminal = for_terminal
 
     def __call__(self, tracks: Sequence[Track], /) -> None:
-        """Print the next tracks."""
+        """Print these tracks."""
         lines = records.json_lines(tracks)
         self._write(escaped(lines.decode()).encode() if self._for_terminal else lines)
 
@@ -60,7 +60,7 @@ class Csv:
         self._has_header = False
 
     def __call__(self, tracks: Sequence[Track], /) -> None:
-        """Print the next tracks."""
+        """Print these tracks."""
         rows: list[Sequence[object]] = [records.row(track) for track in tracks]
         if self._for_terminal:
             rows = [[printable(cell) if isinstance(cell, str) else cell for cell in row] for row in rows]
@@ -123,7 +123,7 @@ class PlainTable:
         self._layout: Layout | None = None
 
     def __call__(self, tracks: Sequence[Track], /) -> None:
-        """Print the next tracks."""
+        """Print these tracks."""
         rows = [_texts(track) for track in tracks]
         if self._layout is None:
             self._layout = Layout.of(tracks, None)
@@ -144,7 +144,7 @@ class TerminalTable:
         self._layout: Layout | None = None
 
     def __call__(self, tracks: Sequence[Track], /) -> None:
-        """Print the next tracks."""
+        """Print these tracks."""
         lines = Text()
         if self._layout is None:
             self._layout = Layout.of(tracks, self._console.width)

@@ -13,7 +13,8 @@ from jogg_async.session import JoggSession
 from jogg_async.settings import OnDrift, OnInvalid
 
 
-def _default(function: Any, name: str) -> Any:
+def default_of(function: Any, name: str) -> Any:
+    """Return the default of a function's parameter."""
     return signature(function).parameters[name].default
 
 
@@ -48,10 +49,10 @@ class Bounds:
     """
 
     limit: int | None = None
-    page_size: int = _default(JoggSession.tracks, "page_size")
-    start_page: int = _default(JoggSession.tracks, "start_page")
+    page_size: int = default_of(JoggSession.tracks, "page_size")
+    start_page: int = default_of(JoggSession.tracks, "start_page")
     end_page: int | None = None
-    concurrency: int = _default(JoggSession, "concurrency")
+    concurrency: int = default_of(JoggSession, "concurrency")
     unordered: Annotated[bool, Parameter(show_default=False)] = False
     on_invalid: OnInvalid = "raise"
     on_drift: OnDrift = "warn"
@@ -71,7 +72,7 @@ class Connection:
     """
 
     base_url: str | None = None
-    timeout: float = _default(JoggSession, "timeout")
+    timeout: float = default_of(JoggSession, "timeout")
     attempts: int = RetryPolicy().attempts or 1
     demo: Annotated[bool, Parameter(show_default=False)] = False
     verbose: Annotated[bool, Parameter(name=("--verbose", "-v"), show_default=False)] = False

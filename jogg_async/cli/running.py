@@ -53,7 +53,7 @@ class Ending:
 
     @contextlib.contextmanager
     def on_signals(self) -> Generator[None]:
-        """End the command on SIGINT (Ctrl-C) and SIGTERM."""
+        """Install handlers that end the command on SIGINT (Ctrl-C) and SIGTERM, and restore the previous ones."""
         before = {number: signal.signal(number, self._signalled) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield

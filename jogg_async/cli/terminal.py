@@ -75,6 +75,10 @@ class Screen:
         """Print a log message as one line on standard error."""
         self._print(Text(printable(message), style="dim"))
 
+    def line(self, text: str) -> None:
+        """Print a line for other programs on standard error."""
+        self._print(Text(printable(text)))
+
     def _say(self, kind: str, style: str, message: str) -> None:
         self._print(Text.assemble("jogg-async: ", (kind, style), " ", printable(message)))
 

@@ -96,7 +96,7 @@ class FakeResponse:
 
 
 def json_response(envelope: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> FakeResponse:
-    """Return a response with this value as JSON; its `code` is the envelope's, if there is one."""
+    """Return a response with this value as JSON. The `code` of the response is that of the envelope, or `None`."""
     code = cast("dict[str, Any]", envelope).get("code") if isinstance(envelope, dict) else None
     body = json.dumps(envelope, ensure_ascii=False, separators=(",", ":")).encode()
     response = FakeResponse(status, body, code=code if isinstance(code, int) else None)
@@ -176,7 +176,7 @@ class MusicEndpoint:
             return self._page(request.query, request.headers)
         file = _MUSIC_PATH.fullmatch(request.path)
         if file is not None and request.method in ("GET", "HEAD"):
-            return _audio_response(wav_file(int(file[1])), request.headers.get("Range"))
+            return _audio_response(wav_file(int(file[1])), f'"{int(file[1])}"', request.headers)
         if file is None and not on_endpoint:
             return self.error(Code.NOT_FOUND)
         # No code is documented for a wrong method; "Parameter error" is the closest. HTTP requires Allow.
@@ -202,10 +202,11 @@ class MusicEndpoint:
         return FakeResponse(200, body, code=Code.SUCCESS)
 
 
-def _audio_response(content: bytes, range_header: str | None) -> FakeResponse:
-    headers = {"Content-Type": "audio/wav", "Accept-Ranges": "bytes"}
-    range_ = _RANGE.fullmatch(range_header) if range_header else None
-    if range_ is None or range_[0] == "bytes=-":
+def _audio_response(content: bytes, tag: str, request: Mapping[str, str]) -> FakeResponse:
+    headers = {"Content-Type": "audio/wav", "Accept-Ranges": "bytes", "ETag": tag}
+    range_ = _RANGE.fullmatch(request.get("Range", ""))
+    # A range of another version of the file is not wanted (RFC 9110, 13.1.5).
+    if range_ is None or range_[0] == "bytes=-" or request.get("If-Range", tag) != tag:
         return FakeResponse(200, content, headers)
     size = len(content)
     # "bytes=-500" is the last 500 bytes; "bytes=500-" is all but the first 500 (RFC 9110, 14.1.2).

@@ -120,7 +120,9 @@ class FakeJogg:
     # Running
 
     async def start(self) -> Self:
-        """Start to serve: from the running event loop, or from a thread inside `with`. No effect on a running fake.
+        """Start to serve, in the running event loop; in a thread if the fake is used with a plain ``with``.
+
+        Starting a running fake has no effect.
 
         Raises:
             OSError: The port is in use.

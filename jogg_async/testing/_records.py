@@ -120,7 +120,7 @@ class RequestLog:
             return error
 
     def pages(self) -> list[int | None]:
-        """Return the page of each recorded request of the endpoint."""
+        """Return the page number of each recorded request for tracks."""
         with self._lock:
             return [request.page for request in self.requests if request.path == ENDPOINT]
 

@@ -185,7 +185,7 @@ class ServerThread:
         await self._close()
 
     def stop(self) -> None:
-        """Run `close` and wait for the thread to end. An exception of `close` is raised here."""
+        """Close the server in its thread, and wait for the thread to end. An exception of the close is raised here."""
         if self._loop is not None and self._stopping is not None and self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stopping.set)
         self._thread.join()

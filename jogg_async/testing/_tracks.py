@@ -221,7 +221,7 @@ class GeneratedSegment:
         return [self.generator.record(number, base_url) for number in self._numbers(start, stop)]
 
     def json_texts(self, start: int, stop: int, base_url: str) -> list[str]:
-        """Return the same rows as JSON texts."""
+        """Return each row as a JSON text."""
         return self.generator.json_texts(self._numbers(start, stop), base_url)
 
     def find(self, track_id: int) -> int | None:
@@ -268,7 +268,7 @@ class FixedSegment:
         return [dict(row) for row, _ in self.rows[start:stop]]
 
     def json_texts(self, start: int, stop: int, base_url: str) -> list[str]:  # noqa: ARG002 (as generated ones)
-        """Return the same rows as JSON texts."""
+        """Return each row as a JSON text."""
         return [text for _, text in self.rows[start:stop]]
 
     def find(self, track_id: int) -> int | None:

@@ -237,14 +237,14 @@ def test_invalid_utf_8_in_an_unused_field_is_a_decode_error(where: bytes) -> Non
 
 
 @pytest.mark.parametrize("status", [200, 500])
-def test_lone_surrogate_beside_an_absurd_number_does_not_get_into_the_message(status: int) -> None:
+def test_error_text_has_no_lone_surrogate_if_the_body_also_has_a_number_beyond_float(status: int) -> None:
     error = error_of(b'{"x":1e999,"code":1,"msg":"\\ud800"}', status)
     assert isinstance(error, DecodeError if status == 200 else ServerError)
     assert str(error).encode()
 
 
 @pytest.mark.parametrize("constant", [b"NaN", b"Infinity", b"-Infinity"])
-def test_nan_and_infinity_beside_an_absurd_number_are_not_json(constant: bytes) -> None:
+def test_nan_and_infinity_are_not_json_if_the_body_also_has_a_number_beyond_float(constant: bytes) -> None:
     error = error_of(b'{"x":1e999,"code":429,"y":%s}' % constant)
     assert isinstance(error, DecodeError)
     assert "not JSON" in str(error)

@@ -111,7 +111,7 @@ def test_repr_of_a_slice_of_a_secret_is_masked() -> None:
 
 
 @pytest.mark.parametrize(("key", "kept"), [(KEY, KEY), ("", ""), (None, None), (KEY.encode(), ""), (7, "")])
-def test_only_a_string_is_kept_as_a_secret(key: Any, kept: str | None) -> None:
+def test_secret_is_made_of_a_string_and_of_nothing_else(key: Any, kept: str | None) -> None:
     found = as_secret(key)
     assert found == kept
     assert type(found) is (type(None) if key is None else Secret)

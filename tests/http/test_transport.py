@@ -9,7 +9,7 @@ import re
 import sys
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 import pytest
@@ -181,6 +181,30 @@ async def test_callers_traces_see_the_requests_without_the_key(serve: Serve) -> 
         await jogg.page()
     assert len(seen) == 1
     assert KEY not in seen[0]
+
+
+async def test_instrumentation_of_every_aiohttp_session_traces_each_request_once(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[aiohttp.TraceRequestStartParams] = []
+    make = aiohttp.ClientSession.__init__
+
+    async def started(_session: object, _context: object, params: aiohttp.TraceRequestStartParams) -> None:
+        seen.append(params)
+
+    def instrumented(self: aiohttp.ClientSession, **options: Any) -> None:
+        trace = aiohttp.TraceConfig()
+        trace.on_request_start.append(started)
+        options["trace_configs"] = [*(options.get("trace_configs") or ()), trace]
+        make(self, **options)
+
+    monkeypatch.setattr(aiohttp.ClientSession, "__init__", instrumented)
+    server = await serve()
+    async with JoggSession(KEY, base_url=server.url) as jogg:
+        await jogg.page()
+    async with aiohttp.ClientSession() as http, JoggSession(KEY, base_url=server.url, http=http) as jogg:
+        await jogg.page()
+    assert len(seen) == 2
 
 
 async def test_callers_session_closed_before_the_first_request_raises_session_closed_error(serve: Serve) -> None:

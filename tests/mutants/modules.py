@@ -31,6 +31,8 @@ _CLI: Final = (
     "cli/test_extra.py",
 )
 
+_DOWNLOAD: Final = ("download/test_resuming.py", "download/test_download.py", "download/test_requests.py")
+
 MODULES: Final[dict[str, tuple[str, ...]]] = {
     # Modules without I/O.
     "errors.py": ("test_errors.py", "api/test_envelope.py", "http/test_secrecy.py"),
@@ -55,6 +57,7 @@ MODULES: Final[dict[str, tuple[str, ...]]] = {
     "pager.py": ("test_pager.py", "paging/test_resuming.py", "paging/test_drift.py", "paging/test_ending.py"),
     # The retry and the throttle.
     "retry.py": ("test_retry.py", "requests/test_retrying.py"),
+    "_requests/events.py": ("requests/test_events.py",),
     "_requests/page_fetcher.py": (
         "test_retry.py",
         "requests/test_retrying.py",
@@ -75,6 +78,16 @@ MODULES: Final[dict[str, tuple[str, ...]]] = {
         "http/test_faults.py",
     ),
     "session.py": ("test_session.py", "test_settings.py", "requests/test_concurrency.py"),
+    # The download of audio files.
+    "_download/file_names.py": ("download/test_file_names.py",),
+    "_download/responses.py": ("download/test_responses.py", "download/test_resuming.py"),
+    "_download/limits.py": ("download/test_download.py",),
+    "_download/part_file.py": _DOWNLOAD,
+    "_download/folder.py": _DOWNLOAD,
+    "_download/transfer.py": _DOWNLOAD,
+    "_http/addresses.py": ("download/test_addresses.py", "download/test_requests.py"),
+    "_http/files.py": ("download/test_requests.py", "download/test_download.py"),
+    "downloads.py": _DOWNLOAD,
     # Crawls into files.
     "_export/formats.py": ("export/test_save.py",),
     "_export/text.py": ("export/test_save.py", "export/test_addresses.py"),
@@ -91,6 +104,8 @@ MODULES: Final[dict[str, tuple[str, ...]]] = {
     # The command line.
     "cli/bar.py": ("cli/test_crawl.py", "cli/test_terminal.py"),
     "cli/count.py": _CLI,
+    "cli/download.py": ("cli/test_download.py",),
+    "cli/mirror.py": ("cli/test_download.py",),
     "cli/crawl.py": ("cli/test_crawl.py",),
     "cli/failure.py": _CLI,
     "cli/formats.py": _CLI,

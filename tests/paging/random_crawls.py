@@ -134,6 +134,9 @@ class StandIn:
     def stop_preconnects(self) -> tuple[()]:
         return ()
 
+    def request_line(self, _url: Any, number: int) -> str:
+        return f"GET page {number}"
+
     async def page(self, _url: Any, number: int, _queue: Any, stats: Any, **_options: Any) -> Decoded:
         assert number not in self.running, f"page {number} is fetched twice at once"
         assert len(self.running) < self.scenario.concurrency

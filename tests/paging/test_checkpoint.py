@@ -129,7 +129,7 @@ def test_arguments_that_contradict_a_checkpoint_are_rejected(arguments: dict[str
 
 @pytest.mark.parametrize("end_page", [0, -1])
 def test_an_end_page_below_one_is_out_of_range_for_any_checkpoint(end_page: int) -> None:
-    with pytest.raises(ValueError, match="end_page must be a whole number from 1 to"):
+    with pytest.raises(ValueError, match="end_page must be a whole number of at least 1, not"):
         JoggSession("k").tracks(resume=POSITION | {"page": 1, "place": 0}, end_page=end_page)
 
 

@@ -281,7 +281,9 @@ async def test_wait_longer_than_the_policy_allows_raises_at_once(
     assert asyncio.get_running_loop().time() - started < 1
 
 
-async def test_wait_named_by_the_service_is_kept(fake: FakeJogg, jogg: JoggSession) -> None:
+async def test_request_is_not_sent_again_before_the_wait_that_the_service_named(
+    fake: FakeJogg, jogg: JoggSession
+) -> None:
     for code in (429, 50000):
         fake.clear()
         fake.fail(Fault.business(code, retry_after=0.1))

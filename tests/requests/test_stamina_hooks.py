@@ -110,7 +110,7 @@ def test_default_hook_of_stamina_logs_a_warning(caplog: pytest.LogCaptureFixture
 def test_each_retry_is_logged_once_as_information(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     url = simulate(failing_page, retry=EXACT)
-    records = [record for record in caplog.records if record.name == "jogg_async"]
+    records = [record for record in caplog.records if record.name == "jogg_async.retry"]
     request = f"GET {url}/v2/musics?page_size=10&page=7"
     assert [(record.levelname, record.getMessage()) for record in records] == [
         ("INFO", f"{request}: attempt 1 failed with ServerError; retrying in 2.00 s"),
@@ -151,7 +151,7 @@ async def test_warning_of_a_skipped_record_shows_no_key(make_fake: MakeFake, cap
     fake.fail(Fault.wrong_types("id", KEY))
     async with JoggSession(KEY, base_url=fake.url) as jogg:
         assert len((await jogg.page(2, page_size=5, on_invalid="skip")).tracks) == 4
-    (record,) = [record for record in caplog.records if record.name == "jogg_async"]
+    (record,) = [record for record in caplog.records if record.name == "jogg_async.record_skipped"]
     assert record.levelno == logging.WARNING
     assert record.getMessage().startswith("page 2: invalid record skipped: ")
     assert KEY not in record.getMessage()

@@ -64,7 +64,7 @@ def test_rejection_headers_can_be_turned_off(limit: RateLimit, absent: str) -> N
 
 
 @pytest.mark.parametrize("limit", [RateLimit(1.0, 1, body=False), RateLimit(1.0, 1, retry_after=None)])
-def test_retry_after_in_the_rejection_body_can_be_turned_off(limit: RateLimit) -> None:
+def test_fake_can_leave_retry_after_out_of_the_rejection_body(limit: RateLimit) -> None:
     rejection = RateLimiter(limit, Clock()).rejection(error)
     assert b"retryAfter" not in rejection.body
 

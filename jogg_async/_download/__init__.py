@@ -1,0 +1,1 @@
+"""Download of audio files: safe names, partial files, resumption, retries."""

@@ -1,0 +1,85 @@
+"""The progress bar of a download: files, bytes and time left, drawn by rich (extra ``progress``)."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import Final, Protocol
+
+try:
+    from rich.console import Console
+    from rich.filesize import decimal
+    from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+    from rich.text import Text
+except ImportError as fault:
+    raise ImportError("A progress bar needs rich: pip install 'jogg-async[progress]'.") from fault
+
+_TEXT_INTERVAL: Final = 0.5
+"""Seconds between two updates of the text that takes the bar's place in a notebook without ipywidgets."""
+
+
+class ShowFiles(Protocol):
+    """Updates the bar."""
+
+    def __call__(self, files: int, total: int | None, received: int) -> None:
+        """Show the files that are done, the number of all files if known, and the bytes received."""
+        ...
+
+
+@contextmanager
+def download_bar(console: Console | None = None, *, transient: bool = False) -> Generator[ShowFiles]:
+    """Show a progress bar, and yield the function that updates it.
+
+    Args:
+        console: where to draw; `None` for standard error, or the notebook's cell.
+        transient: remove the bar at the end.
+    """
+    console = console or Console(stderr=True)
+    if console.is_jupyter and find_spec("ipywidgets") is None:
+        with _text() as show:
+            yield show
+        return
+    columns = (TextColumn("Downloading"), BarColumn(), _Counts(), TimeRemainingColumn(compact=True))
+    with Progress(*columns, console=console, transient=transient, redirect_stdout=not transient) as progress:
+        task = progress.add_task("", total=None, received=0)
+
+        def show(files: int, total: int | None, received: int) -> None:
+            progress.update(task, completed=files, total=total, received=received)
+
+        try:
+            yield show
+        finally:
+            progress.refresh()  # in a notebook rich does not draw the last state by itself
+
+
+class _Counts(ProgressColumn):
+    """Column such as "12/250 files  34.5 MB"."""
+
+    def render(self, task: Task) -> Text:
+        total = None if task.total is None else int(task.total)
+        return Text(_counts(int(task.completed), total, task.fields["received"]), style="progress.download")
+
+
+def _counts(files: int, total: int | None, received: int) -> str:
+    return f"{files:,}/{'?' if total is None else f'{total:,}'} files  {decimal(received)}"
+
+
+@contextmanager
+def _text() -> Generator[ShowFiles]:
+    """Show counts as text on standard error, on one line that is overwritten."""
+    counts, due_at = _counts(0, None, 0), 0.0
+
+    def show(files: int, total: int | None, received: int) -> None:
+        nonlocal counts, due_at
+        counts, now = _counts(files, total, received), time.monotonic()
+        if now >= due_at:
+            sys.stderr.write(f"\r{counts}")
+            due_at = now + _TEXT_INTERVAL
+
+    try:
+        yield show
+    finally:
+        sys.stderr.write(f"\r{counts}\n")

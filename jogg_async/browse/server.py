@@ -1,0 +1,217 @@
+"""`BrowseServer`: the page's web server on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from importlib.resources import files
+from types import TracebackType
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import web
+
+from .access import HEADERS, Access
+from .audio import AudioProxy
+from .feed import Feed, Feeds, line
+from .sources import Query, Source
+
+if TYPE_CHECKING:
+    from typing import Self
+
+_HOST: Final = "127.0.0.1"
+_HEARTBEAT: Final = 1.0
+"""Seconds between two lines at most: a countdown is shown by the second."""
+_GATHERING: Final = 0.05
+"""Seconds for which further batches are awaited, so that a fast crawl takes few messages."""
+
+_TYPES: Final = {
+    "css": "text/css",
+    "html": "text/html",
+    "js": "text/javascript",
+    "svg": "image/svg+xml",
+}
+"""Content types by ending. Those that the system registers may be wrong."""
+
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class BrowseServer:
+    """Web server of the page, on this machine alone; an async context manager that serves inside its block.
+
+    Args:
+        source: where the tracks come from.
+        query: filters that the page begins with.
+        port: port to listen on, 0 to 65535; 0 for any free port.
+    """
+
+    def __init__(self, source: Source, query: Query = Query(), *, port: int = 0) -> None:  # noqa: B008 (it is frozen)
+        self._source = source
+        self._query = query
+        self._port = port
+        self._access: Access | None = None
+        self._feeds = Feeds(source)
+        self._audio = AudioProxy()
+        page = files("jogg_async.browse").joinpath("page")
+        self._files = {entry.name: entry.read_bytes() for entry in page.iterdir()}
+        self._runner = web.AppRunner(
+            self._application(), access_log=None, handle_signals=False, handler_cancellation=True, shutdown_timeout=1.0
+        )
+
+    @property
+    def url(self) -> str:
+        """Address of the page, with the token of this run.
+
+        Raises:
+            RuntimeError: the server was not entered.
+        """
+        return f"{self._origin}/?token={self._running.token}"
+
+    def url_for_browser(self) -> str:
+        """Return an address that leads to the page once: other users can see with which one a browser is started."""
+        return f"{self._origin}/?pass={self._running.new_pass()}"
+
+    async def __aenter__(self) -> Self:
+        """Start to serve.
+
+        Raises:
+            OSError: the port is in use.
+        """
+        await self._runner.setup()
+        try:
+            site = web.TCPSite(self._runner, _HOST, self._port)
+            await site.start()
+        except BaseException:
+            await self._runner.cleanup()
+            raise
+        self._port = self._runner.addresses[0][1]
+        self._access = Access(self._port)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._runner.cleanup()
+        await self._audio.aclose()
+
+    @property
+    def _running(self) -> Access:
+        if self._access is None:
+            raise RuntimeError("the server has no address yet: enter it by `async with`")
+        return self._access
+
+    @property
+    def _origin(self) -> str:
+        return f"http://{_HOST}:{self._port}"
+
+    def _application(self) -> web.Application:
+        application = web.Application(middlewares=[self._guard])
+        application.on_response_prepare.append(_add_headers)
+        application.on_shutdown.append(self._close_streams)  # when no new connections are accepted any more
+        application.add_routes(
+            [
+                web.get("/", self._page),
+                web.get("/settings", self._with_token(self._settings)),
+                web.get("/tracks", self._with_token(self._tracks)),
+                web.post("/retry", self._with_token(self._retry)),
+                web.get(r"/audio/{id:-?\d{1,19}}", self._with_token(self._audio_file)),
+                web.get("/{name}", self._file),
+            ]
+        )
+        return application
+
+    async def _close_streams(self, _: web.Application) -> None:
+        await self._feeds.aclose()
+
+    @web.middleware
+    async def _guard(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+        refusal = self._running.refusal(request.headers)
+        if refusal is not None:
+            raise web.HTTPForbidden(text=refusal)
+        return await handler(request)
+
+    def _with_token(self, handler: _Handler) -> _Handler:
+        async def checked(request: web.Request) -> web.StreamResponse:
+            if not self._running.allows(request.query.get("token", "")):
+                raise web.HTTPForbidden(text="Open the address that jogg-async browse printed: it holds a token.")
+            return await handler(request)
+
+        return checked
+
+    async def _page(self, request: web.Request) -> web.StreamResponse:
+        if "pass" in request.query:
+            if not self._running.take_pass(request.query["pass"]):
+                raise web.HTTPForbidden(text="This address works once. Open the one that jogg-async browse printed.")
+            raise web.HTTPSeeOther(f"/?token={self._running.token}")
+        return await self._with_token(self._index)(request)
+
+    async def _index(self, _: web.Request) -> web.StreamResponse:
+        return self._response("index.html")
+
+    async def _file(self, request: web.Request) -> web.StreamResponse:
+        # Without the token: these files are in every installation, and a module cannot hand it on to those it imports.
+        name = request.match_info["name"]
+        if name not in self._files or name == "index.html":
+            raise web.HTTPNotFound
+        return self._response(name)
+
+    def _response(self, name: str) -> web.Response:
+        return web.Response(body=self._files[name], content_type=_TYPES[name.rpartition(".")[2]], charset="utf-8")
+
+    async def _settings(self, _: web.Request) -> web.StreamResponse:
+        suggestions = self._source.suggestions
+        settings = {
+            "name": self._source.name,
+            "genres": suggestions.genres,
+            "moods": suggestions.moods,
+            "anyText": suggestions.any_text,
+            "genre": self._query.genre,
+            "mood": self._query.mood,
+        }
+        return web.Response(body=line(settings), content_type="application/json")
+
+    async def _tracks(self, request: web.Request) -> web.StreamResponse:
+        """Stream the tracks of a query as lines of JSON, then its status every second."""
+        response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+        await response.prepare(request)
+        with self._feeds.watched(_query(request)) as feed:
+            resumed = request.query.get("feed") == feed.id
+            sent = _whole_number(request.query.get("after", "")) if resumed else 0
+            await response.write(line({"feed": feed.id}))
+            while not feed.closed:
+                sent = await _send_news(response, feed, sent)
+        return response
+
+    async def _retry(self, request: web.Request) -> web.StreamResponse:
+        self._feeds.retry(_query(request))
+        return web.Response(status=204)
+
+    async def _audio_file(self, request: web.Request) -> web.StreamResponse:
+        url = self._feeds.music_url(int(request.match_info["id"]))
+        if url is None or not url.lower().startswith(("http://", "https://")):
+            raise web.HTTPNotFound(text="The track has no audio file.")
+        return await self._audio.send(request, url)
+
+
+async def _send_news(response: web.StreamResponse, feed: Feed, sent: int) -> int:
+    """Send the batches after the first `sent` ones and the status, wait for a change, and return the new number."""
+    changed, batches = feed.changed, feed.batches[sent:]
+    await response.write(b"".join((*batches, feed.status().line())))
+    try:
+        async with asyncio.timeout(_HEARTBEAT):
+            await changed.wait()
+        await asyncio.sleep(_GATHERING)
+    except TimeoutError:
+        pass
+    return sent + len(batches)
+
+
+async def _add_headers(_: web.Request, response: web.StreamResponse) -> None:
+    response.headers.update(HEADERS)
+
+
+def _query(request: web.Request) -> Query:
+    return Query(request.query.get("genre") or None, request.query.get("mood") or None)
+
+
+def _whole_number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
