@@ -97,9 +97,9 @@ class Passes:
         if not history.ordered or history.recrawls:
             self._seen_in_pass = SeenIds()  # pages may come again, whose ids are no change of the catalogue
         self._drifted_before = history.drifted
-        self.recrawls = history.recrawls
         if history.changed:
-            self._pages.note_change(self._pages.first_page, "it changed before the crawl was interrupted")
+            self._pages.change = "a change before the interruption"
+        self.recrawls = history.recrawls
 
     def begin_recrawl(self, first_page: int) -> None:
         """Begin another pass."""
