@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Coroutine
+from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from .tracklist import TrackList
 
 __all__ = ["PageIterator", "Progress", "TrackPager"]
-
-_T = TypeVar("_T")
 
 _USES: Final = (
     ("async for track in pager: ...", "yields the tracks as they arrive"),
@@ -144,9 +142,11 @@ class TrackPager:
             ImportError: `progress` is true and the extra is not installed.
         """
         crawl = self._crawl
+        shown = _bar(crawl, progress=progress)
         rest = crawl.collect()
         del self  # as in a step
-        return await _shown(crawl, rest, progress=progress)
+        async with shown:
+            return await rest
 
     async def save(
         self,
@@ -190,9 +190,11 @@ class TrackPager:
         from ._export.save import save
 
         crawl = self._crawl
+        shown = _bar(crawl, progress=progress)
         rest = crawl.run(partial(save, crawl, dest, wanted=format, resume=resume))
         del self  # as in a step
-        return await _shown(crawl, rest, progress=progress)
+        async with shown:
+            return await rest
 
     async def aclose(self) -> None:
         """End the crawl, and wait for its tasks to end. Closing it again has no effect."""
@@ -246,17 +248,17 @@ def _progress(crawl: Crawl) -> Progress:
     )
 
 
-async def _shown(crawl: Crawl, work: Coroutine[Any, Any, _T], *, progress: bool) -> _T:
-    """Await the work, with a progress bar if wanted."""
+def _bar(crawl: Crawl, *, progress: bool) -> AbstractAsyncContextManager[None]:
+    """Return the context that shows a progress bar, if wanted.
+
+    Raises:
+        ImportError: it is wanted, and the extra is not installed.
+    """
     if not progress:
-        return await work
-    try:
-        from ._render.progress_bar import updated_bar
-    except ImportError:
-        work.close()
-        raise
-    async with updated_bar(partial(_progress, crawl)):
-        return await work
+        return nullcontext()
+    from ._render.progress_bar import updated_bar
+
+    return updated_bar(partial(_progress, crawl))
 
 
 class PageIterator:

@@ -22,7 +22,7 @@ class PageUrl:
     def build(cls, base_url: URL, page_size: int, filters: Mapping[str, str]) -> PageUrl:
         """Return the URL for this page size and these query parameters."""
         query = {"page_size": str(page_size), **filters}
-        pairs = "&".join(f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in query.items())
+        pairs = "&".join(f"{quote(name)}={quote(value)}" for name, value in query.items())
         path = f"{base_url.raw_path.rstrip('/')}/v2/musics"
         return cls(base_url.scheme, base_url.raw_authority, path, f"{pairs}&page=")
 

@@ -30,7 +30,7 @@ VERSION: Final = 1
 _SCHEMA: Final = f"""
 BEGIN;
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE batches (position INTEGER PRIMARY KEY, ids BLOB NOT NULL, data BLOB NOT NULL, standing TEXT NOT NULL);
+CREATE TABLE batches (position INTEGER PRIMARY KEY, ids BLOB NOT NULL, data BLOB NOT NULL, state TEXT NOT NULL);
 PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {VERSION};
 """
@@ -66,7 +66,7 @@ class Plan:
 
 
 @attrs.frozen
-class Standing:
+class JournalState:
     """State of the crawl after a batch.
 
     Attributes:
@@ -99,7 +99,7 @@ class Journal:
 
     Attributes:
         plan: the crawl that it belongs to.
-        standing: the state after the last batch.
+        state: the state after the last batch.
     """
 
     def __init__(self, path: Path, plan: Plan, *, resume: bool) -> None:
@@ -116,14 +116,14 @@ class Journal:
             self._database = sqlite3.connect(path, timeout=0, isolation_level=None)
         try:
             with self._errors():
-                self.plan, self.standing = self._load(plan, found=found)
+                self.plan, self.state = self._load(plan, found=found)
         except BaseException:
             self._database.close()
             if not found:
                 path.unlink(missing_ok=True)
             raise
 
-    def _load(self, plan: Plan, *, found: bool) -> tuple[Plan, Standing]:
+    def _load(self, plan: Plan, *, found: bool) -> tuple[Plan, JournalState]:
         self._database.execute("PRAGMA locking_mode = EXCLUSIVE")  # until it is closed, from the next statement on
         is_new = not found or self._is_empty()
         if not is_new:
@@ -137,28 +137,28 @@ class Journal:
         if self._pragma("user_version") > VERSION:
             raise OSError(f"{self.path} was written by a newer version of jogg-async; continue it with that version.")
 
-    def _create(self, plan: Plan) -> tuple[Plan, Standing]:
+    def _create(self, plan: Plan) -> tuple[Plan, JournalState]:
         self._database.executescript(_SCHEMA)
         values = [(name, json.dumps(value)) for name, value in attrs.asdict(plan).items()]
         self._database.executemany("INSERT INTO meta VALUES (?, ?)", values)
         self._database.execute("COMMIT")
-        return plan, Standing(plan.start)
+        return plan, JournalState(plan.start)
 
-    def _read(self) -> tuple[Plan, Standing]:
+    def _read(self) -> tuple[Plan, JournalState]:
         try:
             meta = {name: json.loads(value) for name, value in self._database.execute("SELECT name, value FROM meta")}
             plan = Plan(**meta)
-            last = self._database.execute("SELECT standing FROM batches ORDER BY position DESC LIMIT 1").fetchone()
-            return plan, Standing(plan.start) if last is None else Standing(**json.loads(last[0]))
+            last = self._database.execute("SELECT state FROM batches ORDER BY position DESC LIMIT 1").fetchone()
+            return plan, JournalState(plan.start) if last is None else JournalState(**json.loads(last[0]))
         except (TypeError, ValueError) as error:
             raise OSError(f"{_damaged(self.path)} ({error})") from error
 
-    def append(self, ids: Sequence[int], data: bytes, standing: Standing) -> None:
+    def append(self, ids: Sequence[int], data: bytes, state: JournalState) -> None:
         """Write a batch and the state after it, in one transaction."""
-        row = (array("q", ids).tobytes(), data, json.dumps(attrs.asdict(standing)))
+        row = (array("q", ids).tobytes(), data, json.dumps(attrs.asdict(state)))
         with self._errors():
-            self._database.execute("INSERT INTO batches (ids, data, standing) VALUES (?, ?, ?)", row)
-        self.standing = standing
+            self._database.execute("INSERT INTO batches (ids, data, state) VALUES (?, ?, ?)", row)
+        self.state = state
 
     def batches(self) -> Iterator[bytes]:
         """Yield the data of the batches, in their order."""

@@ -18,7 +18,7 @@ from pyroaring import BitMap64
 from jogg_async._render import records
 from jogg_async.models import Track
 
-from .journal import Plan, Standing, timestamp
+from .journal import JournalState, Plan, timestamp
 from .sqlite_errors import sqlite_errors
 
 APPLICATION_ID: Final = 0x4A6F674D
@@ -101,14 +101,14 @@ class Crawled:
 
     Attributes:
         plan: the crawl.
-        standing: its end.
+        state: its end.
         complete: true if it saw every track of its query, so that those it did not see are gone.
         batches: its rows, as `encode` returns them.
         ids: the ids of its tracks, in batches.
     """
 
     plan: Plan
-    standing: Standing
+    state: JournalState
     complete: bool
     batches: Iterable[bytes]
     ids: Iterable[Sequence[int]]
@@ -238,9 +238,9 @@ def _signed(id: int) -> int:
 
 
 def _record(database: sqlite3.Connection, crawled: Crawled, changes: Changes, now: str) -> None:
-    plan, standing = crawled.plan, crawled.standing
-    row = (plan.crawl_id, _query(plan), plan.started_at, now, standing.tracks)
-    counts = (changes.new, changes.changed, changes.gone, crawled.complete, standing.drifted)
+    plan, state = crawled.plan, crawled.state
+    row = (plan.crawl_id, _query(plan), plan.started_at, now, state.tracks)
+    counts = (changes.new, changes.changed, changes.gone, crawled.complete, state.drifted)
     database.execute("INSERT INTO crawls VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (*row, *counts))
 
 

@@ -18,7 +18,7 @@ from jogg_async.models import Track
 from jogg_async.report import SaveReport
 
 from .destination import Destination, destination
-from .journal import Journal, Plan, Standing
+from .journal import Journal, JournalState, Plan
 from .mirror import Changes, Crawled
 from .worker import Worker
 
@@ -54,39 +54,41 @@ async def save(crawl: Crawl, dest: str | os.PathLike[str], *, wanted: str | None
     try:
         # In the thread, since it may import pyarrow or fsspec.
         found = await worker.run(partial(destination, dest, wanted))
-        changes, standing = await _save(crawl, found, worker, resume=resume)
+        changes, state = await _save(crawl, found, worker, resume=resume)
     finally:
         worker.close()
     return SaveReport(
-        tracks=standing.tracks,
-        pages=standing.pages,
+        tracks=state.tracks,
+        pages=state.pages,
         new=changes.new,
         changed=changes.changed,
         gone=changes.gone,
-        invalid=standing.invalid,
-        drifted=standing.drifted,
+        invalid=state.invalid,
+        drifted=state.drifted,
         seconds=time.monotonic() - began,
     )
 
 
-async def _save(crawl: Crawl, found: Destination, worker: Worker, *, resume: bool) -> tuple[Changes, Standing]:
+async def _save(crawl: Crawl, found: Destination, worker: Worker, *, resume: bool) -> tuple[Changes, JournalState]:
     opening = worker.start(partial(_open, crawl, found, resume=resume))
     try:
         journal = await worker.join(opening)
-        changes, standing = await Saving(crawl, found, journal, worker).run()
+        changes, state = await Saving(crawl, found, journal, worker).run()
         await worker.run(journal.remove)
     except BaseException as error:
         if opening.exception() is None:
-            with contextlib.suppress(OSError):  # the first error counts
-                await worker.run(opening.result().close)
-            _advise(error, opening.result())
+            await _give_up(error, opening.result(), worker)
         raise
-    return changes, standing
+    return changes, state
 
 
-def _advise(error: BaseException, journal: Journal) -> None:
-    if isinstance(error, JoggError | OSError | CatalogueChangedWarning):
-        error.add_note(f"{journal.standing.tracks:,} tracks are kept in {journal.path}: resume=True continues there.")
+async def _give_up(error: BaseException, journal: Journal, worker: Worker) -> None:
+    """Keep the journal, and note on the error how to continue; delete a journal without tracks."""
+    tracks = journal.state.tracks
+    with contextlib.suppress(OSError):  # the first error counts
+        await worker.run(journal.close if tracks else journal.remove)
+    if tracks and isinstance(error, JoggError | OSError | CatalogueChangedWarning):
+        error.add_note(f"{tracks:,} tracks are kept in {journal.path}: resume=True continues there.")
 
 
 def _open(crawl: Crawl, found: Destination, *, resume: bool) -> Journal:
@@ -133,20 +135,20 @@ class Saving:
         self._destination = destination
         self._journal = journal
         self._worker = worker
-        self._base = journal.standing
+        self._base = journal.state
         """State before this run."""
         self._pages = 0
         self._tracks = 0
         self._batch: list[Track] = []
 
-    async def run(self) -> tuple[Changes, Standing]:
+    async def run(self) -> tuple[Changes, JournalState]:
         """Fill the journal and write the destination. Return the changes of a mirror, and the end of the crawl."""
         if not self._base.complete:
             if self._base.pages:
                 await self._move_crawl()
             await self._fill()
         changes = await self._worker.run(self._write)
-        return changes, self._journal.standing
+        return changes, self._journal.state
 
     async def _move_crawl(self) -> None:
         """Move the crawl to where the journal ends."""
@@ -189,15 +191,15 @@ class Saving:
         """Start to write the tracks that have arrived, and the state after them."""
         batch, self._batch = self._batch, []
         self._tracks += len(batch)
-        return self._worker.start(partial(self._write_batch, batch, self._standing(complete=complete)))
+        return self._worker.start(partial(self._write_batch, batch, self._state(complete=complete)))
 
-    def _write_batch(self, batch: list[Track], standing: Standing) -> None:
+    def _write_batch(self, batch: list[Track], state: JournalState) -> None:
         data = self._destination.encode(batch) if batch else b""
-        self._journal.append([track.id for track in batch], data, standing)
+        self._journal.append([track.id for track in batch], data, state)
 
-    def _standing(self, *, complete: bool) -> Standing:
+    def _state(self, *, complete: bool) -> JournalState:
         crawl, base = self._crawl, self._base
-        return Standing(
+        return JournalState(
             checkpoint=crawl.position().as_dict(),
             tracks=base.tracks + self._tracks,
             pages=base.pages + self._pages,
@@ -212,10 +214,8 @@ class Saving:
 
     def _write(self) -> Changes:
         journal = self._journal
-        complete = _saw_everything(journal.plan, journal.standing)
-        return self._destination.write(
-            Crawled(journal.plan, journal.standing, complete, self._batches(), journal.ids())
-        )
+        complete = _saw_everything(journal.plan, journal.state)
+        return self._destination.write(Crawled(journal.plan, journal.state, complete, self._batches(), journal.ids()))
 
     def _batches(self) -> Iterator[bytes]:
         for data in self._journal.batches():
@@ -225,7 +225,7 @@ class Saving:
                 yield data
 
 
-def _saw_everything(plan: Plan, end: Standing) -> bool:
+def _saw_everything(plan: Plan, end: JournalState) -> bool:
     """Return whether a crawl saw every track of its query, so that others are gone."""
     start, total = Checkpoint.from_dict(plan.start), end.checkpoint["total_items"]
     is_unbounded = (start.page, start.place, start.limit, start.end_page) == (1, 0, None, None)

@@ -250,6 +250,10 @@ def test_nan_and_infinity_are_not_json_if_the_body_also_has_a_number_beyond_floa
     assert "not JSON" in str(error)
 
 
+def test_code_counts_if_the_body_also_has_a_number_beyond_float() -> None:
+    assert isinstance(error_of(b'{"x":1e999,"code":429,"msg":""}'), RateLimitError)
+
+
 def test_invalid_utf_8_beside_an_absurd_number_is_not_json() -> None:
     assert isinstance(error_of(b'{"x":1e999,"code":1,"y":"\xed\xa0\x80","y":1}'), DecodeError)
 
@@ -445,7 +449,7 @@ def test_decompressed_body_of_exactly_32_mib_is_accepted(over: int) -> None:
     body = PLAIN + b" " * (MAX_BODY - len(PLAIN) + over)
     packed = response(gzip.compress(body[: 2**20], 1) + gzip.compress(body[2**20 :], 1), Content_Encoding="gzip")
     if over:
-        with pytest.raises(TransportError, match="32 MiB"):
+        with pytest.raises(TransportError, match="than 32 MiB"):
             read_envelope(packed, NOW)
     else:
         assert read_envelope(packed, NOW).code == 0

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from jogg_async import PermissionDeniedError
+from jogg_async import AuthenticationError, PermissionDeniedError
 from jogg_async._export.journal import APPLICATION_ID, VERSION, Journal, Plan
 from jogg_async.testing import Catalogue, FakeJogg, Fault
 
@@ -49,6 +49,18 @@ async def test_a_journal_is_not_overwritten_without_resume(
         await make_pager(fake).save(interrupted)
     assert partial_of(interrupted).read_bytes() == before
     assert fake.requests == []
+
+
+async def test_crawl_that_fails_before_its_first_track_leaves_no_journal(
+    fake: FakeJogg, make_pager: MakePager, tmp_path: Path
+) -> None:
+    path = tmp_path / "t.jsonl"
+    fake.fail(Fault.business(10105))
+    with pytest.raises(AuthenticationError) as caught:
+        await make_pager(fake).save(path)
+    assert not getattr(caught.value, "__notes__", [])
+    assert list(tmp_path.iterdir()) == []
+    assert (await make_pager(fake).save(path)).tracks == 250
 
 
 @pytest.mark.parametrize(
@@ -125,7 +137,7 @@ async def test_a_damaged_journal_is_refused_and_kept(
 async def test_a_journal_with_a_damaged_state_is_refused(
     fake: FakeJogg, make_pager: MakePager, interrupted: Path
 ) -> None:
-    change(partial_of(interrupted), "UPDATE batches SET standing = '{'")
+    change(partial_of(interrupted), "UPDATE batches SET state = '{'")
     with pytest.raises(OSError, match="is damaged"):
         await make_pager(fake).save(interrupted, resume=True)
     assert fake.requests == []

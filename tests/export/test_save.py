@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -289,6 +290,18 @@ async def test_progress_shows_a_bar(
     pytest.importorskip("rich")
     await make_pager(fake).save(tmp_path / "t.jsonl", progress=True)
     assert "250/250 tracks  3 pages" in capsys.readouterr().err
+
+
+async def test_a_bar_without_its_extra_fails_before_any_request_and_the_pager_still_works(
+    fake: FakeJogg, make_pager: MakePager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "jogg_async._render.progress_bar", None)
+    pager = make_pager(fake)
+    with pytest.raises(ImportError):
+        await pager.save(tmp_path / "t.jsonl", progress=True)
+    assert fake.requests == []
+    assert pager._crawl._steps == 0  # or dropping the pager would not end its requests
+    assert (await pager.save(tmp_path / "t.jsonl")).tracks == 250
 
 
 async def test_text_does_not_depend_on_the_batches(

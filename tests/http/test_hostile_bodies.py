@@ -67,7 +67,7 @@ async def test_decompression_bomb_is_not_unpacked(session_for: SessionFor, codin
     error = await failure(jogg, TransportError)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert "32 MiB" in str(error)
+    assert "than 32 MiB" in str(error)
     assert peak < 3 * CAP
 
 
@@ -86,7 +86,7 @@ async def test_reading_of_an_endless_body_stops_at_32_mib(serve: Serve, chunk: b
     server = await serve(endless)
     async with JoggSession("key", base_url=server.url, retry=AT_ONCE) as jogg:
         error = await failure(jogg, TransportError)
-    assert "32 MiB" in str(error)
+    assert "than 32 MiB" in str(error)
     assert CAP < sent < CAP + 16 * MIB
     assert server.accepted == 1
 

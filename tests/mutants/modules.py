@@ -40,7 +40,7 @@ MODULES: Final[dict[str, tuple[str, ...]]] = {
     "tracklist.py": ("test_tracklist.py",),
     "settings.py": ("test_settings.py", "http/test_injection.py"),
     "_api/arguments.py": ("api/test_argument_errors.py", "test_settings.py", *_CRAWL, "http/test_injection.py"),
-    "_api/page_url.py": ("http/test_injection.py", "http/test_transport.py"),
+    "_api/page_url.py": ("api/test_page_url.py", "http/test_injection.py", "http/test_transport.py"),
     "_api/retry_after.py": ("test_retry.py", "requests/test_retrying.py"),
     "_api/compression.py": ("api/test_envelope.py", "http/test_hostile_bodies.py"),
     "_api/schemas.py": ("api/test_envelope.py", "api/test_decoding.py"),

@@ -259,6 +259,14 @@ def test_repeated_pages_in_a_row_end_the_pass(run: int, has_total: bool, ended: 
     assert (pages.ended, pages.last == run) == (ended, ended)
 
 
+def test_run_of_repeated_pages_is_counted_from_the_last_page_with_a_new_id() -> None:
+    pages, ended = with_responses(page_range(), [(1, total(10**6))]), list[int]()
+    for number in range(1, 152):
+        pages.record_page(number, 100, repeated=number != 50)
+        ended += [number] if pages.ended else []
+    assert ended == [150, 151]
+
+
 def test_a_page_with_a_new_id_resets_the_run_of_repeated_pages() -> None:
     pages = with_responses(page_range(), [(1, total(10**6))])
     for number in range(1, 301):

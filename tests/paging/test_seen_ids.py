@@ -32,6 +32,13 @@ def test_seen_ids_find_new_ids_as_a_set_does(batches: list[list[int]]) -> None:
         assert (list(range(len(batch))) if told is None else told) == expected
 
 
+def test_discarded_ids_are_new_again() -> None:
+    seen = SeenIds()
+    seen.add_all([*EXTREMES, 7])
+    seen.discard_all([-1, 7, 8])
+    assert seen.add_all([*EXTREMES, 7, 8]) == [EXTREMES.index(-1), len(EXTREMES), len(EXTREMES) + 1]
+
+
 @settings(deadline=None)
 @given(st.lists(IDS, max_size=12, unique=True), st.lists(IDS, max_size=12, unique=True))
 def test_add_all_returns_none_if_all_ids_are_new(first: list[int], second: list[int]) -> None:

@@ -27,7 +27,7 @@ def render_page() -> str:
 
 def _generated() -> Iterator[str]:
     # As a whole: a command alone does not know the settings of the program.
-    _, *sections = re.split(r"^## jogg-async (?=\S+\n)", app.generate_docs(), flags=re.MULTILINE)
+    _, *sections = re.split(r"^## jogg-async (?=\S+\n)", app.generate_docs(usage_name=app.name[0]), flags=re.MULTILINE)
     for section in sections:
         yield f"## {section.strip()}\n".replace("**Parameters**:\n\n", "")
     yield "## Exit codes\n\n| code | meaning |\n| --- | --- |"
