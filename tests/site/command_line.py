@@ -27,9 +27,11 @@ def render_page() -> str:
 
 def _generated() -> Iterator[str]:
     # As a whole: a command alone does not know the settings of the program.
-    _, *sections = re.split(r"^## jogg-async (?=\S+\n)", app.generate_docs(usage_name=app.name[0]), flags=re.MULTILINE)
-    for section in sections:
-        yield f"## {section.strip()}\n".replace("**Parameters**:\n\n", "")
+    text = app.generate_docs().replace("**Parameters**:\n\n", "")
+    # cyclopts takes `python -m tests.site` for the name of the program, and leaves a part of it in the usage.
+    text = re.sub(r"^(jogg-async .*?) -m [a-z.]+", r"\1", text, flags=re.MULTILINE)
+    _, *sections = re.split(r"^## jogg-async (?=\S+\n)", text, flags=re.MULTILINE)
+    yield from (f"## {section.strip()}\n" for section in sections)
     yield "## Exit codes\n\n| code | meaning |\n| --- | --- |"
     yield from (f"| {code:d} | {meaning} |" for code, meaning in EXIT_CODES.items())
     yield ""

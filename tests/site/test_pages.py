@@ -58,7 +58,7 @@ def test_the_command_line_page_has_every_command_and_option() -> None:
 
     sections = {part.partition("\n")[0]: part for part in page("cli.md").split("\n## ")}
     for name in commands():
-        assert f"\njogg-async {name} " in sections[name]
+        assert f"\njogg-async {name} [OPTIONS]" in sections[name]
         for argument in app[name].assemble_argument_collection():
             option = argument.names[0]
             assert option.startswith("*") or f"`{option}" in sections[name] or option in sections[name], (name, option)
