@@ -362,6 +362,7 @@ def docs(session: nox.Session) -> None:
 @nox.session(requires=[WHEEL])
 def site(session: nox.Session) -> None:
     """Write the generated parts of the documentation: the command line, llms.txt, the notebook's outputs, pictures."""
+    _install_chromium(session)
     _install(session, *_group("site"))
     session.run("python", "-m", "tests.site", "--notebook", *session.posargs)
 

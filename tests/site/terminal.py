@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from contextlib import closing
@@ -30,7 +31,7 @@ def output() -> str:
 
 def draw(target: Path) -> None:
     """Write the picture as SVG, without the font that rich's template loads from elsewhere."""
-    with Path("/dev/null").open("w", encoding="utf-8") as nowhere:
+    with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
         console = Console(record=True, width=_WIDTH, file=nowhere, force_terminal=True, color_system="truecolor")
         console.print(Text.assemble(("$ ", "dim"), f"jogg-async {' '.join(COMMAND)}"))
         console.print(Text.from_ansi(output()))
