@@ -13,7 +13,7 @@ import pytest
 from jogg_async import CatalogueChangedError, JoggError, JoggSession, ParameterError, SessionClosedError, TrackPager
 from jogg_async.testing import FakeJogg
 
-from .model import HeldResponses, no_loop_errors, read_into
+from .model import LONG_RUN, HeldResponses, no_loop_errors, read_into
 from .operations import CONCURRENCY, CONCURRENCY_OF, OPERATIONS, RETRY, TIMEOUT, TRACKS, Limiter, Prepare, Scenario
 from .stepping import (
     Interrupt,
@@ -116,9 +116,11 @@ async def trial(
 
 async def trials(prepare: Prepare, interrupt: Interrupt) -> int:
     """Interrupt an operation at one point after the other, and return the number of points."""
+    # A third of the points by default, but every one for a plain cancellation.
+    step = 1 if LONG_RUN or interrupt is cancelled else 3
     async with FakeJogg(TRACKS) as fake:
         server = asyncio.all_tasks()
-        for point in itertools.count():
+        for point in itertools.count(step=step):
             try:
                 outcome = await counted_task(trial(fake, prepare, interrupt, point, server))
             except BaseException as error:

@@ -41,7 +41,7 @@ async def test_serve_runs_until_a_signal_and_exits_with_0(cli: Cli, number: sign
 
 
 def test_variables_printed_by_serve_connect_a_client_to_it(cli: Cli) -> None:
-    with cli.start("serve", "--rate-limit=20", "--burst=2", "--error-rate=0.1", "--latency=0.01", "-v") as process:
+    with cli.start("serve", "--rate-limit=5", "--burst=2", "--error-rate=0.1", "--latency=0.01", "-v") as process:
         cli.env = announced(process)
         outcome = cli("tracks", "--limit=400", "--verbose")
         process.send_signal(signal.SIGTERM)

@@ -114,7 +114,7 @@ async def drained(harness: WindowHarness) -> list[int]:
 MOVES = st.lists(st.tuples(st.sampled_from(["finish", "fail", "take", "cancel"]), st.integers(0, 9)), max_size=40)
 
 
-@examples(150)
+@examples(100)
 @given(
     last=st.integers(0, 12),
     ahead=st.integers(1, 6),

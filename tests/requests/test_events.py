@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import pytest
 
 from jogg_async import CatalogueChangedWarning, JoggError, RateLimitError, RetryPolicy, ServerError
 from jogg_async._requests.events import FIELDS
-from jogg_async.testing import Fault
+from jogg_async.testing import Fault, RecordedRequest
 from tests.conftest import AT_ONCE
 from tests.http.leaks import leaks_in_log
 from tests.simulation import Simulation, simulate
@@ -100,8 +101,13 @@ def test_rate_limit_pause_is_logged_once_however_many_requests_it_refuses(log: p
 
 def test_longer_pause_is_logged_again(log: pytest.LogCaptureFixture) -> None:
     async def scenario(simulation: Simulation) -> None:
-        for wait in (1, 60, 59):
-            simulation.fake.fail(Fault.business(429, retry_after=wait), after=1)
+        for page, wait in ((2, 1), (3, 60), (4, 59)):
+            simulation.fake.fail(Fault.business(429, retry_after=wait), page=page)
+
+        async def respond_in_order(seen: RecordedRequest) -> None:
+            await asyncio.sleep(0.01 * (seen.page or 0))
+
+        simulation.fake.on_request = respond_in_order
         assert len(await simulation.jogg.tracks(page_size=10, concurrency=5).collect()) == 60
 
     simulate(scenario)
