@@ -1,0 +1,242 @@
+"""`tracks_resource`: the catalogue as a resource of dlt, for any of dlt's destinations (extra ``dlt``).
+
+::
+
+    pipeline = dlt.pipeline("music", destination="duckdb")
+    pipeline.run(tracks_resource(mood="Calm"))
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import suppress
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from ._api.redaction import Secret, as_secret
+from ._paging.options import PAGE_SIZE, START_PAGE
+from ._paging.seen_ids import SeenIds
+from .errors import CatalogueChangedError, CatalogueChangedWarning, JoggError
+from .retry import RetryPolicy
+from .session import JoggSession
+from .settings import base_url_from
+
+try:
+    dlt: Any = import_module("dlt")
+    arrow: Any = import_module("jogg_async._render.arrow")
+except ImportError as fault:
+    raise ImportError("Loading tracks through dlt needs dlt and pyarrow: pip install 'jogg-async[dlt]'.") from fault
+
+if TYPE_CHECKING:
+    from dlt.extract import DltResource
+
+    from .models import Track
+    from .pager import TrackPager
+    from .settings import OnDrift, OnInvalid
+
+__all__ = ["tracks_resource"]
+
+_SECRET: Final = "sources.jogg.api_key"  # noqa: S105 (where it is found)
+
+_TRACKS_PER_TABLE: Final = 5000
+"""Least tracks of a table, except the last. dlt and its destinations have costs for each table."""
+
+_MAX_AGE: Final = 24 * 3600.0
+"""Seconds for which the tables of a failed extract are kept for the next one."""
+
+
+def tracks_resource(
+    *,
+    api_key: str | None = None,
+    base_url: str | None = None,
+    name: str = "tracks",
+    write_disposition: str | Mapping[str, Any] = "merge",
+    genre: str | None = None,
+    mood: str | None = None,
+    page_size: int = PAGE_SIZE,
+    concurrency: int = 8,
+    limit: int | None = None,
+    start_page: int = START_PAGE,
+    end_page: int | None = None,
+    ordered: bool = True,
+    on_invalid: OnInvalid = "raise",
+    on_drift: OnDrift = "warn",
+    resume: Mapping[str, Any] | None = None,
+    params: Mapping[str, Any] | None = None,
+    retry: RetryPolicy | None = None,
+) -> DltResource:
+    """Return a dlt resource of all tracks, or of those that match, with the primary key ``id``.
+
+    It yields Arrow tables of several pages, with the columns ``id`` (bigint), ``name``, ``music_url`` (text),
+    ``duration`` (bigint, seconds) and ``extra`` (text: the undocumented fields as a JSON object). No request is sent
+    before a pipeline extracts the resource.
+
+    If the crawl fails, or its process is killed, the run fails and loads nothing: dlt drops the data and the state of
+    a failed extract. The tracks so far and the position are therefore kept in the pipeline's working directory, and the
+    next run with the same arguments continues with the next track. If more than a day has passed, or the working
+    directory is gone, it starts from the beginning.
+
+    Args:
+        api_key: the API key; `None` for ``dlt.secrets["sources.jogg.api_key"]``, else the environment variable
+            ``JOGG_API_KEY``. It is in no schema, state or trace of dlt.
+        base_url: URL of the service, as for `JoggSession`.
+        name: name of the resource, and of its table.
+        write_disposition: ``"merge"`` (update by ``id``), ``"append"``, ``"replace"``, or a dict of dlt's. Under
+            ``"merge"``, tracks that the catalogue has no longer stay in the table.
+        genre: only this genre; `None` for all.
+        mood: only this mood; `None` for all.
+        page_size: tracks per request, 1 to 100.
+        concurrency: requests in flight at once, 1 or more.
+        limit: tracks to load at most, 0 or more; `None` for all.
+        start_page: first page to fetch, from 1.
+        end_page: last page to fetch; `None` for the catalogue's last.
+        ordered: load tracks in the catalogue's order; if false, as pages arrive.
+        on_invalid: policy for invalid records, as for `JoggSession.tracks`.
+        on_drift: policy for changes of the catalogue during the crawl, as for `JoggSession.tracks`. Under ``"raise"``,
+            nothing is loaded and the next run starts from the beginning.
+        resume: a dict from `TrackPager.checkpoint`, to start from.
+        params: further query parameters, by name.
+        retry: retry policy; `None` for the default.
+
+    Raises:
+        ValueError: an argument is out of its range, or contradicts `resume`.
+        ConfigurationError: there is no API key, or it or the base URL is malformed.
+    """
+    api_key = as_secret(api_key)  # first of all: a traceback may show the variables of this frame
+    key = api_key if api_key is not None else _key_from_secrets()
+    open_session = partial(
+        JoggSession, key, base_url=base_url, concurrency=concurrency, retry=RetryPolicy() if retry is None else retry
+    )
+    bounds: dict[str, Any] = {"genre": genre, "mood": mood, "page_size": page_size, "limit": limit, "params": params}
+    bounds |= {"start_page": start_page, "end_page": end_page, "resume": resume}
+    policies: dict[str, Any] = {"ordered": ordered, "on_invalid": on_invalid, "on_drift": on_drift}
+    open_session().tracks(**bounds, **policies)  # bad arguments fail now, not in the pipeline
+    identity = {"url": str(base_url_from(base_url)), **bounds, "ordered": ordered, "on_invalid": on_invalid}
+    start = partial(_start, bounds, policies)
+
+    async def tables() -> AsyncIterator[Any]:
+        async for table in _tables(open_session, start, _SavedTables(_folder(name, identity))):
+            yield table
+
+    return cast("DltResource", dlt.resource(tables, name=name, primary_key="id", write_disposition=write_disposition)())
+
+
+def _key_from_secrets() -> Secret | None:
+    """Return the key from dlt's secrets; `None` if they have none."""
+    # Without an expected type: dlt would note the value of a plain string in its trace.
+    found = dlt.secrets.get(_SECRET)
+    return as_secret(None if found is None else str(found))
+
+
+def _start(
+    bounds: Mapping[str, Any], policies: Mapping[str, Any], jogg: JoggSession, checkpoint: dict[str, Any] | None
+) -> TrackPager:
+    """Return the pager, from the beginning or from a checkpoint, which holds the bounds that are left."""
+    return jogg.tracks(**policies, **(bounds if checkpoint is None else {"resume": checkpoint}))
+
+
+async def _tables(
+    open_session: Callable[[], JoggSession],
+    start: Callable[[JoggSession, dict[str, Any] | None], TrackPager],
+    saved: _SavedTables,
+) -> AsyncIterator[Any]:
+    """Yield the tables of an earlier extract that failed, then those of the crawl, and save these."""
+    seen, checkpoint = SeenIds(), None
+    try:
+        for table, after in saved.read():
+            checkpoint = after
+            seen.add_all(table.column("id").to_pylist())
+            yield table
+        async with open_session() as jogg, start(jogg, checkpoint) as pager:
+            async for tracks in _batches(pager):
+                new = seen.add_all([track.id for track in tracks])
+                table = arrow.table(tracks if new is None else [tracks[index] for index in new])
+                saved.append(table, pager.checkpoint())
+                yield table
+    except JoggError as error:
+        if isinstance(error, CatalogueChangedError):
+            saved.clear()
+        raise
+    except BaseException:
+        # Also where dlt closes the resource early, as for `add_limit`: what it got so far it loads, and must not get
+        # again.
+        saved.clear()
+        raise
+    saved.clear()
+
+
+async def _batches(pager: TrackPager) -> AsyncIterator[list[Track]]:
+    """Yield the tracks of several pages at once. Before an error, yield those that came before it."""
+    tracks: list[Track] = []
+    try:
+        async for page in pager.pages():
+            tracks += page.tracks
+            if len(tracks) >= _TRACKS_PER_TABLE:
+                yield tracks
+                tracks = []
+    except (JoggError, CatalogueChangedWarning):
+        if tracks:
+            yield tracks
+        raise
+    yield tracks
+
+
+def _folder(name: str, identity: Mapping[str, Any]) -> Path | None:
+    """Return the folder for the tables of this resource; `None` outside a pipeline's extract."""
+    try:
+        dlt.current.load_package_state()
+    except dlt.common.exceptions.DltException:
+        return None
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()
+    return Path(dlt.current.pipeline().working_dir, "jogg_async", f"{name}-{digest[:16]}")
+
+
+class _SavedTables:
+    """Tables of an extract that has not ended, each an Arrow file with the checkpoint after it in its metadata.
+
+    Args:
+        folder: folder of the files; `None` to save nothing.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self._count = 0
+
+    def read(self) -> Iterator[tuple[Any, dict[str, Any]]]:
+        """Yield each table and the checkpoint after it. Remove them if they are too old."""
+        if self._folder is None or not self._folder.is_dir():
+            return
+        if time.time() - self._folder.stat().st_mtime > _MAX_AGE:
+            self.clear()
+        while (path := self._path(self._count)).exists():
+            with arrow.pa.memory_map(str(path)) as file:
+                table = arrow.pa.ipc.open_file(file).read_all()
+            self._count += 1
+            yield table.replace_schema_metadata(), json.loads(table.schema.metadata[b"checkpoint"])
+
+    def append(self, table: Any, checkpoint: Mapping[str, Any]) -> None:
+        """Save a table. It is written under another name first, so that a file is complete."""
+        if self._folder is None:
+            return
+        self._folder.mkdir(parents=True, exist_ok=True)
+        path, part = self._path(self._count), self._folder / "part"
+        noted = table.replace_schema_metadata({"checkpoint": json.dumps(checkpoint)})
+        with part.open("wb") as file, arrow.pa.ipc.new_file(file, noted.schema) as writer:
+            writer.write_table(noted)
+        part.replace(path)
+        self._count += 1
+
+    def clear(self) -> None:
+        """Remove the tables."""
+        if self._folder is not None:
+            with suppress(FileNotFoundError):
+                shutil.rmtree(self._folder)
+
+    def _path(self, number: int) -> Path:
+        return Path(self._folder or "", f"{number:06}.arrow")
