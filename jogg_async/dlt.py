@@ -10,10 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -29,7 +26,8 @@ from .settings import base_url_from
 
 try:
     dlt: Any = import_module("dlt")
-    arrow: Any = import_module("jogg_async._render.arrow")
+    from ._engines.saved_tables import SavedTables
+    from ._render import arrow
 except ImportError as fault:
     raise ImportError("Loading tracks through dlt needs dlt and pyarrow: pip install 'jogg-async[dlt]'.") from fault
 
@@ -46,9 +44,6 @@ _SECRET: Final = "sources.jogg.api_key"  # noqa: S105 (where it is found)
 
 _TRACKS_PER_TABLE: Final = 5000
 """Least tracks of a table, except the last. dlt and its destinations have costs for each table."""
-
-_MAX_AGE: Final = 24 * 3600.0
-"""Seconds for which the tables of a failed extract are kept for the next one."""
 
 
 def tracks_resource(
@@ -121,7 +116,7 @@ def tracks_resource(
     start = partial(_start, bounds, policies)
 
     async def tables() -> AsyncIterator[Any]:
-        async for table in _tables(open_session, start, _SavedTables(_folder(name, identity))):
+        async for table in _tables(open_session, start, SavedTables(_folder(name, identity))):
             yield table
 
     return cast("DltResource", dlt.resource(tables, name=name, primary_key="id", write_disposition=write_disposition)())
@@ -144,7 +139,7 @@ def _start(
 async def _tables(
     open_session: Callable[[], JoggSession],
     start: Callable[[JoggSession, dict[str, Any] | None], TrackPager],
-    saved: _SavedTables,
+    saved: SavedTables,
 ) -> AsyncIterator[Any]:
     """Yield the tables of an earlier extract that failed, then those of the crawl, and save these."""
     seen, checkpoint = SeenIds(), None
@@ -195,48 +190,3 @@ def _folder(name: str, identity: Mapping[str, Any]) -> Path | None:
         return None
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True, default=str).encode()).hexdigest()
     return Path(dlt.current.pipeline().working_dir, "jogg_async", f"{name}-{digest[:16]}")
-
-
-class _SavedTables:
-    """Tables of an extract that has not ended, each an Arrow file with the checkpoint after it in its metadata.
-
-    Args:
-        folder: folder of the files; `None` to save nothing.
-    """
-
-    def __init__(self, folder: Path | None) -> None:
-        self._folder = folder
-        self._count = 0
-
-    def read(self) -> Iterator[tuple[Any, dict[str, Any]]]:
-        """Yield each table and the checkpoint after it. Remove them if they are too old."""
-        if self._folder is None or not self._folder.is_dir():
-            return
-        if time.time() - self._folder.stat().st_mtime > _MAX_AGE:
-            self.clear()
-        while (path := self._path(self._count)).exists():
-            with arrow.pa.memory_map(str(path)) as file:
-                table = arrow.pa.ipc.open_file(file).read_all()
-            self._count += 1
-            yield table.replace_schema_metadata(), json.loads(table.schema.metadata[b"checkpoint"])
-
-    def append(self, table: Any, checkpoint: Mapping[str, Any]) -> None:
-        """Save a table. It is written under another name first, so that a file is complete."""
-        if self._folder is None:
-            return
-        self._folder.mkdir(parents=True, exist_ok=True)
-        path, part = self._path(self._count), self._folder / "part"
-        noted = table.replace_schema_metadata({"checkpoint": json.dumps(checkpoint)})
-        with part.open("wb") as file, arrow.pa.ipc.new_file(file, noted.schema) as writer:
-            writer.write_table(noted)
-        part.replace(path)
-        self._count += 1
-
-    def clear(self) -> None:
-        """Remove the tables."""
-        if self._folder is not None:
-            with suppress(FileNotFoundError):
-                shutil.rmtree(self._folder)
-
-    def _path(self, number: int) -> Path:
-        return Path(self._folder or "", f"{number:06}.arrow")
