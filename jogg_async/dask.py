@@ -235,31 +235,32 @@ class _Earlier:
 
 
 def _without_repeats(read: Any, on_drift: OnDrift) -> Any:
-    """Return the frame without the ids that came before, and report drift where it first shows."""
+    """Return the frame without the ids that came before. A change of the catalogue is reported where it first shows."""
     earlier: Any = _Earlier(SeenIds(), drifted=False)
     checked: list[Any] = []
     for part in read.to_delayed():
-        checked.append(dask.delayed(_check)(part, earlier, on_drift))
-        earlier = dask.delayed(_add)(part, earlier)
+        after = dask.delayed(_add)(part, earlier, on_drift)
+        checked.append(dask.delayed(_new_tracks)(part, earlier, after))
+        earlier = after
     return frames.from_delayed(checked, meta=_meta(), prefix="tracks", verify_meta=False)
 
 
-def _add(part: Any, earlier: _Earlier) -> _Earlier:
-    """Return the summary of the earlier partitions and this one."""
-    ids = copy.deepcopy(earlier.ids)  # other tasks read it
-    new = ids.add_all(part["id"].tolist())
-    return _Earlier(ids, earlier.drifted or new is not None or part.attrs[_DRIFTED])
-
-
-def _check(part: Any, earlier: _Earlier, on_drift: OnDrift) -> Any:
-    """Return the partition without the ids of earlier ones.
+def _add(part: Any, earlier: _Earlier, on_drift: OnDrift) -> _Earlier:
+    """Return the summary of the earlier partitions and this one.
 
     Raises:
         CatalogueChangedError: the catalogue changed, under ``on_drift="raise"``.
     """
-    new = copy.deepcopy(earlier.ids).add_all(part["id"].tolist())
-    if not earlier.drifted and (new is not None or part.attrs[_DRIFTED]):
+    ids = copy.deepcopy(earlier.ids)  # other tasks read it
+    drifted = ids.add_all(part["id"].tolist()) is not None or part.attrs[_DRIFTED]
+    if drifted and not earlier.drifted:
         _report(on_drift)
+    return _Earlier(ids, earlier.drifted or drifted)
+
+
+def _new_tracks(part: Any, earlier: _Earlier, _: _Earlier) -> Any:
+    """Return the partition without the ids of earlier ones. It depends on its own summary, which reports changes."""
+    new = copy.deepcopy(earlier.ids).add_all(part["id"].tolist())
     return part if new is None else part.iloc[new]
 
 

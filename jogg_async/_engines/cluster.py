@@ -25,11 +25,14 @@ CONCURRENCY: Final = 8
 _POLL_INTERVAL: Final = 0.1
 """Seconds between two looks at whether another worker has met a rate limit."""
 
-_MEASURING_TIME: Final = 2.0
+_MEASURING_TIME: Final = 3.0
 """Seconds over which the accepted rate is measured."""
 
+_START_SHARE: Final = 0.96
+"""Rate with which a turn begins, as a share of the one measured before: a burst may have raised that."""
+
 _GROWTH: Final = 1.03
-"""Factor in each second of the rate with which a turn begins."""
+"""Factor of this rate in each second."""
 
 _process_lock = threading.Lock()
 """Held while a partition is read outside a cluster: more than one at a time would gain nothing in one process."""
@@ -44,7 +47,7 @@ class Pace:
     """
 
     def __init__(self, rate: float, now: float) -> None:
-        self._rate = rate
+        self._rate = _START_SHARE * rate
         self._start = self._next = now
 
     def rate(self, now: float) -> float:
