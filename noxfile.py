@@ -69,8 +69,8 @@ def _group(name: str) -> tuple[str, ...]:
     return nox.project.dependency_groups(PROJECT, name)
 
 
-# Every bound that a user's installation may meet.
-EXTRAS = PROJECT["project"]["optional-dependencies"].values()
+# Every bound that a user's installation may meet; but dlt and Dask have a session of their own, `engines`.
+EXTRAS = [each for name, each in PROJECT["project"]["optional-dependencies"].items() if name not in ("dask", "dlt")]
 BOUNDS = [bound for bound in chain(PROJECT["project"]["dependencies"], *EXTRAS) if ">=" in bound]
 # What the sessions behind the README's test command install beside the wheel: where CI is set, from a lock each.
 NEEDS = {
@@ -288,6 +288,14 @@ def interop(session: nox.Session) -> None:
     path = os.pathsep.join([str(_mitmproxy(session)), *map(str, _prism(session)), os.environ["PATH"]])
     tests = session.posargs or ["tests/interop"]
     session.run("python", "-m", "pytest", *tests, env={**TEST_ENV, "PATH": path})
+
+
+@nox.session(requires=[WHEEL])
+def engines(session: nox.Session) -> None:
+    """Load the fake's catalogue through dlt, and read it with a cluster of Dask, one worker of which is killed."""
+    _install(session, *_group("engines"), extras="[dask,dlt]")
+    session.run("python", "-c", FROM_WHEEL, env=TEST_ENV)
+    session.run("python", "-m", "pytest", *(session.posargs or ["tests/engines"]), env=TEST_ENV)
 
 
 def _mitmproxy(session: nox.Session) -> Path:

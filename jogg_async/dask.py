@@ -14,9 +14,8 @@ import copy
 import math
 from collections.abc import Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import attrs
 
@@ -120,13 +119,13 @@ def read_tracks(
     bounds: dict[str, Any] = {"genre": genre, "mood": mood, "page_size": page_size, "limit": limit, "params": params}
     bounds |= {"start_page": start_page, "end_page": end_page, "resume": resume}
     cluster = Cluster.of_client(concurrency)
-    reader = _Reader(
-        base_url, RetryPolicy() if retry is None else retry, cluster, bool(ordered), on_invalid, on_drift
-    )
+    reader = _Reader(base_url, RetryPolicy() if retry is None else retry, cluster, bool(ordered), on_invalid, on_drift)
     start, total = _run(reader.first_request(bounds))
-    starts = _split(start, total, npartitions or max(cluster.partitions, math.ceil((total.total_pages or 0) / _MAX_PAGES)))
+    starts = _split(
+        start, total, npartitions or max(cluster.partitions, math.ceil((total.total_pages or 0) / _MAX_PAGES))
+    )
     read = frames.from_map(reader.read, starts, meta=_meta(), label="read-tracks")
-    return _without_repeats(read, on_drift)
+    return cast("DataFrame", _without_repeats(read, on_drift))
 
 
 @attrs.frozen
@@ -161,7 +160,7 @@ class _Reader:
             return _run(self._crawl(start, turn))
 
     async def _crawl(self, start: dict[str, Any], turn: Turn | None) -> Any:
-        on_drift = "recrawl" if self.on_drift == "recrawl" else "ignore"
+        on_drift: OnDrift = "recrawl" if self.on_drift == "recrawl" else "ignore"
         watch = asyncio.create_task(turn.watch()) if turn else None
         try:
             async with self.session(turn) as jogg:
@@ -202,7 +201,7 @@ def _split(start: dict[str, Any], total: Pagination, npartitions: int) -> list[d
     if limit is not None:
         last = max(min(last, first - 1 + math.ceil((limit + start["place"]) / size)), first)
     pages = int(last) - first + 1
-    count = min(max(npartitions, 1), pages)
+    count = min(npartitions, pages)
     firsts = [first + number * pages // count for number in range(count)]
     totals = {"total_items": total.total_items, "total_pages": total.total_pages}
     starts = [

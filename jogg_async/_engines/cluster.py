@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from importlib import import_module
 from types import TracebackType
@@ -52,7 +53,7 @@ class Pace:
 
     def rate(self, now: float) -> float:
         """Return the requests a second. It rises, to notice a limit that was lifted."""
-        return self._rate * _GROWTH ** (now - self._start)
+        return self._rate * math.pow(_GROWTH, now - self._start)
 
     def delay(self, now: float) -> float:
         """Count a request, and return the seconds until it may be sent."""
@@ -170,7 +171,7 @@ class Cluster:
         return cls(min(workers, concurrency), max(concurrency // workers, 1), f"jogg-{uuid4().hex}")
 
     @contextmanager
-    def share(self) -> Iterator[Turn | None]:
+    def share(self) -> Generator[Turn | None]:
         """Wait until a further partition may be read, and yield the limiter for its session.
 
         The lease of a worker that died returns after dask's ``distributed.scheduler.locks.lease-timeout``.
