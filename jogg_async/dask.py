@@ -23,7 +23,7 @@ from ._api.arguments import checked_int
 from ._paging.options import PAGE_SIZE, START_PAGE
 from ._paging.seen_ids import SeenIds
 from .errors import CatalogueChangedError, CatalogueChangedWarning, DecodeError
-from .models import Pagination
+from .models import Page, Pagination
 from .retry import RetryPolicy
 from .session import JoggSession
 
@@ -149,10 +149,16 @@ class _Reader:
             start = jogg.tracks(**bounds, on_invalid=self.on_invalid, on_drift=self.on_drift).checkpoint()
             filters = dict(start["filters"])
             genre, mood = filters.pop("genre", None), filters.pop("mood", None)
-            page = await jogg.page(
-                page_size=start["page_size"], genre=genre, mood=mood, params=filters, on_invalid="skip"
-            )
-        return start, _with_total(page.pagination, start["page_size"], page.rid)
+            first: dict[str, Any] = {
+                "genre": genre,
+                "mood": mood,
+                "params": filters,
+                "page_size": start["page_size"],
+                "end_page": 1,
+            }
+            pager = jogg.tracks(**first, on_invalid="skip", on_drift="ignore")
+            page = await anext(pager.pages())
+            return start, _with_total(page, start["page_size"], pager.progress.requests)
 
     def read(self, start: dict[str, Any]) -> Any:
         """Return a partition as a pandas data frame, whose ``attrs`` tell whether the catalogue changed."""
@@ -184,14 +190,20 @@ def _run(coroutine: Coroutine[Any, Any, _T]) -> _T:
         return thread.submit(asyncio.run, coroutine).result()
 
 
-def _with_total(pagination: Pagination, page_size: int, rid: str | None) -> Pagination:
-    total = pagination.total_items
+def _with_total(page: Page, page_size: int, attempts: int) -> Pagination:
+    """Return the totals in the first response.
+
+    Raises:
+        DecodeError: it has no number of tracks, or a negative one.
+    """
+    total, pages = page.pagination.total_items, page.pagination.total_pages
     if total is None or total < 0:
         what = "the response has no total" if total is None else f"the response's total is {total}"
-        raise DecodeError(what, path="$.data.pagination.total_items", rid=rid)
-    size = pagination.page_size or page_size
-    pages = pagination.total_pages
-    return attrs.evolve(pagination, total_pages=math.ceil(total / size) if pages is None else pages)
+        error = DecodeError(what, path="$.data.pagination.total_items", rid=page.rid)
+        error.page, error.attempts = 1, attempts
+        raise error
+    size = page.pagination.page_size or page_size
+    return attrs.evolve(page.pagination, total_pages=math.ceil(total / size) if pages is None else pages)
 
 
 def _split(start: dict[str, Any], total: Pagination, npartitions: int) -> list[dict[str, Any]]:

@@ -79,7 +79,8 @@ class Turn:
         self._client = distributed.get_client()
         self._turn = distributed.Semaphore(1, f"{name}-turn")
         self._lock = asyncio.Lock()
-        self._is_limited = self._is_held = False
+        self._is_limited = self._left_rate() is not None
+        self._is_held = False
         self._pace: Pace | None = None
         self._accepted: deque[float] = deque()
         self._rate = 0.0

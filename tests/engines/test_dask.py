@@ -277,8 +277,10 @@ def test_invalid_records_are_skipped_where_asked(fake: FakeJogg) -> None:
 
 def test_response_without_a_total_is_an_error_of_the_call(fake: FakeJogg) -> None:
     fake.fail(Fault.patch(lambda envelope: envelope["data"].update(pagination=None)), page=1)
-    with pytest.raises(DecodeError, match="no total"):
+    with pytest.raises(DecodeError, match="no total") as caught:
         read_tracks()
+    assert (caught.value.page, caught.value.attempts) == (1, 1)
+    assert caught.value.rid
 
 
 @pytest.mark.parametrize(
