@@ -20,7 +20,6 @@ from ._api.redaction import Secret, as_secret
 from ._paging.options import PAGE_SIZE, START_PAGE
 from ._paging.seen_ids import SeenIds
 from .errors import CatalogueChangedError, CatalogueChangedWarning, JoggError
-from .retry import RetryPolicy
 from .session import JoggSession
 from .settings import base_url_from
 
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
 
     from .models import Track
     from .pager import TrackPager
+    from .retry import RetryPolicy
     from .settings import OnDrift, OnInvalid
 
 __all__ = ["tracks_resource"]
@@ -55,7 +55,7 @@ def tracks_resource(
     genre: str | None = None,
     mood: str | None = None,
     page_size: int = PAGE_SIZE,
-    concurrency: int = 8,
+    concurrency: int | None = None,
     limit: int | None = None,
     start_page: int = START_PAGE,
     end_page: int | None = None,
@@ -87,7 +87,7 @@ def tracks_resource(
         genre: only this genre; `None` for all.
         mood: only this mood; `None` for all.
         page_size: tracks per request, 1 to 100.
-        concurrency: requests in flight at once, 1 or more.
+        concurrency: requests in flight at once, 1 or more; `None` for the default of `JoggSession`, 8.
         limit: tracks to load at most, 0 or more; `None` for all.
         start_page: first page to fetch, from 1.
         end_page: last page to fetch; `None` for the catalogue's last.
@@ -105,9 +105,8 @@ def tracks_resource(
     """
     api_key = as_secret(api_key)  # first of all: a traceback may show the variables of this frame
     key = api_key if api_key is not None else _key_from_secrets()
-    open_session = partial(
-        JoggSession, key, base_url=base_url, concurrency=concurrency, retry=RetryPolicy() if retry is None else retry
-    )
+    given: dict[str, Any] = {"base_url": base_url, "concurrency": concurrency, "retry": retry}
+    open_session = partial(JoggSession, key, **{name: value for name, value in given.items() if value is not None})
     bounds: dict[str, Any] = {"genre": genre, "mood": mood, "page_size": page_size, "limit": limit, "params": params}
     bounds |= {"start_page": start_page, "end_page": end_page, "resume": resume}
     policies: dict[str, Any] = {"ordered": ordered, "on_invalid": on_invalid, "on_drift": on_drift}
