@@ -163,7 +163,7 @@ def test_changed_catalogue_is_an_error_where_asked(fake: FakeJogg) -> None:
     frame = read_tracks(npartitions=3, on_drift="raise")
     fake.catalogue.remove(0)
     with pytest.raises(CatalogueChangedError):
-        frame.compute()
+        frame.compute(scheduler="synchronous")  # threads would read on after the error
 
 
 @pytest.mark.fake_jogg(tracks=3000)
@@ -265,7 +265,7 @@ def test_failure_of_a_partition_is_the_error_of_the_crawl(fake: FakeJogg) -> Non
     fake.fail(50000, page=20, times=None)
     frame = read_tracks(npartitions=3, retry=RetryPolicy(attempts=2, wait_initial=0.0, wait_jitter=0.0))
     with pytest.raises(ServerError) as caught:
-        frame.compute()
+        frame.compute(scheduler="synchronous")
     assert caught.value.page == 20
     assert fake.pages.count(20) == 2
 
