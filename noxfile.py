@@ -76,8 +76,8 @@ def _group(name: str) -> tuple[str, ...]:
     return nox.project.dependency_groups(PROJECT, name)
 
 
-# Every lower bound of a dependency or an extra.
-EXTRAS = PROJECT["project"]["optional-dependencies"].values()
+# Every lower bound of a dependency or an extra. dlt and Dask have a session of their own, `engines`.
+EXTRAS = [each for name, each in PROJECT["project"]["optional-dependencies"].items() if name not in ("dask", "dlt")]
 BOUNDS = [bound for bound in chain(PROJECT["project"]["dependencies"], *EXTRAS) if ">=" in bound]
 # Requirements of the sessions of the README's test command, besides the wheel; if CI is set, from a lock each.
 NEEDS = {
@@ -304,6 +304,13 @@ def web(session: nox.Session) -> None:
     session.run("python", "-c", FROM_WHEEL, env=TEST_ENV)
     session.run("mypy", *map(str, sorted(EXAMPLES.glob("*.py"))), env={"MYPYPATH": str(EXAMPLES)})
     session.run("python", *PYTEST, *(session.posargs or ["tests/web"]), env=TEST_ENV)
+
+
+def engines(session: nox.Session) -> None:
+    """Load the fake's catalogue through dlt, and read it with a cluster of Dask, one worker of which is killed."""
+    _install(session, *_group("engines"), extras="[dask,dlt]")
+    session.run("python", "-c", FROM_WHEEL, env=TEST_ENV)
+    session.run("python", "-m", "pytest", *(session.posargs or ["tests/engines"]), env=TEST_ENV)
 
 
 def _mitmproxy(session: nox.Session) -> Path:

@@ -1,0 +1,1 @@
+"""Parts of the resource for dlt and of the data frame for Dask."""

@@ -1,0 +1,282 @@
+"""`read_tracks`: the catalogue as a Dask data frame, read by the workers of a cluster (extra ``dask``).
+
+::
+
+    with distributed.Client(cluster):
+        frame = read_tracks(mood="Calm")
+        print(frame.duration.sum().compute())
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import math
+from collections.abc import Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+
+import attrs
+
+from ._api.arguments import checked_int
+from ._paging.options import PAGE_SIZE, START_PAGE
+from ._paging.seen_ids import SeenIds
+from .errors import CatalogueChangedError, CatalogueChangedWarning, DecodeError
+from .models import Page, Pagination
+from .retry import RetryPolicy
+from .session import JoggSession
+
+try:
+    dask: Any = import_module("dask")
+    frames: Any = import_module("dask.dataframe")
+    pd: Any = import_module("pandas")
+    from ._engines.cluster import Cluster, Turn, distributed
+    from ._render import arrow
+except ImportError as fault:
+    raise ImportError("Reading tracks into Dask needs dask and pyarrow: pip install 'jogg-async[dask]'.") from fault
+
+if TYPE_CHECKING:
+    from dask.dataframe import DataFrame
+
+    from .settings import OnDrift, OnInvalid
+
+__all__ = ["read_tracks"]
+
+_CHANGED: Final = "the catalogue changed while it was read (its totals, or an id on two pages)"
+
+_DRIFTED: Final = "drifted"
+
+_MAX_PAGES: Final = 1000
+"""Most pages of a partition, by default: 100,000 tracks take about 50 MB."""
+
+_T = TypeVar("_T")
+
+
+def read_tracks(
+    *,
+    npartitions: int | None = None,
+    base_url: str | None = None,
+    genre: str | None = None,
+    mood: str | None = None,
+    page_size: int = PAGE_SIZE,
+    concurrency: int | None = None,
+    limit: int | None = None,
+    start_page: int = START_PAGE,
+    end_page: int | None = None,
+    ordered: bool = True,
+    on_invalid: OnInvalid = "raise",
+    on_drift: OnDrift = "warn",
+    resume: Mapping[str, Any] | None = None,
+    params: Mapping[str, Any] | None = None,
+    retry: RetryPolicy | None = None,
+) -> DataFrame:
+    """Return a Dask data frame of all tracks, or of those that match. Each partition is a range of pages.
+
+    One request, sent now, asks for the total; the workers read the pages when the frame is computed. Columns: ``id``
+    (int64), ``name``, ``music_url`` (string), ``duration`` (Int64, seconds) and ``extra`` (string: the undocumented
+    fields as a JSON object), the strings backed by pyarrow.
+
+    Every process reads the API key from its own environment variable ``JOGG_API_KEY``, so that it is in no graph.
+
+    Where a `distributed.Client` is current, it bounds the requests in flight over the cluster, and after the first rate
+    limit only one partition at a time sends requests. Otherwise each process reads one partition at a time.
+
+    An id that an earlier partition had is left out. So a partition waits for those before it, but not for all.
+
+    Args:
+        npartitions: partitions, 1 or more, and at most one for each page; `None` for one for each worker, or more if
+            they would have more than 1,000 pages each.
+        base_url: URL of the service, as for `JoggSession`; `None` for each process's own environment.
+        genre: only this genre; `None` for all.
+        mood: only this mood; `None` for all.
+        page_size: tracks per request, 1 to 100.
+        concurrency: requests in flight at once over the whole cluster, 1 or more; `None` for 8 for each worker.
+        limit: tracks to read at most, 0 or more; `None` for all. Full pages are assumed: records that are left out
+            lower the number.
+        start_page: first page to fetch, from 1.
+        end_page: last page to fetch; `None` for the catalogue's last.
+        ordered: keep the catalogue's order; if false, tracks of a partition stand as their pages arrive.
+        on_invalid: policy for invalid records, as for `JoggSession.tracks`.
+        on_drift: policy for changes of the catalogue between the first request and the last one. ``"ignore"`` them;
+            ``"warn"`` once, on the client; ``"raise"`` a `CatalogueChangedError`; ``"recrawl"``: each partition reads
+            its own pages again until they do not change, and warns, since tracks that moved to a partition read before
+            may be missing.
+        resume: a dict from `TrackPager.checkpoint`, to start from.
+        params: further query parameters, by name.
+        retry: retry policy; `None` for the default.
+
+    Raises:
+        ValueError: an argument is out of its range, or contradicts `resume`.
+        ConfigurationError: there is no API key, or it or the base URL is malformed.
+        DecodeError: the response has no total.
+        JoggError: the request failed.
+    """
+    if npartitions is not None:
+        checked_int("npartitions", npartitions, 1)
+    if concurrency is not None:
+        checked_int("concurrency", concurrency, 1)
+    bounds: dict[str, Any] = {"genre": genre, "mood": mood, "page_size": page_size, "limit": limit, "params": params}
+    bounds |= {"start_page": start_page, "end_page": end_page, "resume": resume}
+    cluster = Cluster.of_client(concurrency)
+    reader = _Reader(base_url, RetryPolicy() if retry is None else retry, cluster, bool(ordered), on_invalid, on_drift)
+    start, total = _run(reader.first_request(bounds))
+    starts = _split(
+        start, total, npartitions or max(cluster.partitions, math.ceil((total.total_pages or 0) / _MAX_PAGES))
+    )
+    read = frames.from_map(reader.read, starts, meta=_meta(), label="read-tracks")
+    return cast("DataFrame", _without_repeats(read, on_drift))
+
+
+@attrs.frozen
+class _Reader:
+    """Settings with which the workers read partitions. It holds no API key."""
+
+    base_url: str | None
+    retry: RetryPolicy
+    cluster: Cluster
+    ordered: bool
+    on_invalid: OnInvalid
+    on_drift: OnDrift
+
+    def session(self, limiter: Turn | None = None) -> JoggSession:
+        concurrency = self.cluster.concurrency
+        return JoggSession(base_url=self.base_url, concurrency=concurrency, retry=self.retry, limiter=limiter)
+
+    async def first_request(self, bounds: dict[str, Any]) -> tuple[dict[str, Any], Pagination]:
+        """Return the checkpoint at which the first partition starts, and the totals."""
+        async with self.session() as jogg:
+            start = jogg.tracks(**bounds, on_invalid=self.on_invalid, on_drift=self.on_drift).checkpoint()
+            filters = dict(start["filters"])
+            genre, mood = filters.pop("genre", None), filters.pop("mood", None)
+            first: dict[str, Any] = {
+                "genre": genre,
+                "mood": mood,
+                "params": filters,
+                "page_size": start["page_size"],
+                "end_page": 1,
+            }
+            pager = jogg.tracks(**first, on_invalid="skip", on_drift="ignore")
+            page = await anext(pager.pages())
+            return start, _with_total(page, start["page_size"], pager.progress.requests)
+
+    def read(self, start: dict[str, Any]) -> Any:
+        """Return a partition as a pandas data frame, whose ``attrs`` tell whether the catalogue changed."""
+        with self.cluster.share() as turn:
+            return _run(self._crawl(start, turn))
+
+    async def _crawl(self, start: dict[str, Any], turn: Turn | None) -> Any:
+        on_drift: OnDrift = "recrawl" if self.on_drift == "recrawl" else "ignore"
+        watch = asyncio.create_task(turn.watch()) if turn else None
+        try:
+            async with self.session(turn) as jogg:
+                pager = jogg.tracks(resume=start, ordered=self.ordered, on_invalid=self.on_invalid, on_drift=on_drift)
+                tracks = await pager.collect()
+        finally:
+            if watch:
+                watch.cancel()
+        frame = _frame(tracks)
+        frame.attrs[_DRIFTED] = pager.progress.drifted
+        return frame
+
+
+def _run(coroutine: Coroutine[Any, Any, _T]) -> _T:
+    """Run a coroutine to its end; in a thread of its own where an event loop runs, as in a notebook."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(coroutine)
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, coroutine).result()
+
+
+def _with_total(page: Page, page_size: int, attempts: int) -> Pagination:
+    """Return the totals in the first response.
+
+    Raises:
+        DecodeError: it has no number of tracks, or a negative one.
+    """
+    total, pages = page.pagination.total_items, page.pagination.total_pages
+    if total is None or total < 0:
+        what = "the response has no total" if total is None else f"the response's total is {total}"
+        error = DecodeError(what, path="$.data.pagination.total_items", rid=page.rid)
+        error.page, error.attempts = 1, attempts
+        raise error
+    size = page.pagination.page_size or page_size
+    return attrs.evolve(page.pagination, total_pages=math.ceil(total / size) if pages is None else pages)
+
+
+def _split(start: dict[str, Any], total: Pagination, npartitions: int) -> list[dict[str, Any]]:
+    """Return the checkpoint at which each partition starts. The totals in it tell it of changes since then."""
+    first, limit, size = start["page"], start["limit"], start["page_size"]
+    last = max(min(total.total_pages or 0, start["end_page"] or math.inf), first)
+    if limit is not None:
+        last = max(min(last, first - 1 + math.ceil((limit + start["place"]) / size)), first)
+    pages = int(last) - first + 1
+    count = min(npartitions, pages)
+    firsts = [first + number * pages // count for number in range(count)]
+    totals = {"total_items": total.total_items, "total_pages": total.total_pages}
+    starts = [
+        {**start, **totals, "page": page, "start_page": page, "place": 0, "end_page": after - 1, "limit": None}
+        for page, after in zip(firsts, [*firsts[1:], first + pages], strict=True)
+    ]
+    starts[0]["place"] = start["place"]
+    before = (firsts[-1] - first) * size - start["place"] if count > 1 else 0
+    # The last one goes on to the end of the catalogue, which may have grown.
+    starts[-1] |= {"end_page": start["end_page"], "limit": None if limit is None else max(limit - before, 0)}
+    return starts
+
+
+def _meta() -> Any:
+    return _frame(())
+
+
+def _frame(tracks: Any) -> Any:
+    types = {arrow.pa.string(): pd.StringDtype("pyarrow"), arrow.pa.int64(): pd.Int64Dtype()}
+    frame = arrow.table(tracks).to_pandas(types_mapper=types.get)
+    return frame.astype({"id": "int64"})
+
+
+@attrs.frozen
+class _Earlier:
+    """Summary of the partitions before one."""
+
+    ids: SeenIds
+    drifted: bool
+
+
+def _without_repeats(read: Any, on_drift: OnDrift) -> Any:
+    """Return the frame without the ids that came before. A change of the catalogue is reported where it first shows."""
+    earlier: Any = _Earlier(SeenIds(), drifted=False)
+    checked: list[Any] = []
+    for part in read.to_delayed():
+        after = dask.delayed(_add)(part, earlier, on_drift)
+        checked.append(dask.delayed(_new_tracks)(part, earlier, after))
+        earlier = after
+    return frames.from_delayed(checked, meta=_meta(), prefix="tracks", verify_meta=False)
+
+
+def _add(part: Any, earlier: _Earlier, on_drift: OnDrift) -> _Earlier:
+    """Return the summary of the earlier partitions and this one.
+
+    Raises:
+        CatalogueChangedError: the catalogue changed, under ``on_drift="raise"``.
+    """
+    ids = copy.deepcopy(earlier.ids)  # other tasks read it
+    drifted = ids.add_all(part["id"].tolist()) is not None or part.attrs[_DRIFTED]
+    if drifted and not earlier.drifted:
+        _report(on_drift)
+    return _Earlier(ids, earlier.drifted or drifted)
+
+
+def _new_tracks(part: Any, earlier: _Earlier, _: _Earlier) -> Any:
+    """Return the partition without the ids of earlier ones. It depends on its own summary, which reports changes."""
+    new = copy.deepcopy(earlier.ids).add_all(part["id"].tolist())
+    return part if new is None else part.iloc[new]
+
+
+def _report(on_drift: OnDrift) -> None:
+    if on_drift == "raise":
+        raise CatalogueChangedError(_CHANGED)
+    if on_drift != "ignore":
+        distributed.warn(CatalogueChangedWarning(f"{_CHANGED}: some tracks may be missing"), CatalogueChangedWarning)

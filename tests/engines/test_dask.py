@@ -1,0 +1,299 @@
+"""`jogg_async.dask`: frames from a fake service, read by threads and by the processes of a real cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pickle
+import signal
+import sys
+import threading
+import warnings
+from importlib import import_module
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+distributed = pytest.importorskip("distributed")
+pytest.importorskip("dask.dataframe")
+
+import cloudpickle  # noqa: E402
+import pandas as pd  # noqa: E402
+
+from jogg_async import (  # noqa: E402
+    CatalogueChangedError,
+    CatalogueChangedWarning,
+    ConfigurationError,
+    DecodeError,
+    RetryPolicy,
+    ServerError,
+)
+from jogg_async._engines.cluster import Cluster  # noqa: E402
+from jogg_async.testing import FakeJogg, Fault, RateLimit  # noqa: E402
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from contextlib import AbstractContextManager
+
+read_tracks: Any = import_module("jogg_async.dask").read_tracks  # what Dask returns has hardly any types
+KEY = "fake-jogg-key"
+COLUMNS = ["id", "name", "music_url", "duration", "extra"]
+
+
+@pytest.fixture
+def fake(fake_jogg_env: FakeJogg) -> FakeJogg:
+    return fake_jogg_env
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """Start three workers, each a process with one thread, with the key of the fakes in its environment."""
+    options = {"threads_per_worker": 1, "processes": True, "dashboard_address": ":0", "silence_logs": 50}
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("JOGG_API_KEY", KEY)
+        with distributed.LocalCluster(n_workers=3, **options) as cluster:
+            yield cluster
+
+
+@pytest.fixture
+def client(cluster: Any) -> Iterator[Any]:
+    with distributed.Client(cluster) as client:
+        client.wait_for_workers(3)
+        yield client
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    assert list(frame.columns) == COLUMNS
+    return [
+        {name: None if pd.isna(value) else value for name, value in row.items() if name != "extra"}
+        for row in frame.to_dict("records")
+    ]
+
+
+def sequential(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return [dict(row) for row in rows]
+
+
+def changes(expected: bool) -> AbstractContextManager[Any]:
+    return pytest.warns(CatalogueChangedWarning) if expected else warnings.catch_warnings()
+
+
+@pytest.mark.fake_jogg(tracks=12_345)
+def test_partitions_hold_the_catalogue_in_its_order(fake: FakeJogg) -> None:
+    frame = read_tracks(npartitions=5)
+    assert frame.npartitions == 5
+    assert len(fake.requests) == 1
+    assert records(frame.compute()) == sequential(fake.catalogue)
+    assert sorted(page or 0 for page in fake.pages) == sorted([1, *range(1, 125)])
+
+
+def test_columns_have_fixed_types_also_before_and_without_data(fake: FakeJogg) -> None:
+    frame = read_tracks(mood="none")
+    for dtypes in (frame.dtypes, frame.compute().dtypes, read_tracks(limit=3).compute().dtypes):
+        assert [str(kind) for kind in dtypes] == ["int64", "string", "string", "Int64", "string"]
+        assert dtypes["name"].storage == "pyarrow"
+
+
+@pytest.mark.fake_jogg(tracks=[{"id": 1, "name": "One", "bpm": 90}, {"id": 2, "duration": 7}])
+def test_missing_values_are_null_and_undocumented_fields_a_json_object(fake: FakeJogg) -> None:
+    frame = read_tracks().compute()
+    assert frame["extra"].tolist() == ['{"bpm":90}', pd.NA]
+    assert frame["duration"].tolist() == [pd.NA, 7]
+    assert frame["name"].tolist() == ["One", pd.NA]
+
+
+def test_first_rows_need_only_the_first_partition(fake: FakeJogg) -> None:
+    assert read_tracks(npartitions=5).head(3)["id"].tolist() == [row["id"] for row in fake.catalogue[:3]]
+    assert sorted(page or 0 for page in fake.pages) == [1, 1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "rows"),
+    [
+        ({"limit": 550}, slice(550)),
+        ({"limit": 0}, slice(0)),
+        ({"start_page": 3, "end_page": 7}, slice(200, 700)),
+        ({"start_page": 24}, slice(2300, 2500)),
+        ({"page_size": 7, "limit": 100}, slice(100)),
+        ({"start_page": 90}, slice(0)),
+    ],
+)
+def test_bounds_hold_over_all_partitions(fake: FakeJogg, arguments: dict[str, Any], rows: slice) -> None:
+    frame = read_tracks(npartitions=4, on_drift="ignore", **arguments)
+    assert records(frame.compute()) == sequential(fake.catalogue[rows])
+
+
+def test_filters_apply_to_every_partition(fake: FakeJogg) -> None:
+    frame = read_tracks(mood="Calm", genre="Corporate", page_size=10, npartitions=3, params={"sort": "name"})
+    assert records(frame.compute()) == sequential(fake.catalogue.filtered(mood="Calm", genre="Corporate"))
+    assert {dict(request.query)["sort"] for request in fake.requests} == {"name"}
+
+
+def test_partitions_continue_from_a_checkpoint(fake: FakeJogg) -> None:
+    start = {"page": 2, "place": 30, "page_size": 100, "filters": {}, "total_items": 2500, "total_pages": 25}
+    frame = read_tracks(npartitions=4, resume={**start, "limit": 1000})
+    assert records(frame.compute()) == sequential(fake.catalogue[130:1130])
+
+
+@pytest.mark.fake_jogg(tracks=3000, latency=0.01)
+def test_without_a_cluster_one_partition_at_a_time_is_read(fake: FakeJogg) -> None:
+    frame = read_tracks(npartitions=6, concurrency=3)
+    assert len(frame.compute(scheduler="threads")) == 3000
+    assert fake.max_in_flight <= 3
+
+
+async def test_frame_can_be_made_and_computed_under_a_running_event_loop(fake: FakeJogg) -> None:
+    assert len(read_tracks(npartitions=2).compute(scheduler="synchronous")) == 2500
+
+
+@pytest.mark.fake_jogg(tracks=3000)
+@pytest.mark.parametrize("on_drift", ["warn", "ignore", "recrawl"])
+def test_track_on_two_partitions_is_kept_once(fake: FakeJogg, on_drift: Any) -> None:
+    frame = read_tracks(npartitions=3, on_drift=on_drift, concurrency=1)
+    new: list[int] = []
+    fake.mutate_after(10, lambda catalogue: new.extend(catalogue.insert(0)))
+    with changes(on_drift != "ignore"):
+        found = frame.compute(scheduler="synchronous")
+    assert records(found) == sequential(row for row in fake.catalogue if row["id"] not in new)
+
+
+@pytest.mark.fake_jogg(tracks=3000)
+def test_changed_catalogue_is_an_error_where_asked(fake: FakeJogg) -> None:
+    frame = read_tracks(npartitions=3, on_drift="raise")
+    fake.catalogue.remove(0)
+    with pytest.raises(CatalogueChangedError):
+        frame.compute(scheduler="synchronous")  # threads would read on after the error
+
+
+@pytest.mark.fake_jogg(tracks=3000)
+def test_catalogue_that_shrank_below_a_partition_is_reported(fake: FakeJogg) -> None:
+    frame = read_tracks(npartitions=3).partitions[2]
+    fake.catalogue.remove(slice(1000, 3000))
+    with pytest.warns(CatalogueChangedWarning):
+        assert len(frame.compute()) == 0
+
+
+@pytest.mark.fake_jogg(tracks=3000)
+def test_last_partition_reads_on_where_the_catalogue_grew(fake: FakeJogg) -> None:
+    frame = read_tracks(npartitions=3)
+    fake.catalogue.insert(3000, count=500)
+    with pytest.warns(CatalogueChangedWarning) as caught:
+        assert records(frame.compute()) == sequential(fake.catalogue)
+    assert len(caught) == 1
+
+
+@pytest.mark.fake_jogg(tracks=8000, latency=0.005)
+def test_cluster_reads_the_catalogue_within_its_concurrency(fake: FakeJogg, client: Any) -> None:
+    frame = read_tracks(base_url=fake.url, npartitions=9, concurrency=7)
+    assert records(frame.compute()) == sequential(fake.catalogue)
+    assert 1 < fake.max_in_flight <= 7
+
+
+@pytest.mark.fake_jogg(tracks=8000, latency=0.02)
+def test_frame_after_a_killed_worker_equals_the_sequential_crawl(fake: FakeJogg, client: Any) -> None:
+    frame = read_tracks(base_url=fake.url, npartitions=9, concurrency=6)
+    process_ids = list(client.run(os.getpid).values())
+    killed = threading.Event()
+
+    def kill(_: Any) -> None:
+        if len(fake.requests) > 60 and not killed.is_set():
+            killed.set()
+            os.kill(process_ids[1], signal.SIGKILL)
+
+    fake.on_request = kill
+    assert records(frame.compute()) == sequential(fake.catalogue)
+    assert killed.is_set()
+    assert fake.max_in_flight <= 6
+
+
+@pytest.mark.fake_jogg(tracks=12_000, rate_limit=RateLimit(60, burst=10, retry_after=0.5))
+def test_rate_limit_of_one_worker_makes_the_workers_take_turns(fake: FakeJogg, client: Any) -> None:
+    frame = read_tracks(base_url=fake.url)
+    assert frame.npartitions == 3
+    assert records(frame.compute()) == sequential(fake.catalogue)
+    accepted = [request.page for request in fake.requests if request.code == 0][-60:]
+    # Late in the crawl the requests of the partitions do not alternate.
+    parts = [((page or 1) - 1) * 3 // 120 for page in accepted]
+    assert sum(one != other for one, other in pairwise(parts)) <= 2
+    assert fake.refused <= 30
+
+
+@pytest.mark.fake_jogg(tracks=3000)
+def test_warning_of_a_worker_reaches_the_client(fake: FakeJogg, client: Any) -> None:
+    frame = read_tracks(base_url=fake.url, npartitions=3)
+    fake.catalogue.insert(0)
+
+    async def wait_for_warning() -> None:
+        for _ in range(100):
+            if caught:
+                return
+            await asyncio.sleep(0.05)
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert len(frame.compute()) >= 3000
+        asyncio.run(wait_for_warning())
+    assert [warning.category for warning in caught] == [CatalogueChangedWarning]
+
+
+def test_key_is_in_no_graph_and_every_worker_reads_its_own(
+    fake: FakeJogg, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = read_tracks(base_url=fake.url, npartitions=3)
+    graph = frame.optimize().dask
+    for pickled in (pickle.dumps(dict(graph)), cloudpickle.dumps(frame), repr(dict(graph)).encode()):
+        assert fake.api_key.encode() not in pickled
+        assert len(pickled) > 500
+    monkeypatch.delenv("JOGG_API_KEY")  # the client needs it no more
+    assert len(frame.compute()) == 2500
+    client.run(lambda: os.environ.pop("JOGG_API_KEY"))
+    try:
+        with pytest.raises(ConfigurationError, match="JOGG_API_KEY"):
+            frame.compute()
+    finally:
+        client.run(lambda: os.environ.update(JOGG_API_KEY=KEY))
+
+
+def test_concurrency_is_shared_out_among_the_workers(fake: FakeJogg, client: Any) -> None:
+    shares = {given: Cluster.of_client(given) for given in (None, 1, 2, 3, 10)}
+    found = {given: (share.partitions, share.concurrency) for given, share in shares.items()}
+    assert found == {None: (3, 8), 1: (1, 1), 2: (2, 1), 3: (3, 1), 10: (3, 3)}
+
+
+def test_failure_of_a_partition_is_the_error_of_the_crawl(fake: FakeJogg) -> None:
+    fake.fail(50000, page=20, times=None)
+    frame = read_tracks(npartitions=3, retry=RetryPolicy(attempts=2, wait_initial=0.0, wait_jitter=0.0))
+    with pytest.raises(ServerError) as caught:
+        frame.compute(scheduler="synchronous")
+    assert caught.value.page == 20
+    assert fake.pages.count(20) == 2
+
+
+@pytest.mark.fake_jogg(tracks=[{"id": 1}, {"id": "two"}, {"id": 3}])
+def test_invalid_records_are_skipped_where_asked(fake: FakeJogg) -> None:
+    assert read_tracks(on_invalid="skip", page_size=1, npartitions=3).compute()["id"].tolist() == [1, 3]
+
+
+def test_response_without_a_total_is_an_error_of_the_call(fake: FakeJogg) -> None:
+    fake.fail(Fault.patch(lambda envelope: envelope["data"].update(pagination=None)), page=1)
+    with pytest.raises(DecodeError, match="no total") as caught:
+        read_tracks()
+    assert (caught.value.page, caught.value.attempts) == (1, 1)
+    assert caught.value.rid
+
+
+@pytest.mark.parametrize(
+    "bad", [{"page_size": 101}, {"limit": -1}, {"npartitions": 0}, {"concurrency": 0}, {"on_drift": "no"}]
+)
+def test_bad_argument_is_an_error_of_the_call(fake: FakeJogg, bad: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(bad))):
+        read_tracks(**bad)
+    assert fake.requests == []
+
+
+def test_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "dask", None)
+    monkeypatch.delitem(sys.modules, "jogg_async.dask")
+    with pytest.raises(ImportError, match=r"pip install 'jogg-async\[dask\]'"):
+        import_module("jogg_async.dask")
