@@ -27,6 +27,9 @@ nox.options.sessions = [
     "loops",
     "long",
     "web",
+    "browser",
+    "notebooks",
+    "engines",
 ]
 # On CI too: a machine need not have every Python, only one of them (see `_find_pythons`).
 nox.options.error_on_missing_interpreters = False
@@ -298,6 +301,14 @@ def interop(session: nox.Session) -> None:
 
 
 @nox.session(requires=[WHEEL])
+def notebooks(session: nox.Session) -> None:
+    """Run cells and the notebook of the documentation in a real kernel."""
+    _install(session, *_group("tests"), *_group("kernel"))
+    tests = session.posargs or [f"tests/interop/test_{name}.py" for name in ("notebook", "notebook_cells", "tour")]
+    session.run("python", *PYTEST, *tests, env=TEST_ENV)
+
+
+@nox.session(requires=[WHEEL])
 def web(session: nox.Session) -> None:
     """Serve the web apps of docs/examples to 200 clients at once; run the examples of traces and metrics."""
     _install(session, *_group("web"))
@@ -306,6 +317,7 @@ def web(session: nox.Session) -> None:
     session.run("python", *PYTEST, *(session.posargs or ["tests/web"]), env=TEST_ENV)
 
 
+@nox.session(requires=[WHEEL])
 def engines(session: nox.Session) -> None:
     """Load the fake's catalogue through dlt, and read it with a cluster of Dask, one worker of which is killed."""
     _install(session, *_group("engines"), extras="[dask,dlt]")
