@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import random
 import time
 import tracemalloc
 import zlib
@@ -336,6 +337,12 @@ def test_error_shortens_long_and_deep_values() -> None:
 
 
 PLAIN = json.dumps({"code": 0, "msg": "success", "data": {"music": [{"id": n} for n in range(300)]}}).encode()
+
+
+def test_gzip_with_a_reference_over_its_whole_window_is_decompressed() -> None:
+    text = "".join(random.Random(1).choices("0123456789abcdef", k=20_000))
+    body = json.dumps({"code": 1, "msg": text + text}).encode()
+    assert error_of(gzip.compress(body), Content_Encoding="gzip").msg == text + text
 
 
 def deflated(body: bytes, bits: int) -> bytes:

@@ -73,6 +73,35 @@ def test_a_checkpoint_without_bounds_and_totals_is_accepted() -> None:
     assert Checkpoint.from_dict(POSITION).as_dict() == POSITION | NO_BOUNDS
 
 
+@pytest.mark.parametrize("total", [-(2**63), 2**63 - 1])
+def test_checkpoint_with_the_lowest_bounds_and_extreme_totals_is_accepted(total: int) -> None:
+    bounds = {"start_page": 1, "end_page": 1, "limit": 0, "total_items": total, "total_pages": total}
+    first = POSITION | {"page": 1, "place": 0, "page_size": 1} | bounds
+    assert Checkpoint.from_dict(first).as_dict() == first
+
+
+def test_error_about_the_page_of_a_checkpoint_names_the_page() -> None:
+    with pytest.raises(ValueError, match="the page in resume must be a whole number of at least 1, not 0"):
+        Checkpoint.from_dict(GIVEN | {"page": 0})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "pages"),
+    [
+        ({}, math.inf),
+        ({"limit": 150}, 2),
+        ({"limit": 200}, 2),
+        ({"limit": 201}, 3),
+        ({"start_page": 2, "end_page": 3}, 2),
+        ({"start_page": 2, "end_page": 9, "limit": 1}, 1),
+        ({"resume": POSITION | {"place": 49}, "limit": 1}, 1),
+        ({"resume": POSITION | {"place": 49}, "limit": 2}, 2),
+    ],
+)
+def test_pages_within_the_bounds_are_counted_before_any_request(arguments: dict[str, Any], pages: float) -> None:
+    assert JoggSession("k").tracks(**arguments)._crawl.options.max_pages() == pages
+
+
 def test_checkpoint_from_dict_copies_the_filters() -> None:
     filters = {"mood": "Calm"}
     checkpoint = Checkpoint.from_dict(POSITION | {"filters": filters})
