@@ -150,7 +150,7 @@ def test_catalogue_without_a_matching_track_makes_an_empty_table(fake: FakeJogg,
 
 
 @pytest.mark.fake_jogg(tracks=20_000)
-@pytest.mark.parametrize("disposition", ["merge", "append"])
+@pytest.mark.parametrize("disposition", ["merge", "append", "replace"])
 def test_run_after_a_failure_continues_and_loads_each_track_once(
     fake: FakeJogg, loader: Loader, disposition: str
 ) -> None:
