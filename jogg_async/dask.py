@@ -33,8 +33,8 @@ try:
     pd: Any = import_module("pandas")
     from ._engines.cluster import Cluster, Turn, distributed
     from ._render import arrow
-except ImportError as fault:
-    raise ImportError("Reading tracks into Dask needs dask and pyarrow: pip install 'jogg-async[dask]'.") from fault
+except ImportError as _fault:
+    raise ImportError("Reading tracks into Dask needs dask and pyarrow: pip install 'jogg-async[dask]'.") from _fault
 
 if TYPE_CHECKING:
     from dask.dataframe import DataFrame

@@ -27,8 +27,8 @@ try:
     dlt: Any = import_module("dlt")
     from ._engines.saved_tables import SavedTables
     from ._render import arrow
-except ImportError as fault:
-    raise ImportError("Loading tracks through dlt needs dlt and pyarrow: pip install 'jogg-async[dlt]'.") from fault
+except ImportError as _fault:
+    raise ImportError("Loading tracks through dlt needs dlt and pyarrow: pip install 'jogg-async[dlt]'.") from _fault
 
 if TYPE_CHECKING:
     from dlt.extract import DltResource

@@ -42,7 +42,7 @@ class Access:
     """
 
     def __init__(self, port: int) -> None:
-        self.token = secrets.token_urlsafe(32)
+        self.token: str = secrets.token_urlsafe(32)
         """Secret of this run, in the address of the page."""
         self._passes: set[str] = set()
         names = ("127.0.0.1", "localhost")

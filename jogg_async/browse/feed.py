@@ -79,13 +79,13 @@ class Feed:
     """
 
     def __init__(self, loading: Loading) -> None:
-        self.id = secrets.token_hex(8)
+        self.id: str = secrets.token_hex(8)
         """Name of this feed: a page that lost its connection names the feed whose batches it holds."""
         self.batches: list[bytes] = []
         """Lines of JSON with the tracks so far."""
         self.watchers = 0
         """Pages that show this feed."""
-        self.closed = False
+        self.closed: bool = False
         """True once no more batches come, though the feed may be incomplete."""
         self._loading = loading
         self._changed = asyncio.Event()
