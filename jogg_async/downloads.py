@@ -77,7 +77,7 @@ class DownloadProgress:
 
     @property
     def done(self) -> int:
-        """Tracks that are dealt with: downloaded, skipped or failed."""
+        """Number of tracks that are downloaded, skipped or failed."""
         return self.downloaded + self.skipped + self.failed
 
 

@@ -59,7 +59,7 @@ class CrawlOptions:
         return math.inf if self.start.end_page is None else self.start.end_page
 
     def max_pages(self) -> float:
-        """Return the number of pages within the bounds, if all pages are full."""
+        """Return the number of full pages that the bounds and the limit allow."""
         by_limit = (self.limit + self.start.place) / self.start.page_size
         return min(self.end_page - self.start.page + 1, math.ceil(by_limit) if by_limit < math.inf else math.inf)
 

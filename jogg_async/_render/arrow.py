@@ -53,5 +53,5 @@ def read_stream(data: bytes) -> Any:
 
 
 def joined(tables: Sequence[Any]) -> Any:
-    """Return one table of contiguous columns."""
+    """Return one table with the rows of these tables, each column in one piece of memory."""
     return pa.concat_tables(tables).combine_chunks()

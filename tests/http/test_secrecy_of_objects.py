@@ -163,7 +163,7 @@ async def test_error_shows_no_part_of_a_long_key(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("before", [20, pytest.param(40), pytest.param(50)])
-async def test_echoed_key_is_not_shown_in_part_where_a_value_is_shortened(make_fake: MakeFake, before: int) -> None:
+async def test_no_part_of_an_echoed_key_is_shown_if_a_value_is_shortened(make_fake: MakeFake, before: int) -> None:
     fake = await make_fake(10, api_key=KEY)
     fake.fail(Fault.raw(b"x" * before + KEY.encode() + b"x" * 300))
     fake.fail(Fault.wrong_types("id", "x" * before + KEY + "x" * 300))
