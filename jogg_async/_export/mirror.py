@@ -58,7 +58,7 @@ PRAGMA user_version = {VERSION};
 """
 
 _UPSERT: Final = """
-INSERT INTO tracks VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, NULL, NULL)
+INSERT INTO tracks VALUES (?, ?, ?, ?, ?, ?, ?, NULL, NULL)
 ON CONFLICT (id) DO UPDATE SET
     name = excluded.name,
     music_url = excluded.music_url,
@@ -167,7 +167,7 @@ def sync(path: Path, crawled: Crawled) -> Changes:
 def _apply(database: sqlite3.Connection, crawled: Crawled) -> Changes:
     now = _later_than_all(database)
     for batch in crawled.batches:
-        database.executemany(_UPSERT, ((*row, now) for row in _unpack(batch)))
+        database.executemany(_UPSERT, ((*row, now, now) for row in _unpack(batch)))
     new = _count(database, "first_seen", now)
     changed = _count(database, "changed_at", now)
     gone = _mark_gone(database, crawled, now)
