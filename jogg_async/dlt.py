@@ -131,7 +131,7 @@ def _key_from_secrets() -> Secret | None:
 def _start(
     bounds: Mapping[str, Any], policies: Mapping[str, Any], jogg: JoggSession, checkpoint: dict[str, Any] | None
 ) -> TrackPager:
-    """Return the pager, from the beginning or from a checkpoint, which holds the bounds that are left."""
+    """Return a new pager: with these bounds from the beginning, or from a checkpoint with the bounds saved in it."""
     return jogg.tracks(**policies, **(bounds if checkpoint is None else {"resume": checkpoint}))
 
 

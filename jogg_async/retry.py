@@ -83,7 +83,8 @@ def next_wait(
         elapsed: seconds since the first one was sent.
         named: the wait in seconds that the service named, which replaces the policy's; `None` for none.
         jitter: random seconds to add to the wait.
-        paused: seconds for which all requests of the session are paused from now on.
+        paused: seconds for which all requests of the session are paused from now on. They count towards `timeout`, and
+            run at the same time as the returned wait.
     """
     if policy.attempts is not None and attempts >= policy.attempts:
         return None

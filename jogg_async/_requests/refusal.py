@@ -70,7 +70,7 @@ class Refusal:
 
     @property
     def frequent(self) -> bool:
-        """True if pauses would take more than a third of the time, should every refusal come so soon."""
+        """True if pauses would take more than a third of the time, should each follow the last as soon as this one."""
         return self.span < 2 * self.wait
 
     @property

@@ -311,7 +311,7 @@ async def test_each_attempt_expires_at_its_own_time(scene: Scene) -> None:
     assert [task.cancelled for task in tasks] == [1, 1, 1]
 
 
-async def test_delay_of_the_timer_is_blocked_time(scene: Scene) -> None:
+async def test_time_by_which_a_timer_fires_late_is_blocked_time(scene: Scene) -> None:
     _, task = scene.begin()
     scene.loop.run(1)
     scene.loop.block(20)
@@ -322,7 +322,7 @@ async def test_delay_of_the_timer_is_blocked_time(scene: Scene) -> None:
     assert task.cancelled == 1
 
 
-async def test_small_delays_are_not_blocked_time(scene: Scene) -> None:
+async def test_timer_that_fires_a_little_late_is_no_blocked_time(scene: Scene) -> None:
     _, task = scene.begin()
     begun = scene.loop.now
     while scene.loop.now < begun + SECONDS - 2 * TICK:
@@ -332,7 +332,7 @@ async def test_small_delays_are_not_blocked_time(scene: Scene) -> None:
     assert task.cancelled == 1
 
 
-async def test_many_short_delays_are_blocked_time(scene: Scene) -> None:
+async def test_many_short_blocks_of_the_loop_add_up_to_blocked_time(scene: Scene) -> None:
     scene.begin()
     for _ in range(10):
         scene.loop.block(TICK + 0.02)

@@ -162,7 +162,7 @@ def test_an_end_page_below_one_is_out_of_range_for_any_checkpoint(end_page: int)
         JoggSession("k").tracks(resume=POSITION | {"page": 1, "place": 0}, end_page=end_page)
 
 
-def test_an_end_page_before_the_checkpoint_names_the_page_of_the_checkpoint() -> None:
+def test_error_about_an_end_page_before_the_checkpoint_names_the_page_of_the_checkpoint() -> None:
     with pytest.raises(ValueError, match=r"end_page \(2\) contradicts resume, which is at page 3 already"):
         resumed(end_page=2)
 

@@ -360,7 +360,7 @@ async def test_a_job_cancelled_by_other_code_is_an_error() -> None:
     assert await drained(harness) == [1, 2]
 
 
-async def test_exception_in_the_result_callback_is_raised_for_its_number() -> None:
+async def test_exception_in_on_result_is_raised_in_place_of_the_result() -> None:
     def broken(number: int, _: int) -> None:
         if number == 2:
             raise BrokenError(number)
