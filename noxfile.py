@@ -260,9 +260,10 @@ def pythons(session: nox.Session) -> None:
 def lowest(session: nox.Session) -> None:
     """Run the tests on the oldest Python and the lowest dependencies, in development mode, and measure coverage."""
     env = {"COVERAGE_FILE": str(_coverage_file(session, ".lowest")), "PYTHONDEVMODE": "1"}
-    # The simulations of rate limits take minutes in development mode, and cover nothing that other tests do not.
-    left_out = "--ignore=tests/requests/test_rate_limits.py"
-    _pytest(session, "lowest", "-m", "coverage", "run", "-m", "pytest", "-q", left_out, env=env)
+    # These take minutes in development mode, and cover nothing that other tests do not.
+    slow = ("api/test_random_bodies", "requests/test_fairness", "requests/test_rate_limits", "test_cancellation")
+    left_out = [f"--ignore=tests/{name}.py" for name in slow]
+    _pytest(session, "lowest", "-m", "coverage", "run", *PYTEST, *left_out, env=env)
 
 
 @nox.session(requires=[WHEEL])
