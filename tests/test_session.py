@@ -74,6 +74,7 @@ async def test_count_without_a_total_raises(fake: FakeJogg, jogg: JoggSession) -
     with pytest.raises(DecodeError) as caught:
         await jogg.count()
     assert (caught.value.page, caught.value.attempts, len(caught.value.rid or "")) == (1, 1, 32)
+    assert caught.value.request_line == f"GET {fake.url}/v2/musics?page_size=1&page=1"
 
 
 async def test_error_of_count_without_a_total_counts_every_attempt(fake: FakeJogg, jogg: JoggSession) -> None:

@@ -53,7 +53,7 @@ MODULES: Final[dict[str, tuple[str, ...]]] = {
     # The window and the crawl.
     "_paging/window.py": ("paging/test_window.py", "paging/test_crawl.py", "requests/test_concurrency.py"),
     "_paging/passes.py": _CRAWL,
-    "_paging/crawl.py": (*_CRAWL, "paging/test_random_crawls.py"),
+    "_paging/crawl.py": (*_CRAWL, "export/test_save.py", "requests/test_events.py", "paging/test_random_crawls.py"),
     "pager.py": ("test_pager.py", "paging/test_resuming.py", "paging/test_drift.py", "paging/test_ending.py"),
     # The retry and the throttle.
     "retry.py": ("test_retry.py", "requests/test_retrying.py"),
