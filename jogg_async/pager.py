@@ -28,7 +28,7 @@ _USES: Final = (
     ("await pager.save('tracks.csv')", "saves them to a file; or to Parquet, SQLite and others"),
     ("async for page in pager.pages(): ...", "yields pages"),
 )
-"""What a notebook says about a pager: it requests nothing until it is stepped."""
+"""Text that a notebook shows for a pager: it requests nothing until its first step."""
 
 
 @attrs.frozen

@@ -48,7 +48,7 @@ _USES: Final = (
     ("await jogg.tracks(limit=50).collect()", "returns tracks, which a notebook shows as a table"),
     ("await jogg.aclose()", "closes the session"),
 )
-"""What a notebook says about an open session."""
+"""Text that a notebook shows for an open session."""
 
 
 class JoggSession:

@@ -57,8 +57,8 @@ def file_name(track_id: int, title: str | None, extension: str) -> str:
         title: its title, any text at all; `None` for none.
         extension: from `extension_for`.
     """
-    room = MAX_NAME - len(f"{track_id} {extension}")
-    words = _shortened(_cleaned(title or ""), room)
+    available = MAX_NAME - len(f"{track_id} {extension}")
+    words = _shortened(_cleaned(title or ""), available)
     return f"{track_id} {words}{extension}" if words else f"{track_id}{extension}"
 
 

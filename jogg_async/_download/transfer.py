@@ -33,7 +33,7 @@ RETRY: Final = RetryPolicy(attempts=5, timeout=60.0, wait_max=10.0, max_retry_af
 
 @attrs.define(eq=False)
 class Downloader:
-    """What the downloads of all files share.
+    """State that the downloads of all files share.
 
     Attributes:
         received: bytes received so far, of all files and attempts.

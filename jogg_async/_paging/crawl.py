@@ -94,7 +94,7 @@ class Crawl:
 
     @property
     def is_fresh(self) -> bool:
-        """Whether no step was made yet."""
+        """True until the first step."""
         return self._window is None
 
     def resume_at(self, start: Checkpoint, history: History) -> None:

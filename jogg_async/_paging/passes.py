@@ -22,15 +22,15 @@ _CHANGED: Final = "the catalogue changed during the crawl (its totals, a repeate
 
 @attrs.frozen
 class History:
-    """What an interrupted crawl saw before the position at which it is resumed.
+    """State of an interrupted crawl at the position where it is resumed.
 
     Attributes:
-        changed: whether the interrupted pass noticed a change of the catalogue.
-        drifted: whether any pass did.
+        changed: true if the interrupted pass noticed a change of the catalogue.
+        drifted: true if any pass did.
         recrawls: number of further passes begun.
         records: number of records of the interrupted pass.
-        ordered: whether every page before the position was seen, and none after it.
-        covers_all: whether the interrupted pass began on page 1.
+        ordered: true if every page before the position was seen, and none after it.
+        covers_all: true if the interrupted pass began on page 1.
         ids: ids that were yielded.
     """
 

@@ -124,7 +124,7 @@ class _Details(ProgressColumn):
 
 
 def _parts(snapshot: Snapshot, speed: float | None) -> Iterator[str]:
-    if snapshot.paused > 0:  # the line has no room for both
+    if snapshot.paused > 0:  # the line is too short for both
         return
     yield f"{snapshot.pages_done:,} pages"
     if speed:

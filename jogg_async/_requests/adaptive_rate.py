@@ -58,7 +58,7 @@ _MAX_DOUBLINGS: Final = 40.0
 """Bound of the exponent: a long rest must not overflow."""
 
 _RECOVERY_STEP: Final = 0.25
-"""What an accepted request adds to the number in flight, after a refusal halved it."""
+"""Increase of the number in flight for each accepted request, after a refusal halved it."""
 
 
 class AdaptiveRate:
