@@ -100,7 +100,12 @@ MODULES: Final[dict[str, tuple[str, ...]]] = {
     "_export/save.py": ("export/test_save.py", "export/test_journal.py", "export/test_mirror.py"),
     "_export/worker.py": ("export/test_save.py",),
     # The redaction.
-    "_api/redaction.py": ("http/test_secrecy.py", "http/test_secrecy_of_objects.py", "api/test_envelope.py"),
+    "_api/redaction.py": (
+        "api/test_redaction.py",
+        "api/test_envelope.py",
+        "http/test_secrecy.py",
+        "http/test_secrecy_of_objects.py",
+    ),
     # The command line.
     "cli/bar.py": ("cli/test_crawl.py", "cli/test_terminal.py"),
     "cli/count.py": _CLI,
