@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -16,6 +14,8 @@ try:
     from rich.text import Text
 except ImportError as fault:
     raise ImportError("A progress bar needs rich: pip install 'jogg-async[progress]'.") from fault
+
+from .progress_bar import text_line
 
 _TEXT_INTERVAL: Final = 0.5
 """Seconds between two updates of the text that takes the bar's place in a notebook without ipywidgets."""
@@ -69,17 +69,5 @@ def _counts(files: int, total: int | None, received: int) -> str:
 
 @contextmanager
 def _text() -> Generator[ShowFiles]:
-    """Show counts as text on standard error, on one line that is overwritten."""
-    counts, due_at = _counts(0, None, 0), 0.0
-
-    def show(files: int, total: int | None, received: int) -> None:
-        nonlocal counts, due_at
-        counts, now = _counts(files, total, received), time.monotonic()
-        if now >= due_at:
-            sys.stderr.write(f"\r{counts}")
-            due_at = now + _TEXT_INTERVAL
-
-    try:
-        yield show
-    finally:
-        sys.stderr.write(f"\r{counts}\n")
+    with text_line(_counts(0, None, 0), _TEXT_INTERVAL) as write:
+        yield lambda files, total, received: write(_counts(files, total, received))

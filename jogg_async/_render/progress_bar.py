@@ -139,18 +139,29 @@ def _counts(tracks: int, total: int | None) -> str:
 
 @contextmanager
 def _text() -> Generator[Show]:
-    """Show counts as text on standard error, on one line that is overwritten."""
     sys.stderr.write("For a progress bar in the notebook: pip install 'jogg-async[notebook]'\n")
-    counts, written_at = _counts(0, None), -math.inf
+    with text_line(_counts(0, None), _TEXT_INTERVAL) as write:
+        yield lambda snapshot: write(_counts(snapshot.tracks, snapshot.expected))
 
-    def show(snapshot: Snapshot, /) -> None:
-        nonlocal counts, written_at
-        counts, now = _counts(snapshot.tracks, snapshot.expected), time.monotonic()
-        if now - written_at >= _TEXT_INTERVAL:
-            sys.stderr.write(f"\r{counts}")
+
+@contextmanager
+def text_line(text: str, interval: float) -> Generator[Callable[[str], None]]:
+    """Show a text on standard error, on one line that is overwritten, and yield the function that changes it.
+
+    Args:
+        text: text to show at the end if it was never changed.
+        interval: least seconds between two changes on the screen. The last text is always shown.
+    """
+    written_at = -math.inf
+
+    def write(changed: str) -> None:
+        nonlocal text, written_at
+        text, now = changed, time.monotonic()
+        if now - written_at >= interval:
+            sys.stderr.write(f"\r{text}")
             written_at = now
 
     try:
-        yield show
+        yield write
     finally:
-        sys.stderr.write(f"\r{counts}\n")
+        sys.stderr.write(f"\r{text}\n")
