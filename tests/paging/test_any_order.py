@@ -180,7 +180,10 @@ class Sessions(RuleBasedStateMachine):
         resumed.ended = resumed.limit == 0
         self.add(resumed)
         if len(consumer.expected) == 1:
-            assert {*consumer.yielded, *resumed.expected[0]} >= set(consumer.expected[0])
+            # A checkpoint holds no ids: one that is twice in the catalogue may come again, and counts for the limit.
+            repeated = set(consumer.yielded) & set(resumed.expected[0])
+            missing = set(consumer.expected[0]) - {*consumer.yielded, *resumed.expected[0]}
+            assert len(missing) <= (0 if consumer.limit is None else len(repeated))
         return resumed
 
     @rule(consumer=consumers, count=st.integers(1, 30))
