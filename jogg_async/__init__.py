@@ -6,8 +6,8 @@
         async for track in jogg.tracks(mood="Calm"):
             print(track.id, track.name, track.duration)
 
-A name's module loads when the name is first used: pytest imports this package for its plugin in every project beside
-which it is installed, and must not load an HTTP client there.
+Each public name loads its module at first use. pytest imports this package for its plugin in every project of the
+environment, and should not load an HTTP client there.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ __all__ = [
 ]
 
 _MODULES = ("errors", "models", "report", "retry", "tracklist", "pager", "session", "downloads")
-"""The modules of these names, in the order in which they import each other."""
+"""Modules that define the public names. Each imports only modules that stand before it."""
 
 if not TYPE_CHECKING:  # for a type checker, a name that is missing is an error
 

@@ -64,10 +64,11 @@ class Progress:
 
 
 class TrackPager:
-    """Async iterator of the tracks of a crawl, for one pass, and async context manager.
+    """Async iterator of the tracks of a crawl, and async context manager.
 
-    Returned by `JoggSession.tracks`. It fetches a bounded number of pages ahead, from the first step on. Several tasks
-    may iterate over it at once; each track goes to one of them.
+    Returned by `JoggSession.tracks`. It yields each track once: a second ``async for`` continues where the first
+    stopped. It fetches a bounded number of pages ahead, from the first step on. Several tasks may iterate over it at
+    once; each track goes to one of them.
 
     Leaving ``async for`` ends its requests at once if nothing else refers to the pager. Otherwise `aclose`, the end of
     its ``async with`` or the close of its session ends them.
@@ -156,11 +157,11 @@ class TrackPager:
         resume: bool = False,
         progress: bool = False,
     ) -> SaveReport:
-        """Save all remaining tracks to a file or an SQLite database, in a way that survives a kill.
+        """Save all remaining tracks to a file or an SQLite database. An interrupted save can be resumed.
 
         Tracks are collected in a journal beside the destination, ``DEST.partial``. At the end the destination is
-        written under a temporary name and renamed, so that it is the old whole or the new whole, and the journal is
-        deleted. An interrupted save leaves the journal, and ``resume=True`` continues it.
+        written under a temporary name and renamed, so that it is never incomplete, and the journal is deleted. An
+        interrupted save, even by a kill, leaves the journal, and ``resume=True`` continues it.
 
         An SQLite database (``.db``) that exists is brought up to date in one transaction: see ``docs/crawls.md``.
 
@@ -172,20 +173,21 @@ class TrackPager:
                 ``zstd``), ``"parquet"`` (extra ``arrow``), ``"sqlite"`` or ``"db"``; `None` to follow the suffix.
             resume: continue an interrupted save of the same tracks to the same destination: give the same arguments to
                 `JoggSession.tracks` as before. Policies, concurrency and order may differ. Starts anew if there is no
-                journal. Needs a pager that was not stepped.
+                journal. Needs a pager that has not been iterated over.
             progress: show a progress bar on standard error, or in the notebook (extra ``progress``).
 
         Raises:
             ValueError: the format is unknown; or the journal belongs to another query, other bounds or another format.
-            FileExistsError: there is a journal, and `resume` is false; or `dest` is an SQLite database of something
-                else.
+            FileExistsError: there is a journal, and `resume` is false; or `dest` is no regular file, or an SQLite
+                database of another program or of a newer version.
             BlockingIOError: another crawl into the same destination is running.
             OSError: the destination or the journal cannot be written, or the journal is damaged. The destination is
                 unchanged.
             ImportError: an extra is missing.
             JoggError: as for a step. The journal is kept, as a note of the error says.
 
-        All but `JoggError` is raised before the first request where possible. Cancelling it keeps the journal.
+        Errors other than `JoggError` are raised before the first request if possible. Cancelling the save keeps the
+        journal.
         """
         from ._export.save import save
 

@@ -13,7 +13,7 @@ __all__ = ["RetryPolicy"]
 
 _LONGEST: Final = sys.float_info.max
 _MOST_DOUBLINGS: Final = 1000
-"""Doublings of `wait_initial` at most, so that the float does not overflow."""
+"""Most doublings of `wait_initial`, so that the float does not overflow."""
 
 
 def is_seconds(value: object) -> TypeGuard[float]:
@@ -67,7 +67,7 @@ class RetryPolicy:
 
 
 def backoff(policy: RetryPolicy, attempts: int, jitter: float = 0.0) -> float:
-    """Return the policy's own wait in seconds after so many failed attempts."""
+    """Return the policy's own wait in seconds after `attempts` failed attempts."""
     doubled = policy.wait_initial * 2.0 ** min(max(attempts - 1, 0), _MOST_DOUBLINGS)
     return min(policy.wait_max, doubled + jitter)
 

@@ -237,7 +237,7 @@ class JoggSession:
 
         Args:
             number: number of the page, from 1.
-            page_size: tracks per page, 1 to 100 (the service's limit and, for 10, its default).
+            page_size: tracks per page, 1 to 100. The limit and the default are the service's.
             genre: only this genre; `None` for all.
             mood: only this mood; `None` for all.
             on_invalid: ``"raise"`` a `DecodeError` for an invalid record, or ``"skip"`` it.

@@ -83,7 +83,10 @@ def _problem(url: URL) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether `host` is ``localhost`` or a loopback address; false for ``x.localhost``, which may be another."""
+    """Return whether `host` is ``localhost`` or a loopback address.
+
+    False for a name such as ``x.localhost``, which may resolve to another machine.
+    """
     name = host.rstrip(".").lower()
     if name == "localhost":
         return True

@@ -76,7 +76,7 @@ class TrackList:
         """Return the tracks as Arrow's C stream (extra ``arrow``).
 
         Columns: ``id`` (int64), ``name``, ``music_url`` (string), ``duration`` (int64, seconds), ``extra`` (string: the
-        unknown fields as a JSON object; null where there are none).
+        undocumented fields as a JSON object; null if there are none).
 
         Args:
             requested_schema: a PyCapsule with the schema that the consumer would like.

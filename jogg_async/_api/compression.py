@@ -14,7 +14,8 @@ MAX_BODY: Final = 32 * 1024 * 1024
 ACCEPT_ENCODING: Final = "gzip, deflate"
 
 _SLICE: Final = 4096
-"""Compressed bytes per step: at the end of each gzip member, zlib copies the unused rest of the step."""
+"""Compressed bytes per call of zlib. At the end of a gzip member, zlib copies the rest of its input: if that were the
+whole body, one with many members would take quadratic time."""
 
 _GZIP: Final = 31
 _WINDOW_BITS: Final = {"gzip": _GZIP, "x-gzip": _GZIP, "deflate": 15}
@@ -29,7 +30,7 @@ def decompress(coding: str, body: bytes, key: str = "") -> bytes:
         key: the API key, masked where an error quotes the coding.
 
     Raises:
-        DecodeError: the request does not accept the coding, or the body is damaged or incomplete.
+        DecodeError: the coding was not requested, or the body is damaged or incomplete.
         TransportError: the body is larger than `MAX_BODY`.
     """
     name = coding.strip().lower()

@@ -1,8 +1,8 @@
 """Structure the data of a response as a `Page` with cattrs.
 
-Two converters. The fast one has a single hook, for the page: msgspec checks types in C while it parses, and a loop
-fills the tracks. At a value that it does not accept, the exact converter structures the same data again,
-field by field with cattrs' detailed validation, and names the wrong value.
+There are two converters. The fast one is for data that fits msgspec's schema, which is checked in C while the JSON is
+parsed: it has a single hook, for the page, and fills the tracks in a loop. The exact one is for all other data: it
+structures each field with cattrs' detailed validation, and its errors name the wrong value.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class Decoded:
 
     Attributes:
         page: the valid tracks, with the pagination and the rid.
-        places: the place of each track among the page's records; `None` where the two agree.
-        records: how many records came, valid or not.
+        places: index of each track among the page's records; `None` if no record was skipped.
+        records: number of records on the page, invalid ones included.
         invalid: the skipped records.
     """
 
@@ -49,11 +49,11 @@ def decode_page(envelope: Success, number: int, *, skip_invalid: bool, key: str 
     Args:
         envelope: envelope of a success.
         number: the requested page, for errors and invalid records.
-        skip_invalid: skip records that are no tracks, instead of raising.
+        skip_invalid: skip records that are no valid tracks, instead of raising.
         key: the API key, masked where an error or an invalid record's message quotes the response.
 
     Raises:
-        DecodeError: a value has a wrong type, with its path and rendering.
+        DecodeError: a value is missing or has a wrong type. The error names its path.
     """
     data = envelope.data
     if isinstance(data, DataSchema):
@@ -76,7 +76,7 @@ def _structure_page(envelope: Envelope[DataSchema], _: type[Page]) -> Page:
 
 
 class _MutableTrack(Track):
-    """A track that takes values: with the layout of `Track`, so that it can become one."""
+    """Track under construction: writable, with the layout of `Track`, so that `__class__` can be set to `Track`."""
 
     __slots__ = ()
     __init__ = object.__init__  # pyright: ignore[reportAssignmentType]
@@ -88,8 +88,8 @@ _blank: Final = cast("Callable[[], Any]", _MutableTrack)
 
 
 def _tracks(records: Iterable[TrackSchema]) -> tuple[Track, ...]:
-    # What Track's own __init__ does, in a quarter of its time: the interpreter stores in an object of a plain class
-    # without a call, and a frozen one is not a plain one.
+    # The same as Track's own __init__, in a quarter of its time: with the default __setattr__, the interpreter sets an
+    # attribute without a function call. A frozen class has a __setattr__ of its own.
     tracks: list[Track] = []
     for record in records:
         track = _blank()
@@ -115,27 +115,27 @@ _set_extra: Final = cast("Any", Track.extra).__set__
 _NO_PAGINATION: Final = Pagination()
 
 
-# The exact way: cattrs' generated code, one strict hook a type, errors with their place.
+# The exact converter: cattrs' generated code, a strict hook for each type, and errors that name the path.
 
 
 class _WrongTypeError(Exception):
-    """A value of the wrong type, and its place below the value that is structured."""
+    """Raised by a hook for a value of the wrong type. `path` leads to it from the value given to the hook."""
 
-    def __init__(self, value: object, wanted: str, place: str = "") -> None:
+    def __init__(self, value: object, wanted: str, path: str = "") -> None:
         super().__init__(f"not {wanted}")
         self.value = value
-        self.place = place
+        self.path = path
 
 
 @attrs.frozen
 class _Errors:
-    """Maker of the errors of one response, with its request id and without the API key."""
+    """Factory of the errors for one response: sets its request id and masks the API key."""
 
     rid: str | None
     key: str
 
     def wrong_type(self, fault: _WrongTypeError, path: str) -> DecodeError:
-        path, value = redact(path + fault.place, self.key), short_repr(fault.value, self.key)
+        path, value = redact(path + fault.path, self.key), short_repr(fault.value, self.key)
         return DecodeError(f"{path} is {value}, {fault}", path=path, value=value, rid=self.rid)
 
 
@@ -152,7 +152,7 @@ def _unknown(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _representable(value: Any, depth: int = 0) -> bool:
-    """Return whether all integers of an undocumented value have 64 bits and it is not nested too deep."""
+    """Return whether all integers in an undocumented value fit in 64 bits and it is not nested too deep."""
     if type(value) is int:
         return MIN_INT <= value <= MAX_INT
     if type(value) is not list and type(value) is not dict:
@@ -185,7 +185,7 @@ def _exact_track(row: Any, _: type[Track]) -> Track:
     extra = _unknown(cast("dict[str, Any]", row))
     for name, value in extra.items():
         if not _representable(value):
-            raise _WrongTypeError(value, "a value of 64-bit numbers and moderate depth", f".{name}")
+            raise _WrongTypeError(value, f"a value with 64-bit integers, nested at most {_DEPTH} deep", f".{name}")
     return attrs.evolve(track, extra=Fields(extra) if extra else NO_FIELDS)
 
 

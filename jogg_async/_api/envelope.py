@@ -1,6 +1,7 @@
 """Parse a response into its envelope or an error: the service's rules for codes and statuses. No I/O.
 
-The rules are those of the service's reference (https://docs.jogg.ai). If it allows two readings, both are accepted.
+The rules are those of the service's reference (https://docs.jogg.ai). If it is ambiguous, both readings are
+accepted.
 """
 
 from __future__ import annotations
@@ -78,8 +79,8 @@ def read_envelope(response: RawResponse, now: float, key: str = "") -> Success:
         key: the API key, masked where an error quotes the response.
 
     Raises:
-        APIError: the code, else the status, says that the request failed.
-        DecodeError: the status says success, but the body is no envelope.
+        APIError: the HTTP status or the code says that the request failed.
+        DecodeError: the HTTP status says success, but the body is no valid envelope.
         TransportError: the body is larger than `MAX_BODY` once decompressed.
     """
     if not 200 <= response.status < 300:
@@ -113,7 +114,7 @@ def _success(body: bytes) -> Success | None:
 
 
 def _error(response: RawResponse, body: bytes, now: float, key: str) -> APIError | DecodeError:
-    """Return the error for a response with a status of success and no valid envelope of a success."""
+    """Return the error for a response whose HTTP status says success, but whose body does not."""
     envelope = _envelope(body, key)
     code = _code(envelope)
     if code is None:
@@ -145,7 +146,7 @@ def _envelope(body: bytes, key: str = "") -> Any:
     except RecursionError:
         raise DecodeError("the response's JSON is nested too deep") from None
     except ValueError as fault:
-        head = body[: _QUOTED * (1 + len(key))]  # long enough that a key at its end is beyond what is shown
+        head = body[: _QUOTED * (1 + len(key))]  # longer than the quote, so that a key cut off at its end is not quoted
         raise DecodeError(f"the response is not JSON ({fault}): {short_repr(head, key)}") from None
 
 
@@ -154,7 +155,8 @@ def _parse_leniently(body: bytes) -> Any:
     try:
         return msgspec.json.decode(body)
     except msgspec.ValidationError:  # well-formed, with a number that msgspec does not take
-        # json lets half a surrogate pair through, in bytes and in an escape: an error that quotes it can't be printed.
+        # json accepts half a surrogate pair, as bytes and as an escape. An error that quotes it could not be printed.
+        # So `decode` refuses the bytes, and `encode` the escape.
         value = json.loads(body.decode(), parse_constant=_not_json, parse_int=_unbounded)
         json.dumps(value, ensure_ascii=False).encode()
         return value

@@ -9,4 +9,4 @@ MAX_PAGE_SIZE: Final = 100
 
 MIN_INT: Final = -(2**63)
 MAX_INT: Final = 2**63 - 1
-"""Bounds of every integer: the service's have 64 bits."""
+"""`MIN_INT` and `MAX_INT` are the bounds of the service's integers, which have 64 bits."""

@@ -1,4 +1,4 @@
-"""The API key, and its redaction in whatever people read."""
+"""Redaction of the API key in errors, logs and tracebacks."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _ESCAPES: Final[tuple[Callable[[str], str], ...]] = (
 
 
 class Secret(str):
-    """The key: it goes over the wire as it is, and shows as ``***`` wherever a value is rendered with `repr`.
+    """The API key as a string whose `repr` is ``'***'``. A request sends it unmasked.
 
-    A string, because that is what survives in a request's headers down to the socket, so that a traceback with
-    local variables, a request's `repr` and a debug log show the mask.
+    aiohttp keeps a `str` subclass in a request's headers up to the socket. So tracebacks with local variables, the
+    `repr` of a request and debug logs show the mask.
     """
 
     __slots__ = ()
@@ -37,7 +37,7 @@ class Secret(str):
 
 
 def as_secret(key: object) -> Secret | None:
-    """Return `key` as a `Secret`, so that no frame has it as plain text; a value that is no string becomes empty."""
+    """Return `key` as a `Secret`, which tracebacks do not show; a value that is no string becomes an empty one."""
     if key is None:
         return None
     return Secret(key) if isinstance(key, str) else Secret()
@@ -75,8 +75,8 @@ def short_repr(value: object, key: str = "") -> str:
 def redact_error(error: BaseException, key: str) -> None:
     """Mask the key in an error's arguments and attributes. Numbers stay numbers.
 
-    The remote side may have echoed it. A bytes or other object whose `repr` has the key becomes that `repr`, masked: a
-    parser's error may hold the bytes or the headers of a response.
+    A server or proxy may have sent the key back. An object that is no string, such as the bytes or the headers of a
+    response in a parser's error, is replaced by its masked `repr` if that contains the key.
     """
     error.args = tuple(_without(each, key) for each in error.args)
     for name, value in vars(error).items():

@@ -12,13 +12,13 @@ from typing import Any, cast
 def retry_after(headers: Mapping[str, str], envelope: Any, now: float) -> float | None:
     """Return the longest wait in seconds that a response names; `None` for none.
 
-    The service's rate-limit page says to wait ``retryAfter`` seconds without saying where it stands: the header, the
-    envelope and its ``data`` count. Zero, a past date and malformed values count as none.
+    The service's rate-limit page says to wait ``retryAfter`` seconds, but not which part of the response has this
+    field: it is read from the envelope and from its ``data``. Zero, a past date and malformed values are ignored.
 
     Args:
         headers: the response's headers.
         envelope: its parsed body.
-        now: the wall clock, in seconds since 1970, for a date in a response without a ``Date`` of its own.
+        now: the wall clock, in seconds since 1970, for a date in ``Retry-After`` if the response has no ``Date``.
     """
     waits = (_header_wait(headers, now), *map(_seconds, _body_values(envelope)))
     return max((wait for wait in waits if wait is not None), default=None)

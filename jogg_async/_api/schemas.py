@@ -42,10 +42,11 @@ class PaginationSchema(msgspec.Struct, gc=False):
 
 
 class DataSchema(msgspec.Struct, gc=False):
-    """The ``data`` of a response whose tracks have the fields of its schema alone, each of its type.
+    """The ``data`` of a response whose tracks have no fields but those of the schema, each of the right type.
 
     Attributes:
-        extra: list of structs of the undocumented fields, to convert ``music`` to; `None` where the schema has none.
+        extra: type to which ``music`` is converted to get the undocumented fields: a list of structs with these fields
+            alone. `None` if the schema has no undocumented fields.
     """
 
     extra: ClassVar[Any] = None
@@ -55,7 +56,7 @@ class DataSchema(msgspec.Struct, gc=False):
 
 
 class Envelope(msgspec.Struct, Generic[_Data], frozen=True):
-    """A success; its data is `DataSchema`, or JSON that does not fit the schema."""
+    """Envelope of a success. Its data is a `DataSchema`, or raw JSON if it does not fit the schema."""
 
     code: int | float
     data: _Data
@@ -67,14 +68,14 @@ Success = Envelope[DataSchema] | Envelope[msgspec.Raw]
 
 
 class Schema:
-    """Schema of a success, extended by the undocumented fields of pages received so far.
+    """Schema of a success, extended by the undocumented fields of the pages received so far.
 
-    A struct for the names that were seen decodes about twice as fast as a dict for each track. More than 32 names are
-    not learnt: pages with others are structured field by field.
+    With these fields in the schema, tracks decode about twice as fast as into a dict for each track. At most 32 of them
+    are learnt: pages with others are structured field by field.
 
     Attributes:
         names: undocumented fields, in the order in which the service sends them.
-        decode: parse a body; raises `msgspec.ValidationError` where it does not fit the schema.
+        decode: parse a body; raises `msgspec.ValidationError` if it does not fit the schema.
     """
 
     def __init__(self) -> None:
@@ -86,13 +87,13 @@ class Schema:
         names = list(self.names)
         for record in records:
             _merge(names, record)
-        if len(self.names) < len(names) <= _MOST_NAMES and all(map(_is_plain, names)):
+        if len(self.names) < len(names) <= _MOST_NAMES and all(map(_is_field_name, names)):
             self.names = tuple(names)
             self.decode = msgspec.json.Decoder(Envelope[_extended(names)]).decode  # type: ignore[misc]
 
 
 def _merge(names: list[str], record: Iterable[str]) -> None:
-    """Insert the names that are new, each after the one that it follows in the record."""
+    """Insert the record's new names into `names`, each after the name that precedes it in the record."""
     place = 0
     for name in record:
         if name in names:
@@ -102,8 +103,8 @@ def _merge(names: list[str], record: Iterable[str]) -> None:
             place += 1
 
 
-def _is_plain(name: str) -> bool:
-    """Return whether msgspec takes it for the name of a field."""
+def _is_field_name(name: str) -> bool:
+    """Return whether a name can be a field of the schema: short, and without characters that msgspec refuses."""
     return len(name) < 100 and not any(character < " " or character in '"\\' for character in name)
 
 

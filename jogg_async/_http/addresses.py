@@ -1,8 +1,8 @@
 """IP addresses and URLs that a download may use. No I/O.
 
-The URLs of audio files come from the catalogue, so a wrong or hostile one must not reach services of the own machine or
-network. Addresses are checked when a connection is made, after the name was resolved: a name that resolves to another
-address later gains nothing.
+The URLs of audio files come from the catalogue, so a wrong or hostile one must not reach services of this machine or
+its network. The address is checked when a connection is made, after the host name was resolved. So a name that resolves
+to a public address first and to a private one later (DNS rebinding) is refused, too.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _session_origins: Final[set[Origin]] = set()
 
 
 def register_origin(base_url: URL) -> None:
-    """Let downloads of this process reach an origin whatever its address: it is the base URL of a session."""
+    """Let downloads of this process reach the origin of a session's base URL, whatever its IP address."""
     _session_origins.add(origin_of(base_url))
 
 

@@ -2,7 +2,7 @@
 
 This relies on two undocumented parts of aiohttp: a session gets its connections from `BaseConnector.connect`, and
 `aiohttp.tracing.Trace` has the methods overridden below. `tests/http/test_connections.py` and `test_caller_pool.py`
-fail where aiohttp changes them.
+fail if aiohttp changes them.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ _READ_ITERATIONS: Final = 3
 class Connector(aiohttp.TCPConnector):
     """Connector that opens further connections in advance, as soon as a request needs a connection.
 
-    It opens none before, because a test tool that replaces the network never calls `connect`.
+    They are opened within `connect`, which a test tool that replaces the network never calls: it then opens none.
     """
 
     preconnect = 0
     """Number of connections to open in advance when the next request needs one."""
 
     _not_started = 0
-    """Number of preconnects that still wait for `_PRECONNECT_DELAY`. A request that needs a connection by then takes
-    the place of one."""
+    """Number of preconnects that still wait for `_PRECONNECT_DELAY`. For each request that calls `connect` in the
+    meantime, one of them is given up."""
 
     @functools.cached_property
     def _preconnects(self) -> set[asyncio.Task[None]]:
@@ -103,7 +103,7 @@ class Connector(aiohttp.TCPConnector):
         def forget(closed: asyncio.Future[None]) -> None:
             self._tls_transports.discard(transport)
             if not closed.cancelled():
-                closed.exception()  # retrieved: the request that met it reports it
+                closed.exception()  # mark the error as retrieved: the request that failed reports it
 
         if (closed := handler.closed) is not None:
             self._tls_transports.add(transport)
@@ -189,12 +189,12 @@ class SharedConnector:
 
 
 class PoolWait:
-    """Wait of one attempt for a connection of a caller's pool. It pauses the timeout and the attempt is not sent yet.
+    """Wait of one attempt for a connection of a caller's pool. Meanwhile, the attempt's timeout is paused.
 
     Args:
         timeout: timeout of the attempt.
-        on_sent: called once, when the attempt gets a connection or begins to open one. Also called when it ends
-            without either, as where a test tool replaces the network.
+        on_sent: called once, when the attempt gets a connection or begins to open one. Also called at the end of an
+            attempt that did neither and did not wait, for example if a test tool replaces the network.
     """
 
     def __init__(self, timeout: TimeoutScope, on_sent: Callable[[], None]) -> None:

@@ -119,14 +119,15 @@ class FileResponse:
             return await self._response.content.readany()
 
     def close(self) -> None:
-        """Give up the rest of the body. If there is none, the connection is kept for other requests."""
+        """Give up the rest of the body. If the body was read to its end, the connection is kept for other requests."""
         self._response.release()
 
 
 class RefusedAddressError(OSError):
     """Raised instead of a connection to an address that is not public.
 
-    Its text names no address: where a name has several, aiohappyeyeballs keeps the class of equal errors only.
+    Its text does not name the address. If a host has several addresses, aiohappyeyeballs keeps the class of their
+    errors only if all texts are equal.
     """
 
     def __init__(self) -> None:

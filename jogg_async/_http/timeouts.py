@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 _TICK: Final = 0.05
-"""Seconds between two checks; an eighth of the timeout where that is less."""
+"""Seconds between two checks; an eighth of the timeout if that is less."""
 
 _TIMER_SLACK: Final = 0.01
 """Seconds by which a timer may be late although no code blocked the loop. Timers are rounded up to a millisecond and
@@ -119,7 +119,7 @@ class SharedTimeout:
             self._ensure_timer()
 
     def _expire_after(self, iterations: int, limit: float) -> None:
-        """Run the loop so many times, then cancel the attempts that are still under way and were due by `limit`."""
+        """Run the loop `iterations` times, then cancel the attempts under way whose timeout ended by `limit`."""
         if iterations:
             self._update_blocked()
             self._timer_due = self._loop.time()

@@ -108,7 +108,7 @@ class Cursor:
         """Return the page and the index of the next track.
 
         Args:
-            lowest: lowest page that was not the current one yet.
+            lowest: lowest page that has not been the current one yet.
             unread: number of tracks of the current page that are not yielded yet.
         """
         place = self._places[-unread] if unread else self._after

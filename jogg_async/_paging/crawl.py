@@ -75,10 +75,10 @@ class Crawl:
         self._steps = 0
         self._close_error: type[JoggError] = JoggError
         self._position_at_close: Checkpoint | None = None
-        self._place(options)
+        self._set_options(options)
 
-    def _place(self, options: CrawlOptions) -> None:
-        """Set the position before the first step."""
+    def _set_options(self, options: CrawlOptions) -> None:
+        """Set the options, and the state with which a crawl with them starts."""
         start = options.start
         self.options: CrawlOptions = options
         self.pages: PageRange = PageRange(
@@ -98,9 +98,9 @@ class Crawl:
         return self._window is None
 
     def resume_at(self, start: Checkpoint, history: History) -> None:
-        """Move a fresh crawl to the position at which another one of the same pages was interrupted."""
+        """Move this crawl, before its first step, to where an earlier crawl of the same pages was interrupted."""
         state = self._state
-        self._place(attrs.evolve(self.options, start=start))
+        self._set_options(attrs.evolve(self.options, start=start))
         if self._state is State.RUNNING:
             self._state = state  # it may be abandoned or closed
         self.passes.resume(history)
@@ -148,12 +148,12 @@ class Crawl:
         return self._step(self._next_page)
 
     def run(self, work: Callable[[], Coroutine[Any, Any, _T]]) -> Coroutine[Any, Any, _T]:
-        """Run work that takes many steps. Meanwhile the pager may be dropped."""
+        """Run work that takes many steps. If the pager is dropped meanwhile, the crawl closes after the work."""
         self._steps += 1
         return self._step(work)
 
     def collect(self) -> Coroutine[Any, Any, TrackList]:
-        """Return all remaining tracks. An error has those before it as ``tracks``."""
+        """Return all remaining tracks. If it fails, ``tracks`` of the error holds the tracks collected before."""
         return self.run(self._collect)
 
     async def _step(self, step: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
@@ -207,7 +207,7 @@ class Crawl:
         )
 
     def close(self, error: type[JoggError]) -> None:
-        """Close the crawl now. Unless it is complete, each step raises `error` from now on, also a waiting one."""
+        """Close the crawl now. Unless it is complete, each waiting and each later step raises `error`."""
         if self._state in (State.RUNNING, State.ABANDONED):
             self._close_error, self._position_at_close = error, self.position()
             self._state = State.ENDED if self._is_complete() else State.CLOSED
@@ -329,7 +329,7 @@ class Crawl:
             log_drift(request, number, self.passes.recrawls + 1, change)
 
     def _remember_total(self) -> None:
-        """Save the number of pages, so that the session's next crawl of this URL starts all of them at once."""
+        """Save the number of pages, so that the session's next crawl of this URL knows it from the start."""
         if self._fetcher is not None and self.pages.total_pages is not None:
             totals = self._fetcher.page_totals
             if len(totals) >= _MAX_TOTALS_KEPT:
@@ -341,7 +341,7 @@ class Crawl:
         window.set_last(self.pages.last, discard=self.pages.ended)
 
     def _max_outstanding(self, lowest: int) -> float:
-        """Return the bound on outstanding pages: as many as the limit needs, and few while the end is unknown."""
+        """Return the most pages to fetch or buffer: those that the limit needs, and few while the end is unknown."""
         start = self.options.start
         most = math.inf if self.pages.has_total else self.options.concurrency
         if self.options.limit == math.inf:
@@ -373,7 +373,7 @@ class Crawl:
             places = [places[index] for index in kept]
         self._cursor.enter(number, places, after)
         self._count(page, decoded)
-        self._continue(window)
+        self._adjust_window(window)
         return page
 
     def _count(self, page: Page, decoded: Decoded) -> None:
@@ -385,8 +385,8 @@ class Crawl:
             self.invalid += len(decoded.invalid)
             self.invalid_records += decoded.invalid[: _MAX_INVALID_KEPT - len(self.invalid_records)]
 
-    def _continue(self, window: Window[Decoded]) -> None:
-        """Close or fill the window if the current page decides on that; else the next step fills it."""
+    def _adjust_window(self, window: Window[Decoded]) -> None:
+        """Close the window if the limit is reached; update and fill it now if the current page changes its bounds."""
         if self._wanted() <= 0:
             window.close()
         elif not self.pages.has_total or self.pages.ended or self.options.limit < math.inf:

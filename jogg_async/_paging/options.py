@@ -19,7 +19,7 @@ from .checkpoint import Checkpoint
 
 
 class Default(int):
-    """Default of an argument, distinct from the same number given by the user: a checkpoint overrides it."""
+    """Default of an argument. A checkpoint overrides it, but may not contradict a number given by the user."""
 
 
 PAGE_SIZE: Final = Default(100)

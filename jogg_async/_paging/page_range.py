@@ -50,7 +50,7 @@ class PageRange:
         self.named_page_size: int = page_size
         """Page size that the newest response named, else the requested one. Never less than `page_size`."""
         self.on_change: Callable[[int, str], None] = _ignore
-        """Called with the page and the change when a pass notices the first one."""
+        """Called at the first change that a pass notices, with the page and the change in words."""
         self._requested_size = page_size
         self._end_page = end_page
         self.begin_pass(first_page)
@@ -97,7 +97,7 @@ class PageRange:
         return self.change is not None
 
     def note_change(self, number: int, change: str) -> None:
-        """Count a change of the catalogue.
+        """Record a change of the catalogue. Only the first one of each pass is kept.
 
         Args:
             number: page whose response shows it.
@@ -147,7 +147,7 @@ class PageRange:
         return self._covers_all and self.records < (self.total_items or 0)
 
     def finish_pass(self) -> None:
-        """Count a pass over all pages with fewer records than the total as drift."""
+        """Record a change if this pass was over all pages and had fewer records than the total."""
         if self.lacks_records:
             self.note_change(int(self.last), f"{self.records} records came, total_items is {self.total_items}")
 

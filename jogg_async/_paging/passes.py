@@ -26,7 +26,7 @@ class History:
 
     Attributes:
         changed: true if the interrupted pass noticed a change of the catalogue.
-        drifted: true if any pass did.
+        drifted: true if any pass noticed one.
         recrawls: number of further passes begun.
         records: number of records of the interrupted pass.
         ordered: true if every page before the position was seen, and none after it.

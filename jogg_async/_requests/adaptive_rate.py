@@ -1,14 +1,19 @@
-"""Request rate and number in flight, learnt from refusals (429). No I/O; the clock is passed in.
+"""Request rate and number of requests in flight, learnt from refusals (429). No I/O; the clock is passed in.
 
-A refusal pauses every request for the wait it names. Its cause is decided when the pause ends: by then the requests in
-flight at the refusal have shown whether the service refuses most of them (a rate limit) or only a few (refusals by
-chance, or of one page). One measurement is reliable: a service that limits the rate has no requests left when a pause
-begins, so the number that it accepts until its next refusal, divided by that time and the pause, is a rate that it
-sustains. If requests are refused that were sent no faster than that, the refusal is unrelated to the rate.
+A refusal pauses every request for the wait that it names. Its cause is decided when the pause ends. By then the service
+has refused most of the requests that were in flight (a rate limit), or only a few (chance, or a fault of one page).
 
-No limit known: neither `_search` nor `_ceiling`. Searching: `_search` doubles every half second. Limit known: the rate
-climbs from 0.9 of `_ceiling` back to it on the cubic curve of TCP CUBIC (RFC 9438), stays about there, then doubles
-every half second in case the limit was lifted. A failed probe costs a pause: the longer the pauses, the rarer probes.
+The sustained rate is the number of requests accepted from one pause to the next refusal, divided by the time including
+one pause. The service can keep it up: at the start of a pause its rate limit allows no further request. So a refusal of
+requests that were sent no faster than this rate has another cause.
+
+The rate has three states:
+
+- No limit known (`_search` and `_ceiling` are `None`): requests are not delayed.
+- Searching (`_search` is set): the rate starts at `_search` and doubles every half second.
+- Limit known (`_ceiling` is set): the rate climbs from 0.9 of `_ceiling` back to it on the cubic curve of TCP CUBIC
+  (RFC 9438) and stays about there. Then a probe begins, in case the limit was raised: the rate doubles every half
+  second. A failed probe ends in a refusal and its pause. The longer the pauses, the rarer the probes.
 """
 
 from __future__ import annotations
@@ -19,22 +24,23 @@ from typing import Final
 from .refusal import Cause, Refusal, accepted_rate
 
 _START_SHARE: Final = 0.9
-"""Start of the climb, as a share of the ceiling."""
+"""Rate at the start of a climb, as a share of the ceiling."""
 
 _DOUBLING_TIME: Final = 0.5
-"""Seconds in which the rate doubles, in a search and after a climb."""
+"""Seconds in which the rate doubles, in a search and in a probe."""
 
 _CLIMB_FACTOR: Final = 30.0
-"""Length of the climb, in multiples of what a failed probe costs: probes then take about 2 % of the time."""
+"""Length of a climb, in multiples of the time that a failed probe loses: about 2 % of the time is lost then."""
 
 _PROBE_FACTOR: Final = 1.5
-"""Time from which the rate doubles, in multiples of the climb."""
+"""Start of a probe, counted from the end of the last pause, in multiples of the length of a climb."""
 
 _MIN_CLIMB, _MAX_CLIMB = 3.0, 60.0
-"""Bounds of the climb, in seconds."""
+"""Bounds of the length of a climb, in seconds."""
 
-_MAX_PATIENT_CLIMB: Final = 8.0
-"""Climb, in seconds, up to which each failed probe doubles it, however little it cost."""
+_MAX_DOUBLED_CLIMB: Final = 8.0
+"""Longest climb, in seconds, that comes from doubling. Each failed probe doubles the climb up to this, even if it lost
+little time."""
 
 _MEASURING_TIME: Final = 1.0
 """Seconds over which the accepted rate is measured."""
@@ -43,30 +49,30 @@ _MIN_CUT: Final = 0.5
 """Lowest estimate of the limit, as a share of the rate at the refusal."""
 
 _DECAY: Final = 0.7
-"""Factor of the sustained rate when a refusal contradicts it: the limit may have been lowered."""
+"""Factor that lowers the sustained rate if a refusal contradicts it: the limit may have been lowered."""
 
-_MAX_EXCUSES: Final = 4
-"""Doublings after which no more refusals are excused at a time."""
+_MAX_LIFTS: Final = 4
+"""Number of lifts of the limit that double the number of refusals to ignore, which is 16 from then on."""
 
 _TIMER_SLACK: Final = 0.05
-"""Seconds that a late request is made up for: timers fire late, and each delay would lower the rate for good."""
+"""Most seconds of a request's delay that later requests catch up. Timers fire late, which would lower the rate."""
 
 _IDLE_RESET: Final = 1.0
-"""Seconds without an accepted request that end a measurement, unless the rate held requests back."""
+"""Seconds without an accepted request that restart a measurement, unless the rate held requests back."""
 
 _MAX_DOUBLINGS: Final = 40.0
-"""Bound of the exponent: a long rest must not overflow."""
+"""Most doublings of the rate, so that the float does not overflow after a long idle time."""
 
 _RECOVERY_STEP: Final = 0.25
 """Increase of the number in flight for each accepted request, after a refusal halved it."""
 
 
 class AdaptiveRate:
-    """Moment from which the next request may be sent, and number in flight.
+    """Limits on the request rate and on the number of requests in flight, learnt from refusals.
 
     Args:
-        now: Clock in seconds; any clock that does not go back.
-        concurrency: Highest number in flight.
+        now: Time in seconds, by a monotonic clock.
+        concurrency: Most requests in flight.
     """
 
     def __init__(self, now: float, concurrency: int = 1) -> None:
@@ -82,12 +88,12 @@ class AdaptiveRate:
         self._counted_from = self._last = now
         self._accepted = 0
         self._recent: deque[float] = deque()
-        self._refusal: Refusal | None = None  # the one whose pause is not over
-        self._sustained: float | None = None  # `None` until the second refusal: at the first a bucket may be full
-        self._burst = 0  # requests accepted at once, which a pause may refill
+        self._refusal: Refusal | None = None  # the last one, until its pause is over
+        self._sustained: float | None = None  # 0 after the first refusal: until then, a token bucket may have been full
+        self._burst = 0  # most requests accepted at once after a pause: a token bucket that pauses refill
         self._confirmed = False  # True if a rate limit has explained the refusals so far
-        self._excused = 0  # number of next refusals to treat as chance
-        self._excuses = 0
+        self._ignorable = 0  # number of further refusals to ignore
+        self._lifts = 0  # number of times that the limit was lifted since a rate limit explained a refusal
 
     @property
     def limited(self) -> bool:
@@ -139,9 +145,9 @@ class AdaptiveRate:
         """Count a request that the service refused.
 
         Args:
-            now: Clock.
+            now: Time in seconds.
             wait: Seconds to pause from now on.
-            first: Whether it was sent after the last refusal; the others were in flight at that one.
+            first: True if the request was sent after the last refusal; false if it was in flight then.
         """
         self._end_pause(now)
         if self._refusal:
@@ -159,14 +165,14 @@ class AdaptiveRate:
             return
         self._refusal = None
         refusal.accepted += refusal.others_accepted
-        if refusal.accepted:  # else an outage, which says nothing of the rate
+        if refusal.accepted:  # else an outage, which says nothing about the rate
             before = self._measure(refusal)
             self._learn(refusal, before)
         self._accepted, self._counted_from = 0, self._resume
         self._recent.clear()
 
     def _measure(self, refusal: Refusal) -> float:
-        """Update the sustained rate, and return the one before."""
+        """Update the sustained rate and the burst; return the previous sustained rate, 0 for none."""
         before = self._sustained
         self._sustained = 0.0 if before is None else max(before, refusal.sustained)
         if refusal.immediate and refusal.cause is not Cause.CHANCE:
@@ -179,39 +185,39 @@ class AdaptiveRate:
             self._confirmed = True
             self._sustained = min(sustained, refusal.sustained)
             self._start_search(refusal.search_from)
-        elif self._excused and refusal.frequent and cause is not Cause.LIMIT:
-            self._excused -= 1
+        elif self._ignorable and refusal.frequent and cause is not Cause.LIMIT:
+            self._ignorable -= 1
             self._search = self._ceiling = None
-        elif rate is None and refusal.frequent and cause is Cause.CHANCE and not self._excuses:
-            self._excuse()
+        elif rate is None and refusal.frequent and cause is Cause.CHANCE and not self._lifts:
+            self._lift_limit()
         elif rate is None:
             self._start_search(max(refusal.search_from, self._sustained or 0.0))
         elif rate <= sustained:
             self._sustained = _DECAY * max(sustained, refusal.sustained)
-            self._excuse()
+            self._lift_limit()
         elif self._is_doubtful(refusal):
-            self._excuse()
+            self._lift_limit()
         else:
             self._limit(refusal, rate)
 
     def _is_doubtful(self, refusal: Refusal) -> bool:
         """Return True if the ceiling proved too high soon after it was set, so that it may not be a rate limit."""
         early = self._ceiling is not None and not self._has_climbed(refusal)
-        return early and refusal.frequent and bool(self._excuses or not self._confirmed)
+        return early and refusal.frequent and bool(self._lifts or not self._confirmed)
 
     def _has_climbed(self, refusal: Refusal) -> bool:
         return self._ceiling is not None and refusal.span >= self._climb
 
-    def _excuse(self) -> None:
-        """Send without limit: refusals seem unrelated to the rate. The next few count as such, too."""
+    def _lift_limit(self) -> None:
+        """Lift the limit, because refusals seem unrelated to the rate. The next few are ignored, too."""
         self._confirmed = False
-        self._excuses = min(self._excuses + 1, _MAX_EXCUSES)
-        self._excused = 2**self._excuses
+        self._lifts = min(self._lifts + 1, _MAX_LIFTS)
+        self._ignorable = 2**self._lifts
         self._search = self._ceiling = None
 
     def _start_search(self, rate: float) -> None:
         if self._confirmed:
-            self._excused = self._excuses = 0
+            self._ignorable = self._lifts = 0
         self._search, self._ceiling = rate, None
         self._halve()
 
@@ -220,9 +226,9 @@ class AdaptiveRate:
         shortest = _MIN_CLIMB
         if self._has_climbed(refusal):
             self._confirmed = True
-            self._excused = self._excuses = 0
-            shortest = min(2 * self._climb, _MAX_PATIENT_CLIMB)
-        cost = max(0.0, refusal.wait - self._burst / ceiling)  # what a pause refills is not lost
+            self._ignorable = self._lifts = 0
+            shortest = min(2 * self._climb, _MAX_DOUBLED_CLIMB)
+        cost = max(0.0, refusal.wait - self._burst / ceiling)  # the burst that the pause refills is not lost
         self._climb = min(max(_CLIMB_FACTOR * cost, shortest), _MAX_CLIMB)
         self._ceiling = ceiling
         self._halve()
@@ -232,7 +238,8 @@ class AdaptiveRate:
         if self._ceiling is not None and self._has_climbed(refusal):
             return max(min(recent, self._ceiling), recent - self._burst)
         if self._ceiling is not None or refusal.span < refusal.wait:
-            recent = (refusal.sustained * recent**2) ** (1 / 3)  # between it and what the pause had refilled
+            # A geometric mean of the two rates: the recent one includes the burst that the last pause had refilled.
+            recent = (refusal.sustained * recent**2) ** (1 / 3)
         return max(recent, rate * _MIN_CUT)
 
     def _halve(self) -> None:

@@ -1,9 +1,9 @@
 """Log records of retries, pauses, changes of the catalogue and skipped records, with their facts as attributes.
 
 This module and the table in docs/observability.md are the only places that name the attributes. They are passed as
-``extra`` of the logging module, and begin with ``jogg_`` because formatters mix them with those of the application.
-Each event has a logger of its own, such as ``jogg_async.retry``. None is above INFO but a skipped record: whatever
-matters to the caller is also an exception, a warning or a number in `TrackPager.progress`.
+``extra`` of the logging module, and begin with ``jogg_`` because formatters list them with those of the application.
+Each event has a logger of its own, such as ``jogg_async.retry``. Skipped records are logged at WARNING, other events at
+INFO: whatever matters to the caller is also an exception, a warning or a number in `TrackPager.progress`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ REQUEST: Final = ("jogg_event", "jogg_request", "jogg_page")
 """Attributes of every event: its name, the request as ``GET <URL>``, the page from 1."""
 
 FAILURE: Final = ("jogg_attempt", "jogg_wait", "jogg_error", "jogg_code", "jogg_http_status", "jogg_rid")
-"""Attributes of a failed attempt: its number from 1, the seconds to wait, the error's class, and what came back."""
+"""Attributes of a failed attempt: its number from 1, the seconds to wait, the error's class, and the code, HTTP status
+and request id of the response."""
 
 FIELDS: Final[dict[str, tuple[str, ...]]] = {
     "retry": (*REQUEST, *FAILURE),
@@ -61,7 +62,7 @@ def log_drift(request: str, page: int, number: int, change: str) -> None:
     Args:
         request: the request whose response shows the change, without the API key.
         page: its page, from 1.
-        number: the pass, from 1; those of a recrawl follow.
+        number: number of the pass: 1 for the first, 2 for the first recrawl.
         change: the change, in words.
     """
     text = "%s: the catalogue changed during the crawl: %s"

@@ -182,7 +182,7 @@ class PageRequest:
         throttle = self._fetcher.throttle
         wait, left = self._session_pause(error), throttle.paused
         throttle.on_rate_limited(slot, wait)
-        if wait > 0 and wait >= 2 * left:  # else one more of the requests that were in flight at the refusal
+        if wait > 0 and wait >= 2 * left:  # else a request that was in flight at a refusal already logged
             self.add_request_to(error)
             log_pause(error, wait)
 
@@ -209,7 +209,7 @@ class PageRequest:
         return not is_rate_limit(error)  # after a pause of the session, the learnt rate spreads the requests
 
     async def _wait(self, failure: JoggError, wait: float) -> None:
-        """Report the retry and wait, while other requests may use the slot."""
+        """Log the retry, call stamina's hooks and wait. No slot is held meanwhile."""
         self.add_request_to(failure)  # before the hooks, which may log the error
         log_retry(failure, wait)
         hooks = retry_hooks(self._redacted(), self._attempts, wait, self._waited, failure)

@@ -1,6 +1,7 @@
 """Refusal of a request (429), and whether a rate limit explains it. No I/O.
 
-The evidence are the requests in flight at that moment: a limit that is exceeded refuses most of them, chance a few.
+The evidence is what became of the other requests that were in flight: a rate limit refuses most of them. If only a few
+are refused, the refusal came by chance.
 """
 
 from __future__ import annotations
@@ -11,19 +12,20 @@ from dataclasses import dataclass
 from typing import Final
 
 _REFUSED, _ACCEPTED = math.log(0.6 / 0.1), math.log(0.4 / 0.9)
-"""Evidence of one request in flight, in nats: for a limit, which refuses 60 % of them, against chance, 10 %."""
+"""Evidence of one refused, and of one accepted request in flight, for a rate limit and against chance: log-likelihood
+ratios, if a rate limit refuses 60 % of them and chance 10 %."""
 
 _LIMIT, _CHANCE = 3.5, -1.5
-"""Evidence from which on the cause is a limit, and down from which it is chance."""
+"""Sums of evidence: the cause is a rate limit at or above the first, and chance at or below the second."""
 
 _SHORTEST_SPAN: Final = 0.1
 """Seconds below which a measurement says nothing."""
 
-_HEADSTART: Final = 1.5
-"""Start of a search, in multiples of the rate accepted until then, the pause included."""
+_SEARCH_FACTOR: Final = 1.5
+"""Rate at the start of a search, in multiples of the sustained rate."""
 
 _LEAST_BURST: Final = 10
-"""Requests that any service is taken to accept at once: a refusal of the second one says nothing of the rate."""
+"""Requests that any service is assumed to accept at once: fewer accepted ones say nothing about the rate."""
 
 
 class Cause(enum.Enum):
@@ -44,8 +46,8 @@ class Refusal:
         wait: Seconds of the pause that follows.
         accepted: Requests accepted in the span; those in flight are added when the pause ends.
         recent: Rate accepted in the last second of the span.
-        others_refused: How many in flight were refused, too.
-        others_accepted: How many in flight were accepted.
+        others_refused: Number of other requests in flight that were refused, too.
+        others_accepted: Number of other requests in flight that were accepted.
     """
 
     rate: float | None
@@ -65,12 +67,12 @@ class Refusal:
 
     @property
     def immediate(self) -> bool:
-        """True if it came so soon after a pause that the span is too short to measure the rate."""
+        """True if the refusal came too soon after a pause to measure the rate."""
         return self.span < self.wait / 2
 
     @property
     def frequent(self) -> bool:
-        """True if pauses would take more than a third of the time, should each follow the last as soon as this one."""
+        """True if refusals at this interval would pause the requests for more than a third of the time."""
         return self.span < 2 * self.wait
 
     @property
@@ -82,10 +84,10 @@ class Refusal:
     def search_from(self) -> float:
         """Rate to start a search from."""
         accepted = max(self.accepted, _LEAST_BURST)
-        start = _HEADSTART * accepted / max(self.span + self.wait, _SHORTEST_SPAN)
+        start = _SEARCH_FACTOR * accepted / max(self.span + self.wait, _SHORTEST_SPAN)
         return min(start, max(self.recent, self.sustained))
 
 
 def accepted_rate(accepted: int, span: float, longest: float) -> float:
-    """Return the rate at which so many requests were accepted in the last `longest` seconds of a span."""
+    """Return the rate of `accepted` requests in the last `longest` seconds of a span, or in all of a shorter one."""
     return accepted / min(max(span, _SHORTEST_SPAN), longest)

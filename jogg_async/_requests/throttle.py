@@ -49,7 +49,7 @@ class RequestQueue:
 
     @property
     def is_healthy(self) -> bool:
-        """True if a request has succeeded, and not so many attempts failed since then that it looks like an outage."""
+        """True if a request has succeeded and the last attempts do not look like an outage."""
         return self._has_succeeded and not self.is_failing
 
     @property
@@ -59,7 +59,7 @@ class RequestQueue:
 
     @property
     def replaceable(self) -> int:
-        """Requests in backoff in whose place others may be sent; none in an outage, which must not spread."""
+        """Requests in backoff in whose place others may be sent. None in an outage: the others would fail, too."""
         return 0 if self.is_failing else self.in_backoff
 
     def on_success(self) -> None:
@@ -128,7 +128,7 @@ class Throttle:
         self._dispatching: asyncio.Handle | None = None
         self._timer: asyncio.Handle | None = None
         self._timer_due = 0.0
-        """Time at which the timer fires. uvloop's handle does not tell it where the delay rounds to zero."""
+        """Time at which the timer fires. uvloop's handle does not have it if the delay rounds to zero."""
 
     @property
     def paused(self) -> float:
@@ -143,7 +143,7 @@ class Throttle:
         return Slot(queue, now)
 
     async def acquire(self, queue: RequestQueue) -> Slot:
-        """Wait for a slot. Cancelling gives it up."""
+        """Wait for a slot. A cancelled call holds none."""
         if slot := self.try_acquire(queue):
             return slot
         while True:
@@ -169,7 +169,7 @@ class Throttle:
         self._rate.refused(now, wait, first=first)
 
     def close(self) -> None:
-        """Cancel the timers. No request waits any more."""
+        """Cancel the timers. Called once every request of the session is cancelled or over."""
         for handle in (self._dispatching, self._timer):
             if handle is not None:
                 handle.cancel()
@@ -210,8 +210,8 @@ class Throttle:
             self._rotation.append(queue)
 
     def _dispatch_soon(self) -> None:
-        # In the loop's next round: of responses that arrive together, all are seen before another request is sent, so
-        # that a rate limit among them holds it back.
+        # In the loop's next iteration: responses that arrive together are all processed before another request is sent,
+        # so that a rate limit among them holds it back.
         if self._dispatching is None and self._rotation:
             self._dispatching = self._loop.call_soon(self._dispatch)
 
@@ -245,5 +245,5 @@ class Throttle:
         self._timer, self._timer_due = self._loop.call_at(when, self._on_timer), when
 
     def _on_timer(self) -> None:
-        self._timer = None  # first: a coarse clock may fire it early, and `_dispatch` then sets it again
+        self._timer = None  # reset first: a coarse clock may fire it early, and `_dispatch` then sets it again
         self._dispatch()

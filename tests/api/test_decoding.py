@@ -354,7 +354,7 @@ def test_an_undocumented_field_may_be_nested_100_levels_deep(way: Way, levels: i
     if levels <= 100:
         assert way(envelope({"id": 1, "deep": value})).page.tracks[0].extra["deep"] == value
     else:
-        with pytest.raises(DecodeError, match="moderate depth"):
+        with pytest.raises(DecodeError, match="nested at most 100 deep"):
             way(envelope({"id": 1, "deep": value}))
 
 

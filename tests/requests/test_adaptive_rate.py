@@ -356,11 +356,11 @@ def test_search_does_not_start_below_a_sustained_rate() -> None:
 
 def test_number_of_ignored_refusals_doubles_up_to_sixteen() -> None:
     adaptive = AdaptiveRate(0.0)
-    excused: list[int] = []
+    ignored: list[int] = []
     for _ in range(6):
-        adaptive._excuse()
-        excused.append(adaptive._excused)
-    assert excused == [2, 4, 8, 16, 16, 16]
+        adaptive._lift_limit()
+        ignored.append(adaptive._ignorable)
+    assert ignored == [2, 4, 8, 16, 16, 16]
 
 
 def test_failed_probe_subtracts_the_burst_from_the_measured_rate() -> None:
