@@ -40,10 +40,10 @@ if TYPE_CHECKING:
 
 __all__ = ["tracks_resource"]
 
-_SECRET: Final = "sources.jogg.api_key"  # noqa: S105 (where it is found)
+_SECRET: Final = "sources.jogg.api_key"  # noqa: S105 (the name of the secret)
 
 _TRACKS_PER_TABLE: Final = 5000
-"""Least tracks of a table, except the last. dlt and its destinations have costs for each table."""
+"""Least tracks of a table, except the last. Every table has a cost in dlt and its destinations."""
 
 
 def tracks_resource(
@@ -73,17 +73,17 @@ def tracks_resource(
     before a pipeline extracts the resource.
 
     If the crawl fails, or its process is killed, the run fails and loads nothing: dlt drops the data and the state of
-    a failed extract. The tracks so far and the position are therefore kept in the pipeline's working directory, and the
-    next run with the same arguments continues with the next track. If more than a day has passed, or the working
-    directory is gone, it starts from the beginning.
+    a failed extract. The tracks so far and the position are therefore kept in the pipeline's working directory for a
+    day. The next run with the same arguments loads these tracks and continues after them. It starts from the beginning
+    if the day has passed or the working directory is gone.
 
     Args:
-        api_key: the API key; `None` for ``dlt.secrets["sources.jogg.api_key"]``, else the environment variable
-            ``JOGG_API_KEY``. It is in no schema, state or trace of dlt.
+        api_key: the API key. `None` reads ``dlt.secrets["sources.jogg.api_key"]`` or, if that is missing, the
+            environment variable ``JOGG_API_KEY``. dlt stores the key in no schema, state or trace.
         base_url: URL of the service, as for `JoggSession`.
         name: name of the resource, and of its table.
-        write_disposition: ``"merge"`` (update by ``id``), ``"append"``, ``"replace"``, or a dict of dlt's. Under
-            ``"merge"``, tracks that the catalogue has no longer stay in the table.
+        write_disposition: ``"merge"`` (update by ``id``), ``"append"``, ``"replace"``, or a dict as dlt takes it. Under
+            ``"merge"``, tracks that were removed from the catalogue stay in the table.
         genre: only this genre; `None` for all.
         mood: only this mood; `None` for all.
         page_size: tracks per request, 1 to 100.
@@ -103,7 +103,7 @@ def tracks_resource(
         ValueError: an argument is out of its range, or contradicts `resume`.
         ConfigurationError: there is no API key, or it or the base URL is malformed.
     """
-    api_key = as_secret(api_key)  # first of all: a traceback may show the variables of this frame
+    api_key = as_secret(api_key)  # before anything can fail: a traceback may show the variables of this frame
     key = api_key if api_key is not None else _key_from_secrets()
     given: dict[str, Any] = {"base_url": base_url, "concurrency": concurrency, "retry": retry}
     open_session = partial(JoggSession, key, **{name: value for name, value in given.items() if value is not None})
@@ -122,8 +122,8 @@ def tracks_resource(
 
 
 def _key_from_secrets() -> Secret | None:
-    """Return the key from dlt's secrets; `None` if they have none."""
-    # Without an expected type: dlt would note the value of a plain string in its trace.
+    """Return the key from dlt's secrets; `None` if it is not there."""
+    # Without an expected type: with `str`, dlt would store the key in its trace.
     found = dlt.secrets.get(_SECRET)
     return as_secret(None if found is None else str(found))
 
@@ -131,7 +131,7 @@ def _key_from_secrets() -> Secret | None:
 def _start(
     bounds: Mapping[str, Any], policies: Mapping[str, Any], jogg: JoggSession, checkpoint: dict[str, Any] | None
 ) -> TrackPager:
-    """Return a new pager: with these bounds from the beginning, or from a checkpoint with the bounds saved in it."""
+    """Return a new pager with these bounds. With a checkpoint, start there, with the bounds in it."""
     return jogg.tracks(**policies, **(bounds if checkpoint is None else {"resume": checkpoint}))
 
 
@@ -140,7 +140,7 @@ async def _tables(
     start: Callable[[JoggSession, dict[str, Any] | None], TrackPager],
     saved: SavedTables,
 ) -> AsyncIterator[Any]:
-    """Yield the tables of an earlier extract that failed, then those of the crawl, and save these."""
+    """Yield the tables that an earlier, failed extract saved. Then save and yield the tables of the crawl."""
     seen, checkpoint = SeenIds(), None
     try:
         for table, after in saved.read():
@@ -158,15 +158,15 @@ async def _tables(
             saved.clear()
         raise
     except BaseException:
-        # Also where dlt closes the resource early, as for `add_limit`: what it got so far it loads, and must not get
-        # again.
+        # Also if dlt closes the resource early, as for `add_limit`: dlt loads the tables yielded so far, so the next
+        # run must not yield them again.
         saved.clear()
         raise
     saved.clear()
 
 
 async def _batches(pager: TrackPager) -> AsyncIterator[list[Track]]:
-    """Yield the tracks of several pages at once. Before an error, yield those that came before it."""
+    """Yield lists of tracks from several pages. If the crawl fails, yield the last list before the error is raised."""
     tracks: list[Track] = []
     try:
         async for page in pager.pages():

@@ -1,1 +1,1 @@
-"""Parts of the resource for dlt and of the data frame for Dask."""
+"""Parts of `jogg_async.dlt` and `jogg_async.dask`."""

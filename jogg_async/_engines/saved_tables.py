@@ -1,4 +1,4 @@
-"""Tables of a load that has not ended, as Arrow files, so that the next load continues with them."""
+"""Tables of an interrupted load into dlt, saved as Arrow files for the next load."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from typing import Any, Final
 from jogg_async._render.arrow import pa
 
 _MAX_AGE: Final = 24 * 3600.0
-"""Seconds for which the tables are kept."""
+"""Seconds for which the tables are kept after the last one was saved."""
 
 
 class SavedTables:
-    """Tables of a load that has not ended, each an Arrow file with the checkpoint after it in its metadata.
+    """Tables of an unfinished load, one Arrow file each. Its metadata holds the crawl's checkpoint after the table.
 
     Args:
         folder: folder of the files; `None` to save nothing.
@@ -28,7 +28,7 @@ class SavedTables:
         self._count = 0
 
     def read(self) -> Iterator[tuple[Any, dict[str, Any]]]:
-        """Yield each table and the checkpoint after it. Remove them if they are too old."""
+        """Yield each table and the checkpoint after it. If the tables are too old, remove them and yield none."""
         if self._folder is None or not self._folder.is_dir():
             return
         if time.time() - self._folder.stat().st_mtime > _MAX_AGE:
@@ -40,7 +40,7 @@ class SavedTables:
             yield table.replace_schema_metadata(), json.loads(table.schema.metadata[b"checkpoint"])
 
     def append(self, table: Any, checkpoint: Mapping[str, Any]) -> None:
-        """Save a table. It is written under another name first, so that a file is complete."""
+        """Save a table. It is written to a temporary file and renamed, so that every saved table is complete."""
         if self._folder is None:
             return
         self._folder.mkdir(parents=True, exist_ok=True)

@@ -17,7 +17,7 @@ from jogg_async.models import Track
 
 from . import mirror
 from .formats import SQLITE, Encoder, Format, format_of
-from .mirror import Changes, Crawled
+from .mirror import Changes, FinishedCrawl
 from .replacement import replacement
 
 
@@ -35,10 +35,10 @@ class Destination(Protocol):
     def journal(self) -> Path: ...
 
     def check(self) -> None:
-        """Check that it can be written, as far as can be told before the crawl.
+        """Check, before the crawl, for reasons why the destination cannot be written.
 
         Raises:
-            OSError: it cannot.
+            OSError: there is one, such as a missing folder.
             ImportError: an extra is missing.
         """
         ...
@@ -47,8 +47,8 @@ class Destination(Protocol):
         """Return a batch of tracks for the journal."""
         ...
 
-    def write(self, crawled: Crawled) -> Changes:
-        """Write it in one step: it is the old whole or the new whole. Return the changes of a mirror."""
+    def write(self, crawl: FinishedCrawl) -> Changes:
+        """Replace or update the destination in one step: after an error it is as before. Return a mirror's changes."""
         ...
 
 
@@ -68,19 +68,19 @@ class LocalFile:
         return self.encoder.encode(tracks)
 
     def check(self) -> None:
-        """Check the folder, and that nothing but a file is replaced."""
+        """Check that the folder exists, and that the path is free or a file."""
         check_path(self.path)
 
-    def write(self, crawled: Crawled) -> Changes:
+    def write(self, crawl: FinishedCrawl) -> Changes:
         """Write the file."""
         with replacement(self.path) as temporary, temporary.open("xb") as file:
-            self.encoder.write(crawled.batches, file)
+            self.encoder.write(crawl.batches, file)
         return Changes()
 
 
 @attrs.frozen
 class Mirror:
-    """SQLite database that is brought up to date."""
+    """SQLite database of tracks that each crawl updates."""
 
     path: Path
     format: Format
@@ -93,17 +93,17 @@ class Mirror:
         return mirror.encode(tracks)
 
     def check(self) -> None:
-        """Check the folder, and that an existing file is a mirror."""
+        """Check that the folder exists, and that the path is free or a mirror."""
         check_path(self.path)
         if self._exists():
             mirror.check(self.path)
 
-    def write(self, crawled: Crawled) -> Changes:
-        """Create the mirror, or bring it up to date."""
+    def write(self, crawl: FinishedCrawl) -> Changes:
+        """Create the mirror, or update it."""
         if self._exists():
-            return mirror.sync(self.path, crawled)
+            return mirror.sync(self.path, crawl)
         with replacement(self.path) as temporary:
-            changes = mirror.build(temporary, crawled)
+            changes = mirror.build(temporary, crawl)
             for suffix in ("-wal", "-shm"):  # of a mirror that was deleted: SQLite would apply them to this one
                 self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
         return changes
@@ -131,11 +131,11 @@ class RemoteFile:
         """Check that fsspec knows the address."""
         self._filesystem()
 
-    def write(self, crawled: Crawled) -> Changes:
-        """Upload the file. It appears once it is complete."""
-        filesystem, path = self._filesystem()  # an object of its own, since it has one transaction at a time
+    def write(self, crawl: FinishedCrawl) -> Changes:
+        """Upload the file. It becomes visible at its address once it is complete."""
+        filesystem, path = self._filesystem()  # a new instance: a cached one might have another transaction open
         with filesystem.transaction, filesystem.open(path, "wb") as file:
-            self.encoder.write(crawled.batches, file)
+            self.encoder.write(crawl.batches, file)
         return Changes()
 
     def _filesystem(self) -> tuple[Any, str]:
@@ -147,11 +147,11 @@ class RemoteFile:
 
 
 def destination(dest: str | os.PathLike[str], wanted: str | None) -> Destination:
-    """Return the destination.
+    """Return the destination at a path or an address.
 
     Args:
         dest: path, or address with ``://``.
-        wanted: the argument `format`; `None` to follow the suffix.
+        wanted: format that the caller gave; `None` to use the suffix of `dest`.
 
     Raises:
         ArgumentError: the format is unknown, or does not suit the address.
@@ -180,10 +180,10 @@ def journal_of(path: Path) -> Path:
 
 
 def check_path(path: Path) -> None:
-    """Check that a file can be written in its folder, and replaces no folder or device.
+    """Check that the folder of a file exists, and that the path is free or a regular file.
 
     Raises:
-        OSError: it cannot.
+        OSError: one of them is not so.
     """
     if not path.parent.is_dir():
         raise FileNotFoundError(f"the folder {path.parent} does not exist; create it first.")

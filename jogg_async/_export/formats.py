@@ -19,10 +19,10 @@ _KNOWN: Final = ".jsonl, .csv (each also with .gz or .zst), .parquet, .db or .sq
 
 
 class Encoder(Protocol):
-    """Encoder of a file format: tracks as bytes in the journal, and those bytes as a file."""
+    """Encoder of a file format: encodes batches of tracks for the journal, and writes the file from these batches."""
 
     def encode(self, tracks: Sequence[Track]) -> bytes:
-        """Return a batch of tracks for the journal."""
+        """Return a batch of tracks as bytes for the journal."""
         ...
 
     def write(self, batches: Iterable[bytes], file: BinaryIO) -> None:
@@ -61,7 +61,7 @@ def format_of(name: str, wanted: str | None) -> Format:
 
     Args:
         name: last segment of the destination.
-        wanted: the argument `format`, such as ``csv`` or ``csv.gz``; `None` to follow the suffix.
+        wanted: format that the caller gave, such as ``csv`` or ``csv.gz``; `None` to use the suffix of `name`.
 
     Raises:
         ArgumentError: the format is unknown.

@@ -1,4 +1,4 @@
-"""Journal of a save: an SQLite file beside the destination that holds what has arrived, and where to continue.
+"""Journal of a save: an SQLite file beside the destination with the tracks received so far and the crawl's position.
 
 A batch of tracks and the position after it are one row, so that neither can be written without the other. The process
 that writes the journal keeps it locked.
@@ -44,18 +44,18 @@ PRAGMA synchronous = NORMAL;
 
 
 def timestamp(time: datetime | None = None) -> str:
-    """Return a time in UTC, by default the present, as ISO 8601 in milliseconds."""
+    """Return a time in UTC, by default now, as ISO 8601 with milliseconds."""
     return (time or datetime.now(UTC)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 @attrs.frozen
 class Plan:
-    """The crawl that a journal belongs to.
+    """Settings of the crawl that a journal belongs to.
 
     Attributes:
         format: format of the destination, as text.
-        start: start of the crawl, its filters and its bounds, as a checkpoint's dict.
-        crawl_id: random id, by which a mirror knows the crawls that it holds.
+        start: first position, filters and bounds of the crawl, as a checkpoint's dict.
+        crawl_id: random id. A mirror stores it, so that the same crawl is not written to it twice.
         started_at: time of the first request, ISO 8601 in UTC.
     """
 
@@ -69,16 +69,18 @@ class Plan:
 class JournalState:
     """State of the crawl after a batch.
 
+    A pass is one read of the catalogue; ``on_drift="recrawl"`` begins further passes.
+
     Attributes:
         checkpoint: where to continue, as a checkpoint's dict.
         tracks: tracks so far.
         pages: pages so far.
         invalid: records skipped so far.
         drifted: true if any pass noticed a change of the catalogue.
-        changed: true if this pass did.
+        changed: true if the current pass did.
         recrawls: further passes begun.
-        records: records of this pass so far, invalid ones included.
-        ordered: true if the pages came in the order of the catalogue.
+        records: records of the current pass so far, invalid ones included.
+        ordered: true if all pages were read in the order of the catalogue.
         complete: true once the crawl has ended.
     """
 
@@ -98,17 +100,17 @@ class Journal:
     """Open journal. Use it in one thread.
 
     Attributes:
-        plan: the crawl that it belongs to.
-        state: the state after the last batch.
+        plan: settings of the crawl.
+        state: state after the last batch.
     """
 
     def __init__(self, path: Path, plan: Plan, *, resume: bool) -> None:
         """Open the journal at `path`, or create it for `plan`.
 
         Raises:
-            FileExistsError: there is one, and `resume` is false.
-            BlockingIOError: another process writes it.
-            OSError: it is damaged, or cannot be read or written.
+            FileExistsError: the journal exists, and `resume` is false.
+            BlockingIOError: another process has locked the journal.
+            OSError: the journal is damaged, or cannot be read or written.
         """
         self.path = path
         found = _exists_or_create(path, resume=resume)
@@ -124,7 +126,7 @@ class Journal:
             raise
 
     def _load(self, plan: Plan, *, found: bool) -> tuple[Plan, JournalState]:
-        self._database.execute("PRAGMA locking_mode = EXCLUSIVE")  # until it is closed, from the next statement on
+        self._database.execute("PRAGMA locking_mode = EXCLUSIVE")  # from the next statement until it is closed
         is_new = not found or self._is_empty()
         if not is_new:
             self._check_kind()
@@ -161,13 +163,13 @@ class Journal:
         self.state = state
 
     def batches(self) -> Iterator[bytes]:
-        """Yield the data of the batches, in their order."""
+        """Yield the encoded tracks of each batch, in the order of `append`."""
         with self._errors():
             for (data,) in self._database.execute("SELECT data FROM batches ORDER BY position"):
                 yield data
 
     def ids(self) -> Iterator[list[int]]:
-        """Yield the ids of the batches, in their order."""
+        """Yield the ids of each batch, in the order of `append`."""
         with self._errors():
             for (data,) in self._database.execute("SELECT ids FROM batches ORDER BY position"):
                 yield array("q", data).tolist()
@@ -181,10 +183,10 @@ class Journal:
         """Close the journal and delete it."""
         self.close()
         self.path.unlink(missing_ok=True)
-        self.path.with_name(f"{self.path.name}-wal").unlink(missing_ok=True)  # left where the disk is full
+        self.path.with_name(f"{self.path.name}-wal").unlink(missing_ok=True)  # SQLite leaves it if the disk is full
 
     def _is_empty(self) -> bool:
-        """Return whether a process was killed before it had created the tables."""
+        """Return whether the file has no tables: a process was killed before it created them."""
         return not self._database.execute("SELECT EXISTS (SELECT * FROM sqlite_schema)").fetchone()[0]
 
     def _pragma(self, name: str) -> int:
@@ -197,10 +199,10 @@ class Journal:
 
 
 def _exists_or_create(path: Path, *, resume: bool) -> bool:
-    """Return whether there is a journal; else create an empty file.
+    """Create an empty file for the journal if there is none. Return whether there was one.
 
     Raises:
-        FileExistsError: there is one, and `resume` is false.
+        FileExistsError: there was one, and `resume` is false.
     """
     try:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))

@@ -76,8 +76,8 @@ ON CONFLICT (id) DO UPDATE SET
 """
 
 _UNFILTERED: Final = "{}"
-_PATIENCE: Final = 60.0
-"""Seconds to wait for another program that writes the mirror."""
+_BUSY_TIMEOUT: Final = 60.0
+"""Seconds to wait while another program writes to the mirror."""
 
 _UNSIGNED: Final = 2**64 - 1
 
@@ -88,7 +88,7 @@ _unpack = msgspec.msgpack.Decoder(list[_Row]).decode
 
 @attrs.frozen
 class Changes:
-    """Differences between the mirror and a crawl, in tracks; `None` for a file."""
+    """Numbers of tracks that a crawl added to a mirror, changed, and marked as gone. `None` if the target is a file."""
 
     new: int | None = None
     changed: int | None = None
@@ -96,15 +96,15 @@ class Changes:
 
 
 @attrs.frozen
-class Crawled:
-    """A crawl that has ended, to be written to the mirror.
+class FinishedCrawl:
+    """Content of the journal of a finished crawl, to be written to the destination.
 
     Attributes:
-        plan: the crawl.
-        state: its end.
-        complete: true if it saw every track of its query, so that those it did not see are gone.
-        batches: its rows, as `encode` returns them.
-        ids: the ids of its tracks, in batches.
+        plan: settings of the crawl.
+        state: its last state.
+        complete: true if it received every track of its query. Other tracks of the query are then marked as gone.
+        batches: its tracks, encoded in batches.
+        ids: the ids of its tracks, in the same batches.
     """
 
     plan: Plan
@@ -115,7 +115,7 @@ class Crawled:
 
 
 def encode(tracks: Sequence[Track]) -> bytes:
-    """Return rows of the mirror, for the journal."""
+    """Return a batch of tracks as rows of a mirror, encoded for the journal."""
     return _pack([records.row(track) for track in tracks])
 
 
@@ -123,8 +123,8 @@ def check(path: Path) -> None:
     """Check that a file is a mirror of this package, of a version that can be written.
 
     Raises:
-        FileExistsError: it is something else.
-        PermissionError: it is read-only.
+        FileExistsError: the file is no such mirror.
+        PermissionError: the file is read-only.
     """
     if not os.access(path, os.W_OK):
         raise PermissionError(f"{path} is read-only.")
@@ -136,50 +136,50 @@ def check(path: Path) -> None:
             raise FileExistsError(f"{path} was written by a newer version of jogg-async; install that version.")
 
 
-def build(path: Path, crawled: Crawled) -> Changes:
-    """Create a mirror at a temporary path, where nobody reads it yet."""
+def build(path: Path, crawl: FinishedCrawl) -> Changes:
+    """Create a mirror at a temporary path. It has no readers yet, so SQLite's journal and fsync are off."""
     with _opened(path, f"{path} is damaged") as database:
         database.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;")
         with _transaction(database):
             for statement in filter(str.strip, _SCHEMA.split(";")):
                 database.execute(statement)
-            changes = _apply(database, crawled)
-        # Readers and the next crawl's sync do not wait for each other then.
+            changes = _apply(database, crawl)
+        # In this mode, readers and the next crawl's sync do not block each other.
         database.execute("PRAGMA journal_mode = WAL")
     return changes
 
 
-def sync(path: Path, crawled: Crawled) -> Changes:
-    """Bring a mirror up to date. Readers see the old one until the end. Repeating it changes nothing.
+def sync(path: Path, crawl: FinishedCrawl) -> Changes:
+    """Update a mirror from a crawl, in one transaction. A second call with the same crawl has no effect.
 
     Raises:
-        BlockingIOError: another program writes it for longer than a minute.
-        OSError: it is damaged, or cannot be written.
+        BlockingIOError: another program has locked the mirror for a minute.
+        OSError: the mirror is damaged, or cannot be written.
     """
     with _opened(path, f"{path} is damaged: restore it, or delete it to start anew") as database:
         database.execute("PRAGMA journal_mode = WAL")
         with _transaction(database):
             query = "SELECT new, changed, gone FROM crawls WHERE id = ?"
-            written = database.execute(query, (crawled.plan.crawl_id,)).fetchone()
-            return Changes(*written) if written else _apply(database, crawled)
+            written = database.execute(query, (crawl.plan.crawl_id,)).fetchone()
+            return Changes(*written) if written else _apply(database, crawl)
 
 
-def _apply(database: sqlite3.Connection, crawled: Crawled) -> Changes:
-    now = _later_than_all(database)
-    for batch in crawled.batches:
+def _apply(database: sqlite3.Connection, crawl: FinishedCrawl) -> Changes:
+    now = _unique_time(database)
+    for batch in crawl.batches:
         database.executemany(_UPSERT, ((*row, now, now) for row in _unpack(batch)))
     new = _count(database, "first_seen", now)
     changed = _count(database, "changed_at", now)
-    gone = _mark_gone(database, crawled, now)
+    gone = _mark_gone(database, crawl, now)
     changes = Changes(new, changed, gone)
-    _record(database, crawled, changes, now)
+    _record(database, crawl, changes, now)
     return changes
 
 
-def _later_than_all(database: sqlite3.Connection) -> str:
-    """Return the time of this sync: later than those before it, even if the clock was set back.
+def _unique_time(database: sqlite3.Connection) -> str:
+    """Return the current time, or a later one if an earlier sync has the same or a later time.
 
-    New and changed tracks are counted by it.
+    The tracks that this sync adds or changes are found by this time.
     """
     (latest,) = database.execute("SELECT max(finished_at) FROM crawls").fetchone()
     now = timestamp()
@@ -189,7 +189,7 @@ def _later_than_all(database: sqlite3.Connection) -> str:
 
 
 def _count(database: sqlite3.Connection, column: str, time: str) -> int:
-    # Another statement for each column, since a name is no parameter.
+    # One statement for each column: a column's name cannot be a parameter.
     statements = {
         "first_seen": "SELECT count(*) FROM tracks WHERE first_seen = ?",
         "changed_at": "SELECT count(*) FROM tracks WHERE changed_at = ?",
@@ -198,21 +198,24 @@ def _count(database: sqlite3.Connection, column: str, time: str) -> int:
     return count
 
 
-def _mark_gone(database: sqlite3.Connection, crawled: Crawled, now: str) -> int:
-    """Mark the tracks that a complete crawl did not see, and keep the ids of its query. Return their number."""
-    query, seen, earlier = _query(crawled.plan), _bitmap(crawled.ids), _queries(database)
+def _mark_gone(database: sqlite3.Connection, crawl: FinishedCrawl, now: str) -> int:
+    """Mark tracks as gone that a complete crawl did not find, and return their number. Store the ids of its query.
+
+    With filters, only tracks are marked that its query found before and that no other query has found.
+    """
+    query, seen, earlier = _query(crawl.plan), _bitmap(crawl.ids), _ids_by_query(database)
     before = earlier.pop(query, BitMap64())
     gone = 0
-    if crawled.complete and query == _UNFILTERED:
+    if crawl.complete and query == _UNFILTERED:
         mark = "UPDATE tracks SET gone_at = ? WHERE gone_at IS NULL AND last_seen <> ?"
         gone = database.execute(mark, (now, now)).rowcount
-    elif crawled.complete:
+    elif crawl.complete:
         missing = before - seen
         for others in earlier.values():
             missing -= others
         mark = "UPDATE tracks SET gone_at = ? WHERE gone_at IS NULL AND id = ?"
         gone = database.executemany(mark, ((now, _signed(id)) for id in missing)).rowcount if missing else 0
-    ids = seen if crawled.complete else before | seen
+    ids = seen if crawl.complete else before | seen
     database.execute("INSERT OR REPLACE INTO queries VALUES (?, ?)", (query, ids.serialize()))
     return gone
 
@@ -221,8 +224,8 @@ def _query(plan: Plan) -> str:
     return json.dumps(plan.start["filters"], sort_keys=True)
 
 
-def _queries(database: sqlite3.Connection) -> dict[str, BitMap64]:
-    """Return the ids that the last complete crawl of each query saw, and those that incomplete ones saw since."""
+def _ids_by_query(database: sqlite3.Connection) -> dict[str, BitMap64]:
+    """Return, for each query, the ids that its last complete crawl and its incomplete crawls since then found."""
     return {query: BitMap64.deserialize(ids) for query, ids in database.execute("SELECT query, ids FROM queries")}
 
 
@@ -237,10 +240,10 @@ def _signed(id: int) -> int:
     return id - 2**64 if id >= 2**63 else id
 
 
-def _record(database: sqlite3.Connection, crawled: Crawled, changes: Changes, now: str) -> None:
-    plan, state = crawled.plan, crawled.state
+def _record(database: sqlite3.Connection, crawl: FinishedCrawl, changes: Changes, now: str) -> None:
+    plan, state = crawl.plan, crawl.state
     row = (plan.crawl_id, _query(plan), plan.started_at, now, state.tracks)
-    counts = (changes.new, changes.changed, changes.gone, crawled.complete, state.drifted)
+    counts = (changes.new, changes.changed, changes.gone, crawl.complete, state.drifted)
     database.execute("INSERT INTO crawls VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (*row, *counts))
 
 
@@ -252,7 +255,7 @@ def _opened(path: Path, damaged: str) -> Generator[sqlite3.Connection]:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None)
+    return sqlite3.connect(path, timeout=_BUSY_TIMEOUT, isolation_level=None)
 
 
 @contextmanager

@@ -16,11 +16,11 @@ except ImportError as fault:
 pq: Any = import_module("pyarrow.parquet")  # ships no types
 
 _ROWS: Final = 1 << 15
-"""Rows of a row group. With twice as many, memory grew by 61 MB in the benchmark instead of 55."""
+"""Least rows of a row group. With twice as many, memory grew by 61 MB instead of 55 in the benchmark."""
 
 
 class ParquetEncoder:
-    """Encoder of Parquet."""
+    """Encoder of Parquet files."""
 
     def encode(self, tracks: Sequence[Track]) -> bytes:
         """Return the tracks as an Arrow stream."""

@@ -11,9 +11,10 @@ from pathlib import Path
 
 @contextmanager
 def replacement(path: Path) -> Generator[Path]:
-    """Yield a path that does not exist; the file written there takes the place of `path` at the end.
+    """Yield a temporary path; the file written there replaces the one at `path` when the block ends.
 
-    After an error, or a kill, `path` is as it was. A link is followed; an existing file's mode is kept.
+    If the block fails or the process is killed, `path` is unchanged. If `path` is a symbolic link, its target is
+    replaced. The mode of an existing file is kept.
     """
     target = path.resolve()
     temporary = target.with_name(f"{target.name}.partial.tmp")
@@ -27,12 +28,12 @@ def replacement(path: Path) -> Generator[Path]:
     except BaseException:
         _delete(temporary)
         raise
-    if os.name != "nt":  # Windows opens no folders
+    if os.name != "nt":  # Windows cannot open a folder
         _sync(target.parent, os.O_RDONLY)
 
 
 def _delete(path: Path) -> None:
-    """Delete a file, and those that SQLite keeps beside it."""
+    """Delete a file, and the files that SQLite may have created beside it."""
     for suffix in ("", "-wal", "-shm", "-journal"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
 

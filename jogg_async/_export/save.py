@@ -1,4 +1,4 @@
-"""Save a crawl: fill the journal, write the destination, report."""
+"""Save a crawl: write its tracks to the journal, then to the destination, and return a report."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from jogg_async.report import SaveReport
 
 from .destination import Destination, destination
 from .journal import Journal, JournalState, Plan
-from .mirror import Changes, Crawled
+from .mirror import Changes, FinishedCrawl
 from .worker import Worker
 
 _BATCH: Final = 5000
-"""Tracks of a batch. Smaller ones cost more writes, larger ones more memory."""
+"""Tracks of a batch. Smaller batches need more writes, larger ones more memory."""
 
 _INTERVAL: Final = 1.0
-"""Seconds after which a smaller batch is written: most that a kill can lose."""
+"""Seconds after which a smaller batch is written, so that a killed process loses about a second of work."""
 
 
 class Stopped(Exception):  # noqa: N818 (no error: the caller was cancelled)
@@ -39,7 +39,7 @@ async def save(crawl: Crawl, dest: str | os.PathLike[str], *, wanted: str | None
     Args:
         crawl: the crawl.
         dest: path or address of the destination.
-        wanted: its format; `None` to follow the suffix.
+        wanted: its format; `None` to use the suffix of `dest`.
         resume: continue the journal, if there is one.
 
     Raises:
@@ -52,7 +52,7 @@ async def save(crawl: Crawl, dest: str | os.PathLike[str], *, wanted: str | None
         raise ArgumentError("resume=True needs a pager that has not been iterated over yet.")
     began, worker = time.monotonic(), Worker()
     try:
-        # In the thread, since it may import pyarrow or fsspec.
+        # In the thread, since it may import pyarrow or fsspec, which takes long.
         found = await worker.run(partial(destination, dest, wanted))
         changes, state = await _save(crawl, found, worker, resume=resume)
     finally:
@@ -77,15 +77,15 @@ async def _save(crawl: Crawl, found: Destination, worker: Worker, *, resume: boo
         await worker.run(journal.remove)
     except BaseException as error:
         if opening.exception() is None:
-            await _give_up(error, opening.result(), worker)
+            await _close_journal(error, opening.result(), worker)
         raise
     return changes, state
 
 
-async def _give_up(error: BaseException, journal: Journal, worker: Worker) -> None:
-    """Keep the journal, and note on the error how to continue; delete a journal without tracks."""
+async def _close_journal(error: BaseException, journal: Journal, worker: Worker) -> None:
+    """Close the journal after an error, and add a note to the error on how to resume. Delete it if it has no tracks."""
     tracks = journal.state.tracks
-    with contextlib.suppress(OSError):  # the first error counts
+    with contextlib.suppress(OSError):  # `error` is raised, not this one
         await worker.run(journal.close if tracks else journal.remove)
     if tracks and isinstance(error, JoggError | OSError | CatalogueChangedWarning):
         error.add_note(f"{tracks:,} tracks are kept in {journal.path}: resume=True continues there.")
@@ -104,14 +104,14 @@ def _open(crawl: Crawl, found: Destination, *, resume: bool) -> Journal:
 
 
 def _check_plan(plan: Plan, journal: Journal) -> None:
-    """Check that the journal is of the same crawl, into the same format.
+    """Check that the journal belongs to the same crawl into the same format.
 
     Raises:
-        ArgumentError: it is not.
+        ArgumentError: it belongs to another one.
     """
     found = journal.plan
     asked, kept = ({"format": each.format} | each.start | each.start["filters"] for each in (plan, found))
-    # `page` is last: it differs wherever `start_page` does.
+    # Compare `page` last: it differs whenever `start_page` does, which is the better name for the message.
     for name in sorted([*asked, *kept], key=lambda name: name == "page"):
         if name != "filters" and asked.get(name) != kept.get(name):
             raise ArgumentError(
@@ -125,9 +125,9 @@ class Saving:
 
     Args:
         crawl: the crawl.
-        destination: where to.
-        journal: its journal, which only the worker's thread may use.
-        worker: the thread.
+        destination: destination of the tracks.
+        journal: journal of the destination, which only the worker's thread may use.
+        worker: thread that writes the journal and the destination.
     """
 
     def __init__(self, crawl: Crawl, destination: Destination, journal: Journal, worker: Worker) -> None:
@@ -136,13 +136,13 @@ class Saving:
         self._journal = journal
         self._worker = worker
         self._base = journal.state
-        """State before this run."""
+        """State of the journal when it was opened; the counts of this run are added to it."""
         self._pages = 0
         self._tracks = 0
         self._batch: list[Track] = []
 
     async def run(self) -> tuple[Changes, JournalState]:
-        """Fill the journal and write the destination. Return the changes of a mirror, and the end of the crawl."""
+        """Write the crawl to the journal, then to the destination. Return a mirror's changes and the last state."""
         if not self._base.complete:
             if self._base.pages:
                 await self._move_crawl()
@@ -151,7 +151,7 @@ class Saving:
         return changes, self._journal.state
 
     async def _move_crawl(self) -> None:
-        """Move the crawl to where the journal ends."""
+        """Move the crawl to the position after the last batch of the journal."""
         base, start = self._base, self._journal.plan.start
         began_at_first = (start["page"], start["place"]) == (1, 0)
         history = History(
@@ -166,7 +166,7 @@ class Saving:
         self._crawl.resume_at(Checkpoint.from_dict(base.checkpoint), history)
 
     async def _fill(self) -> None:
-        """Write the pages of the crawl to the journal, a batch at a time: one is written while the next arrives."""
+        """Write the crawl's pages to the journal in batches. One batch is written while the next is received."""
         writing = self._worker.start(lambda: None)
         due = time.monotonic() + _INTERVAL
         try:
@@ -182,13 +182,13 @@ class Saving:
             await self._worker.join(writing)
             await self._worker.join(self._append(complete=True))
         except BaseException:
-            with contextlib.suppress(OSError):  # of a write that failed before: the first error counts
+            with contextlib.suppress(OSError):  # the error that ended the crawl is raised, not this one
                 await self._worker.join(writing)
                 await self._worker.join(self._append())
             raise
 
     def _append(self, *, complete: bool = False) -> asyncio.Future[None]:
-        """Start to write the tracks that have arrived, and the state after them."""
+        """Start to write the received tracks as a batch, with the state after them."""
         batch, self._batch = self._batch, []
         self._tracks += len(batch)
         return self._worker.start(partial(self._write_batch, batch, self._state(complete=complete)))
@@ -214,8 +214,9 @@ class Saving:
 
     def _write(self) -> Changes:
         journal = self._journal
-        complete = _saw_everything(journal.plan, journal.state)
-        return self._destination.write(Crawled(journal.plan, journal.state, complete, self._batches(), journal.ids()))
+        complete = _is_complete(journal.plan, journal.state)
+        batches, ids = self._batches(), journal.ids()
+        return self._destination.write(FinishedCrawl(journal.plan, journal.state, complete, batches, ids))
 
     def _batches(self) -> Iterator[bytes]:
         for data in self._journal.batches():
@@ -225,9 +226,9 @@ class Saving:
                 yield data
 
 
-def _saw_everything(plan: Plan, end: JournalState) -> bool:
-    """Return whether a crawl saw every track of its query, so that others are gone."""
+def _is_complete(plan: Plan, end: JournalState) -> bool:
+    """Return whether a finished crawl received every track of its query. A mirror then marks the others as gone."""
     start, total = Checkpoint.from_dict(plan.start), end.checkpoint["total_items"]
     is_unbounded = (start.page, start.place, start.limit, start.end_page) == (1, 0, None, None)
-    # An interrupted crawl without order cannot tell by itself whether records were missing.
+    # Compare with the total, since a resumed unordered crawl does not notice missing records by itself.
     return is_unbounded and not end.drifted and not end.invalid and end.tracks >= (total or 0)

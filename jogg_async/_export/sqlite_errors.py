@@ -1,4 +1,4 @@
-"""Errors of SQLite as `OSError`, each one sentence that says what to do."""
+"""Conversion of SQLite's errors to `OSError`."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def sqlite_errors(path: Path, damaged: str, busy: str) -> Generator[None]:
 
     Args:
         path: the database.
-        damaged: the sentence for a file that is no sound database.
-        busy: the sentence for a database that another process has locked.
+        damaged: text of the error if the file is damaged or no database.
+        busy: text of the error if another process has locked the database.
     """
     try:
         yield

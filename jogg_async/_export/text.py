@@ -1,4 +1,4 @@
-"""JSON lines and CSV, plain or compressed. The same tracks give the same bytes, however they were batched."""
+"""JSON lines and CSV, plain or compressed. The bytes of the file do not depend on the sizes of the batches."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import attrs
 from jogg_async._render import records
 from jogg_async.models import Track
 
-_PIECE: Final = 1 << 20
-"""Bytes given to a compressor at once. Its output may depend on them, and must not depend on the batches."""
+_CHUNK_SIZE: Final = 1 << 20
+"""Bytes passed to a compressor at once. They are always the same, since the compressed bytes may depend on them."""
 
 _GZIP_LEVEL: Final = 6
-"""The default of the program gzip. Python's, 9, takes three times as long and saves little."""
+"""Default level of the program ``gzip``. Level 9, the default of Python's module, takes three times as long."""
 
 
 @attrs.frozen
@@ -43,12 +43,12 @@ class TextEncoder:
         """Write the header, if the format has one, and the lines."""
         header = records.csv_lines([records.COLUMNS]) if self.name == "csv" else b""
         with _compressed(file, self.compression) as stream:
-            for piece in _pieces(header, batches):
-                stream.write(piece)
+            for chunk in _chunks(header, batches):
+                stream.write(chunk)
 
 
 def encoder(name: str, compression: str) -> TextEncoder:
-    """Return the encoder.
+    """Return the encoder of a text format.
 
     Raises:
         ImportError: the compression needs an extra that is not installed.
@@ -58,19 +58,19 @@ def encoder(name: str, compression: str) -> TextEncoder:
     return TextEncoder(name, compression)
 
 
-def _pieces(header: bytes, batches: Iterable[bytes]) -> Iterator[bytes | memoryview]:
+def _chunks(header: bytes, batches: Iterable[bytes]) -> Iterator[bytes | memoryview]:
     buffer = bytearray(header)
     for batch in batches:
         buffer += batch
-        while len(buffer) >= _PIECE:
-            yield bytes(memoryview(buffer)[:_PIECE])
-            del buffer[:_PIECE]
+        while len(buffer) >= _CHUNK_SIZE:
+            yield bytes(memoryview(buffer)[:_CHUNK_SIZE])
+            del buffer[:_CHUNK_SIZE]
     yield bytes(buffer)
 
 
 def _compressed(file: BinaryIO, compression: str) -> AbstractContextManager[Any]:
     if compression == "gz":
-        # Neither a name nor a time in the header: the same tracks give the same file.
+        # Without a name and a time in the header, so that the same tracks give the same bytes.
         return gzip.GzipFile(filename="", fileobj=file, mode="wb", compresslevel=_GZIP_LEVEL, mtime=0)
     if compression == "zst":
         stream: AbstractContextManager[Any] = _zstd().ZstdFile(file, mode="wb")
@@ -79,7 +79,7 @@ def _compressed(file: BinaryIO, compression: str) -> AbstractContextManager[Any]
 
 
 def _zstd() -> Any:
-    """Return the module of Python 3.14, or its backport."""
+    """Return the module for zstd: Python's own since 3.14, else its backport."""
     try:
         return import_module("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
     except ImportError as fault:

@@ -1,4 +1,4 @@
-"""One thread for everything that blocks: SQLite wants all calls in one thread, and the event loop must not wait."""
+"""Thread for the blocking calls of a save: SQLite needs all calls of a connection in one thread."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Worker:
     """Thread that runs jobs one after the other.
 
     Attributes:
-        stopped: set when the waiting task is cancelled; long jobs look at it and stop.
+        stopped: set when the task that waits for a job is cancelled; long jobs check it and stop.
     """
 
     def __init__(self) -> None:
@@ -23,23 +23,23 @@ class Worker:
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="jogg-save")
 
     def start(self, job: Callable[[], _T]) -> asyncio.Future[_T]:
-        """Start a job after those before it."""
+        """Queue a job, and return its future."""
         return asyncio.get_running_loop().run_in_executor(self._executor, job)
 
     async def run(self, job: Callable[[], _T]) -> _T:
-        """Run a job. If cancelled, ask it to stop, and wait for its end."""
+        """Run a job and return its result. If cancelled, set `stopped` and wait for the job to end."""
         return await self.join(self.start(job))
 
     async def join(self, running: asyncio.Future[_T]) -> _T:
-        """Wait for a job. If cancelled, ask it to stop, and wait for its end."""
+        """Return the result of a job. If cancelled, set `stopped` and wait for the job to end."""
         try:
             return await asyncio.shield(running)
         except asyncio.CancelledError:
             self.stopped.set()
             await asyncio.wait((running,))
-            running.exception()  # retrieved: the cancellation counts
+            running.exception()  # or asyncio would log it as never retrieved
             raise
 
     def close(self) -> None:
-        """End the thread after its last job."""
+        """End the thread after the queued jobs. Does not wait."""
         self._executor.shutdown(wait=False)

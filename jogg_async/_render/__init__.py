@@ -1,1 +1,1 @@
-"""Tracks as HTML, Arrow, records and text; progress bars. Each written once."""
+"""Tracks as HTML, Arrow, records and text; progress bars. Shared by notebooks, files and the command line."""

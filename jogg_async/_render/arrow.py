@@ -48,10 +48,10 @@ def stream(tracks: Sequence[Track]) -> bytes:
 
 
 def read_stream(data: bytes) -> Any:
-    """Return the table in a stream."""
+    """Return the table in a stream that `stream` made."""
     return pa.ipc.open_stream(data).read_all()
 
 
 def joined(tables: Sequence[Any]) -> Any:
-    """Return one table with the rows of these tables, each column in one piece of memory."""
+    """Return one table with the rows of these tables, with one chunk per column."""
     return pa.concat_tables(tables).combine_chunks()

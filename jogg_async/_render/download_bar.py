@@ -22,7 +22,7 @@ _TEXT_INTERVAL: Final = 0.5
 
 
 class ShowFiles(Protocol):
-    """Updates the bar."""
+    """Function that updates the bar."""
 
     def __call__(self, files: int, total: int | None, received: int) -> None:
         """Show the files that are done, the number of all files if known, and the bytes received."""
@@ -35,7 +35,7 @@ def download_bar(console: Console | None = None, *, transient: bool = False) -> 
 
     Args:
         console: where to draw; `None` for standard error, or the notebook's cell.
-        transient: remove the bar at the end.
+        transient: remove the bar at the end, and do not redirect standard output through rich.
     """
     console = console or Console(stderr=True)
     if console.is_jupyter and find_spec("ipywidgets") is None:
@@ -56,7 +56,7 @@ def download_bar(console: Console | None = None, *, transient: bool = False) -> 
 
 
 class _Counts(ProgressColumn):
-    """Column such as "12/250 files  34.5 MB"."""
+    """Column of the bar, such as "12/250 files  34.5 MB"."""
 
     def render(self, task: Task) -> Text:
         total = None if task.total is None else int(task.total)

@@ -51,7 +51,7 @@ _STYLE: Final = """<style>
 :is([data-jp-theme-light=false], .vscode-dark, [theme=dark], [data-theme=dark]) .jogg-tracks.jogg-tracks {
   color-scheme: dark }
 </style>"""
-"""Styles of the table, for elements inside of it only. A notebook may hold them many times."""
+"""Styles of the table. They affect no other elements. A notebook may contain them several times."""
 
 
 def rendered(tracks: Sequence[Track]) -> str:
@@ -67,7 +67,7 @@ def hint(text: str, uses: Iterable[tuple[str, str]]) -> str:
 
     Args:
         text: the object's `repr`.
-        uses: lines of code, and what each of them gives.
+        uses: pairs of a line of code and a text on its result.
     """
     lines = "".join(f"<li><code>{escape(code)}</code> {escape(use)}</li>" for code, use in uses)
     return f"<div><code>{escape(text)}</code><ul>{lines}</ul></div>"

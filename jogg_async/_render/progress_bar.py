@@ -29,7 +29,7 @@ _TEXT_INTERVAL: Final = 0.2
 
 
 class Snapshot(Protocol):
-    """Progress of a crawl; `jogg_async.Progress` is one."""
+    """Progress of a crawl, such as a `jogg_async.Progress`."""
 
     @property
     def tracks(self) -> int: ...
@@ -54,7 +54,7 @@ async def updated_bar(
     """Show a progress bar, and update it ten times a second.
 
     Args:
-        snapshot: returns the progress.
+        snapshot: returns the current progress.
         console: as for `bar`.
         transient: as for `bar`.
     """
@@ -86,7 +86,7 @@ def bar(console: Console | None = None, *, transient: bool = False) -> Generator
 
     Args:
         console: where to draw; `None` for standard error, or the notebook's cell.
-        transient: remove the bar at the end, and leave standard output alone: the caller writes it without Python.
+        transient: remove the bar at the end, and do not redirect standard output through rich.
     """
     console = console or Console(stderr=True)
     if console.is_jupyter and find_spec("ipywidgets") is None:
@@ -109,7 +109,7 @@ def bar(console: Console | None = None, *, transient: bool = False) -> Generator
 
 
 class _Details(ProgressColumn):
-    """Column such as "290/1,000 tracks  3 pages  950/s  2 retries"."""
+    """Column of the bar, such as "290/1,000 tracks  3 pages  950/s  2 retries"."""
 
     def render(self, task: Task) -> Text:
         total = None if task.total is None else int(task.total)

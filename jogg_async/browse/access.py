@@ -1,4 +1,4 @@
-"""Access to the page's server: who may ask (token, Host, Origin), and the headers that bind the page. No I/O."""
+"""Access to the page's server: checks of requests (token, Host, Origin), and security headers. No I/O."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _POLICY: Final = (
     "style-src 'self'",
     "img-src 'self'",
     "connect-src 'self'",
-    "media-src http: https:",  # the audio files: on whichever host the service keeps them
+    "media-src http: https:",  # audio files may be on any host
     "base-uri 'none'",
     "form-action 'none'",
     "frame-ancestors 'none'",
@@ -35,7 +35,7 @@ HEADERS: Final[Mapping[str, str]] = MappingProxyType(
 
 
 class Access:
-    """Decides on requests, for one run of the server.
+    """Checks of requests, with the tokens of one run of the server.
 
     Args:
         port: port that the server listens on.
@@ -43,23 +43,23 @@ class Access:
 
     def __init__(self, port: int) -> None:
         self.token: str = secrets.token_urlsafe(32)
-        """Secret of this run, in the address of the page."""
-        self._passes: set[str] = set()
+        """Secret of this run, a parameter of the page's address."""
+        self._one_time_tokens: set[str] = set()
         names = ("127.0.0.1", "localhost")
-        # A browser leaves the default port of http out.
+        # A browser omits HTTP's default port.
         self._hosts: Collection[str] = {f"{name}:{port}" for name in names} | (set(names) if port == 80 else set())
 
     def refusal(self, headers: Mapping[str, str]) -> str | None:
-        """Return why a request from a page of another site is refused; `None` if it is not from another site.
+        """Return the reason to refuse a request that a page of another site sent; `None` for other requests.
 
-        A Host other than ours means that another site's name was made to lead here (DNS rebinding).
+        An unknown ``Host`` is a sign of DNS rebinding: another site's name that now resolves to this machine.
         """
         host, origin = headers.get("Host", "").lower(), headers.get("Origin")
         if host not in self._hosts:
-            return "This server has another name."
+            return "Unknown host name: open the page by 127.0.0.1 or localhost."
         if origin is not None and origin.lower() != f"http://{host}":
             return "Requests of other sites are refused."
-        # A link may be followed from anywhere, such as a terminal in the browser: the token decides then.
+        # The page may be opened by a link on any site, such as a web terminal: the token is checked then.
         followed = headers.get("Sec-Fetch-Mode") == "navigate" and headers.get("Sec-Fetch-Dest") == "document"
         if headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin") and not followed:
             return "Requests of other sites are refused."
@@ -69,16 +69,16 @@ class Access:
         """Return whether `token` is the token of this run."""
         return secrets.compare_digest(token.encode(), self.token.encode())
 
-    def new_pass(self) -> str:
-        """Return a secret that leads to the page once.
+    def new_one_time_token(self) -> str:
+        """Return a token that opens the page once.
 
-        The browser is started with it instead of the token: other users see the arguments of a process.
+        The browser is started with it instead of `token`, since other users can see the arguments of a process.
         """
-        self._passes.add(new := secrets.token_urlsafe(32))
+        self._one_time_tokens.add(new := secrets.token_urlsafe(32))
         return new
 
-    def take_pass(self, given: str) -> bool:
-        """Use a pass up, and return whether it was valid."""
-        valid = given in self._passes
-        self._passes.discard(given)
+    def use_one_time_token(self, given: str) -> bool:
+        """Return whether a one-time token is valid, and make it invalid."""
+        valid = given in self._one_time_tokens
+        self._one_time_tokens.discard(given)
         return valid

@@ -1,4 +1,4 @@
-"""Audio files through this server, for media hosts that do not let pages of other origins play them."""
+"""Proxy for audio files, for media hosts whose files cannot be played by a page of another origin."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _CHUNK: Final = 2**16
 
 
 class AudioProxy:
-    """Fetches audio files in a session of its own, which knows neither the API key nor cookies."""
+    """Fetches audio files in its own HTTP session, without the API key and without cookies."""
 
     def __init__(self) -> None:
         self._http: aiohttp.ClientSession | None = None
@@ -24,7 +24,7 @@ class AudioProxy:
         """Send the file at `url`, or the range of it that the request names.
 
         Raises:
-            HTTPBadGateway: there is no audio at that address; its text is the reason.
+            HTTPBadGateway: the media host cannot be reached, or sent no audio. The text is the reason.
         """
         wanted = {"Range": request.headers["Range"]} if "Range" in request.headers else {}
         try:
@@ -36,7 +36,7 @@ class AudioProxy:
             return await _pass_on(request, found)
 
     async def aclose(self) -> None:
-        """Close its connections."""
+        """Close the session and its connections."""
         if self._http is not None:
             await self._http.close()
 
@@ -62,6 +62,9 @@ async def _pass_on(request: web.Request, found: aiohttp.ClientResponse) -> web.S
     try:
         async for chunk in found.content.iter_chunked(_CHUNK):
             await response.write(chunk)
-    except (aiohttp.ClientError, TimeoutError):  # the status is sent: only the connection can show the failure
+    except (
+        aiohttp.ClientError,
+        TimeoutError,
+    ):  # the status is already sent: close the connection to signal the failure
         request.protocol.force_close()
     return response

@@ -1,4 +1,4 @@
-"""`Feed`: the tracks of one query, loaded once for any number of pages. `Feeds` has one for each query in use."""
+"""`Feed`: the tracks of one query, loaded once for all browser tabs that show them. `Feeds`: one feed per query."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from .sources import Loading, Query, Source, SourceError
 _logger = logging.getLogger(__name__)
 
 _GRACE: Final = 5.0
-"""Seconds that an unfinished crawl goes on after the last page left, which may only be reloading."""
+"""Seconds until an unfinished feed is closed after its last browser tab left, which may only be reloading."""
 
-_MOST_FEEDS: Final = 8
-"""Complete feeds kept for the next page with the same query."""
+_MAX_UNWATCHED: Final = 8
+"""Complete feeds that are kept though no browser tab shows them, for the next request with the same query."""
 
 _json = msgspec.json.Encoder()
 _batch = msgspec.json.Decoder(dict[str, list[tuple[str, str | None, str | None, int | None]]])
@@ -41,16 +41,16 @@ class State(enum.StrEnum):
 
 @attrs.frozen
 class Status:
-    """State of a feed, as the page shows it.
+    """Status of a feed, as the page shows it.
 
     Attributes:
-        state: the state.
+        state: state of the feed.
         total: tracks in all; `None` until known.
-        seconds: whole seconds of a rate-limit pause still to wait.
+        seconds: rest of a rate-limit pause, in whole seconds; 0 for none.
         invalid: records skipped because they are no valid tracks.
-        drifted: the catalogue changed meanwhile, so that tracks may be missing.
-        reason: what failed.
-        advice: what to do about it.
+        drifted: true if the catalogue changed during the crawl, so that tracks may be missing.
+        reason: reason of a failure.
+        advice: advice on what to do about it.
     """
 
     state: State
@@ -72,21 +72,21 @@ def line(message: dict[str, Any]) -> bytes:
 
 
 class Feed:
-    """Tracks of one query, loaded in the background. Batches are only ever added at the end.
+    """Tracks of one query, loaded in the background. Batches are appended, never changed or removed.
 
     Args:
-        loading: the tracks while they are loaded; closed by the feed.
+        loading: loads the tracks; the feed closes it.
     """
 
     def __init__(self, loading: Loading) -> None:
         self.id: str = secrets.token_hex(8)
-        """Name of this feed: a page that lost its connection names the feed whose batches it holds."""
+        """Random id. A page that reconnects sends it, to continue after the batches that it already has."""
         self.batches: list[bytes] = []
         """Lines of JSON with the tracks so far."""
         self.watchers = 0
-        """Pages that show this feed."""
+        """Browser tabs that show this feed."""
         self.closed: bool = False
-        """True once no more batches come, though the feed may be incomplete."""
+        """True after `close`: no more batches are added, even if the feed is incomplete."""
         self._loading = loading
         self._changed = asyncio.Event()
         self._retry = asyncio.Event()
@@ -96,16 +96,16 @@ class Feed:
 
     @property
     def complete(self) -> bool:
-        """True once all tracks are there."""
+        """True once all tracks are loaded."""
         return self._state is State.COMPLETE
 
     @property
     def changed(self) -> asyncio.Event:
-        """Event of the next change. Take it before reading batches and status, so that no change is missed."""
+        """Event that is set at the next change. Get it before reading batches and status, to miss no change."""
         return self._changed
 
     def status(self) -> Status:
-        """Return the present status."""
+        """Return the current status."""
         progress = self._loading.progress
         paused = math.ceil(progress.paused) if self._state is State.LOADING else 0
         return Status(
@@ -121,7 +121,7 @@ class Feed:
     def music_url(self, track_id: int) -> str | None:
         """Return the address of a track's audio file; `None` if the feed has no such track, or the track no address.
 
-        It searches all tracks: only audio that goes through this server needs it.
+        Searches all tracks, which is slow. Only audio files that this server proxies need it.
         """
         for batch in self.batches:
             for found, _, url, _ in _batch.decode(batch)["tracks"]:
@@ -130,22 +130,22 @@ class Feed:
         return None
 
     def retry(self) -> None:
-        """Try again after a failure."""
+        """Continue to load after a failure."""
         if self._state is State.FAILED:
             self._set(State.LOADING)
             self._retry.set()
 
     def close(self) -> None:
-        """End the requests and the streams of this feed."""
+        """Stop loading, and end the responses that stream this feed."""
         self.closed = True
         self._task.cancel()
-        self._announce()
+        self._notify()
 
     async def aclose(self) -> None:
         """Close the feed, and wait for its requests to end."""
         self.close()
         await asyncio.wait((self._task,))
-        await self._loading.aclose()  # not in the task: one that is cancelled before its first step runs no `finally`
+        await self._loading.aclose()  # not in the task's `finally`, which a task cancelled before it starts never runs
 
     async def _load(self) -> None:
         try:
@@ -167,25 +167,25 @@ class Feed:
 
     def _add(self, tracks: Sequence[Track]) -> None:
         if tracks:
-            # Ids as texts: numbers in JavaScript have 53 bits.
+            # Ids as strings: integers above 2**53 are not exact in JavaScript.
             rows = [(str(track.id), track.name, track.music_url, track.duration) for track in tracks]
             self.batches.append(line({"tracks": rows}))
-        self._announce()
+        self._notify()
 
     def _set(self, state: State, error: SourceError | None = None) -> None:
         self._state, self._error = state, error
-        self._announce()
+        self._notify()
 
-    def _announce(self) -> None:
+    def _notify(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
 
 
 class Feeds:
-    """Feeds by query. One that no page shows is dropped, unless it is complete and among the last used.
+    """Feeds by query. A feed that no browser tab shows is closed, unless it is complete and was used recently.
 
     Args:
-        source: where the tracks come from.
+        source: source of the tracks.
     """
 
     def __init__(self, source: Source) -> None:
@@ -195,9 +195,9 @@ class Feeds:
 
     @contextlib.contextmanager
     def watched(self, query: Query) -> Generator[Feed]:
-        """Yield the feed of a query, which is loaded while somebody watches it."""
+        """Yield the feed of a query, and keep it open until the block ends."""
         feed = self._feeds.pop(query, None) or Feed(self._source.load(query))
-        self._feeds[query] = feed  # at the end: the first ones were not used for longest
+        self._feeds[query] = feed  # at the end: the feeds are in order of last use
         feed.watchers += 1
         try:
             yield feed
@@ -207,7 +207,7 @@ class Feeds:
             self._drop_oldest()
 
     def retry(self, query: Query) -> None:
-        """Continue a feed that failed. Drop one that is complete, so that its pages ask for a new one."""
+        """Continue the feed of a query if it failed. Close it if it is complete: the page then requests a new one."""
         feed = self._feeds.get(query)
         if feed is not None and feed.complete:
             self._drop(query)
@@ -215,7 +215,7 @@ class Feeds:
             feed.retry()
 
     def music_url(self, track_id: int) -> str | None:
-        """Return the address of the audio file of a track that is in a feed; `None` if there is none."""
+        """Return the address of a track's audio file from any feed; `None` if no feed has one."""
         found = (feed.music_url(track_id) for feed in self._feeds.values())
         return next((url for url in found if url), None)
 
@@ -233,7 +233,7 @@ class Feeds:
 
     def _drop_oldest(self) -> None:
         finished = [query for query, feed in self._feeds.items() if feed.complete and not feed.watchers]
-        for query in finished[:-_MOST_FEEDS]:
+        for query in finished[:-_MAX_UNWATCHED]:
             self._drop(query)
 
     def _drop(self, query: Query) -> None:

@@ -1,4 +1,4 @@
-"""`MirrorSource`: the tracks of a SQLite mirror, which `jogg-async crawl catalogue.db` writes. Opened read-only."""
+"""`MirrorSource`: the tracks of an SQLite mirror that `jogg-async crawl catalogue.db` wrote. Opens it read-only."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from jogg_async.models import Track
 from .sources import Loading, LoadProgress, Query, SourceError, Suggestions
 
 _BATCH: Final = 1000
-"""Tracks per query. Each has a connection of its own, so that the mirror can be updated at the same time."""
+"""Tracks per SQL query. Each query opens a connection and closes it, so that the mirror can be updated meanwhile."""
 
 _FIRST_ID: Final = -(2**63)
 
 _FIELD: Final = "CASE WHEN json_valid(extra) THEN json_extract(extra, '$.{}') END"
-"""Undocumented field of a track. The service's records have none today: a mirror may hold newer ones."""
+"""SQL for a track's genre or mood. The service documents no such fields, but a mirror stores them if they are sent."""
 
 _PRESENT: Final = "FROM tracks WHERE gone_at IS NULL"
 _MATCHING: Final = (
@@ -35,11 +35,11 @@ _VALUES: Final = "SELECT DISTINCT {field} AS value {present} AND typeof(value) =
 
 @attrs.frozen
 class MirrorSource:
-    """Mirror of the catalogue.
+    """Source that reads an SQLite mirror of the catalogue.
 
     Attributes:
-        path: the database.
-        suggestions: the genres and moods in it.
+        path: path of the mirror.
+        suggestions: genres and moods in the mirror.
     """
 
     path: Path
@@ -47,10 +47,10 @@ class MirrorSource:
 
     @classmethod
     def open(cls, path: Path) -> MirrorSource:
-        """Look into a mirror, and return the source.
+        """Check a mirror, and return the source that reads it.
 
         Raises:
-            SourceError: it is no mirror of the catalogue, or cannot be read.
+            SourceError: the file is no mirror of the catalogue, or cannot be read.
         """
         if not path.is_file():
             raise SourceError(f"{path} does not exist.", "jogg-async crawl catalogue.db makes such a file.")
@@ -63,7 +63,7 @@ class MirrorSource:
         return self.path.name
 
     def load(self, query: Query) -> Loading:
-        """Start to read the tracks of a query. Genre and mood match whatever their case."""
+        """Start to read the tracks of a query. Upper and lower case do not matter in genre and mood."""
         return _Reading(self.path, query)
 
 

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 _HOST: Final = "127.0.0.1"
 _HEARTBEAT: Final = 1.0
-"""Seconds between two lines at most: a countdown is shown by the second."""
-_GATHERING: Final = 0.05
-"""Seconds for which further batches are awaited, so that a fast crawl takes few messages."""
+"""Seconds between two status lines at most: the page shows a countdown in seconds."""
+_COALESCE_DELAY: Final = 0.05
+"""Seconds to wait for further batches after a change, so that a fast crawl is sent in few messages."""
 
 _TYPES: Final = {
     "css": "text/css",
@@ -30,16 +30,16 @@ _TYPES: Final = {
     "js": "text/javascript",
     "svg": "image/svg+xml",
 }
-"""Content types by ending. Those that the system registers may be wrong."""
+"""Content types by file extension. Those of `mimetypes` depend on the system and may be wrong."""
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class BrowseServer:
-    """Web server of the page, on this machine alone; an async context manager that serves inside its block.
+    """Web server of the page, on loopback only; an async context manager that serves inside its block.
 
     Args:
-        source: where the tracks come from.
+        source: source of the tracks.
         query: filters that the page begins with.
         port: port to listen on, 0 to 65535; 0 for any free port.
     """
@@ -67,8 +67,8 @@ class BrowseServer:
         return f"{self._origin}/?token={self._running.token}"
 
     def url_for_browser(self) -> str:
-        """Return an address that leads to the page once: other users can see with which one a browser is started."""
-        return f"{self._origin}/?pass={self._running.new_pass()}"
+        """Return an address that opens the page once. Other users can see the arguments of a browser."""
+        return f"{self._origin}/?pass={self._running.new_one_time_token()}"
 
     async def __aenter__(self) -> Self:
         """Start to serve.
@@ -106,7 +106,7 @@ class BrowseServer:
     def _application(self) -> web.Application:
         application = web.Application(middlewares=[self._guard])
         application.on_response_prepare.append(_add_headers)
-        application.on_shutdown.append(self._close_streams)  # when no new connections are accepted any more
+        application.on_shutdown.append(self._close_streams)  # called once no new connections are accepted
         application.add_routes(
             [
                 web.get("/", self._page),
@@ -139,7 +139,7 @@ class BrowseServer:
 
     async def _page(self, request: web.Request) -> web.StreamResponse:
         if "pass" in request.query:
-            if not self._running.take_pass(request.query["pass"]):
+            if not self._running.use_one_time_token(request.query["pass"]):
                 raise web.HTTPForbidden(text="This address works once. Open the one that jogg-async browse printed.")
             raise web.HTTPSeeOther(f"/?token={self._running.token}")
         return await self._with_token(self._index)(request)
@@ -148,7 +148,7 @@ class BrowseServer:
         return self._response("index.html")
 
     async def _file(self, request: web.Request) -> web.StreamResponse:
-        # Without the token: these files are in every installation, and a module cannot hand it on to those it imports.
+        # No token is needed: the files are public, and an import in a JavaScript module could not send it.
         name = request.match_info["name"]
         if name not in self._files or name == "index.html":
             raise web.HTTPNotFound
@@ -170,7 +170,7 @@ class BrowseServer:
         return web.Response(body=line(settings), content_type="application/json")
 
     async def _tracks(self, request: web.Request) -> web.StreamResponse:
-        """Stream the tracks of a query as lines of JSON, then its status every second."""
+        """Stream the tracks and the status of a query as lines of JSON, at each change and at least every second."""
         response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
         await response.prepare(request)
         with self._feeds.watched(_query(request)) as feed:
@@ -178,7 +178,7 @@ class BrowseServer:
             sent = _whole_number(request.query.get("after", "")) if resumed else 0
             await response.write(line({"feed": feed.id}))
             while not feed.closed:
-                sent = await _send_news(response, feed, sent)
+                sent = await _send_update(response, feed, sent)
         return response
 
     async def _retry(self, request: web.Request) -> web.StreamResponse:
@@ -192,14 +192,14 @@ class BrowseServer:
         return await self._audio.send(request, url)
 
 
-async def _send_news(response: web.StreamResponse, feed: Feed, sent: int) -> int:
-    """Send the batches after the first `sent` ones and the status, wait for a change, and return the new number."""
+async def _send_update(response: web.StreamResponse, feed: Feed, sent: int) -> int:
+    """Send the batches from index `sent` on, and the status. Wait for a change; return the number of batches sent."""
     changed, batches = feed.changed, feed.batches[sent:]
     await response.write(b"".join((*batches, feed.status().line())))
     try:
         async with asyncio.timeout(_HEARTBEAT):
             await changed.wait()
-        await asyncio.sleep(_GATHERING)
+        await asyncio.sleep(_COALESCE_DELAY)
     except TimeoutError:
         pass
     return sent + len(batches)

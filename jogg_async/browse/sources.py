@@ -1,4 +1,4 @@
-"""Sources of the tracks on the page: what a source has to offer, and the one that crawls the service."""
+"""Sources of the page's tracks: their protocol, and the source that crawls the service."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ class SourceError(Exception):
     """Raised if tracks cannot be loaded.
 
     Attributes:
-        reason: what failed.
-        advice: what to do.
+        reason: reason of the failure.
+        advice: advice on what to do about it.
     """
 
     def __init__(self, reason: str, advice: str = "") -> None:
@@ -73,7 +73,7 @@ class Suggestions:
     Attributes:
         genres: genres to suggest.
         moods: moods to suggest.
-        any_text: the source takes other values as well.
+        any_text: true if the source accepts other values as well.
     """
 
     genres: Sequence[str] = ()
@@ -87,9 +87,9 @@ class LoadProgress:
 
     Attributes:
         total: tracks in all; `None` until known.
-        paused: seconds of a rate-limit pause still to wait; 0 for none.
+        paused: rest of a rate-limit pause, in seconds; 0 for none.
         invalid: records skipped because they are no valid tracks.
-        drifted: the catalogue changed meanwhile, so that tracks may be missing.
+        drifted: true if the catalogue changed during the crawl, so that tracks may be missing.
     """
 
     total: int | None = None
@@ -110,26 +110,26 @@ class Loading(Protocol):
         """Return the next tracks, or `None` after the last one.
 
         Raises:
-            SourceError: they cannot be loaded; the next call tries again.
+            SourceError: the tracks cannot be loaded; the next call tries again.
         """
         ...
 
     async def aclose(self) -> None:
-        """End the requests under way."""
+        """Cancel the requests in flight."""
         ...
 
 
 class Source(Protocol):
-    """Where tracks come from."""
+    """Source of the page's tracks."""
 
     @property
     def name(self) -> str:
-        """Words for the page's title bar."""
+        """Text for the page's title bar."""
         ...
 
     @property
     def suggestions(self) -> Suggestions:
-        """Filters to offer."""
+        """Filters that the page offers."""
         ...
 
     def load(self, query: Query) -> Loading:
@@ -139,12 +139,12 @@ class Source(Protocol):
 
 @attrs.frozen
 class ServiceSource:
-    """Crawls of the service.
+    """Source that crawls the service.
 
     Attributes:
-        session: the session for the requests.
-        name: words for the page's title bar.
-        suggestions: filters to offer.
+        session: session for the requests.
+        name: text for the page's title bar.
+        suggestions: filters that the page offers.
     """
 
     session: JoggSession
@@ -152,7 +152,7 @@ class ServiceSource:
     suggestions: Suggestions = Suggestions(EXAMPLE_GENRES, EXAMPLE_MOODS, any_text=True)
 
     def load(self, query: Query) -> Loading:
-        """Start a crawl. Its first request is sent by the first step."""
+        """Return a crawl. No request is sent before its first `next_batch`."""
         pager = self.session.tracks(genre=query.genre, mood=query.mood, on_invalid="skip", on_drift="ignore")
         return _Crawl(pager)
 

@@ -10,7 +10,7 @@ Exit codes:
 ====  ============================================================================
 code  meaning
 ====  ============================================================================
-0     success; also if the reader of a pipe left early, or a signal ended ``serve`` or ``browse``
+0     success; also if the reader of a pipe closed it, or a signal ended ``serve`` or ``browse``
 1     other error; also if ``download`` could not fetch a file
 2     invalid option, or missing or malformed key or address
 3     key, permission or credit refused by the service
@@ -35,7 +35,7 @@ _EXTRA = ("cyclopts", "rich")
 
 
 def main() -> int:
-    """Run the command with the process's arguments, and return its exit code."""
+    """Run the command line with the process's arguments, and return the exit code."""
     try:
         from .app import run
     except ModuleNotFoundError as error:

@@ -28,8 +28,8 @@ async def show_progress(pager: TrackPager, screen: Screen, mode: ProgressMode = 
     """Show the pager's progress.
 
     Args:
-        pager: the pager.
-        screen: standard error.
+        pager: pager of the crawl.
+        screen: where to print.
         mode: ``auto`` shows a bar if standard error is a terminal, and removes it at the end; ``json`` prints a line
             every second; ``none`` shows nothing.
     """
@@ -44,7 +44,7 @@ async def show_progress(pager: TrackPager, screen: Screen, mode: ProgressMode = 
 
 
 class _JsonLines:
-    """Prints the progress as one JSON object per line: the attributes of `Progress`, and the seconds so far."""
+    """Prints the progress as one JSON object per line: the attributes of `Progress`, and the seconds elapsed."""
 
     def __init__(self, pager: TrackPager) -> None:
         self._pager = pager
@@ -53,5 +53,5 @@ class _JsonLines:
     def __call__(self) -> None:
         """Print one line."""
         seconds = round(time.monotonic() - self._began, 3)
-        with contextlib.suppress(OSError):  # nobody reads it any more: no reason to stop
+        with contextlib.suppress(OSError):  # standard error is closed: not a reason to fail
             print(json.dumps(attrs.asdict(self._pager.progress) | {"seconds": seconds}), file=sys.stderr, flush=True)  # noqa: T201

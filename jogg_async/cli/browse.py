@@ -32,7 +32,7 @@ _DEMO: Final = ("Demo catalogue", Suggestions(GENRES, MOODS))
 @Parameter(name="*")
 @attrs.frozen(kw_only=True)
 class Serving:
-    """Where the page gets its tracks from, and where it is served.
+    """Source of the page's tracks, and address of the page.
 
     Attributes:
         mirror: Show the tracks of this SQLite file, which the command crawl writes, instead of the service's.
@@ -54,7 +54,7 @@ def browse(
     """Open a local page to search, filter and play the tracks; print its address. Runs until Ctrl-C.
 
     Args:
-        serving: source and place of the page.
+        serving: source of the tracks, and address of the page.
         filters: filters that the page begins with.
         connection: how to reach the service.
     """
@@ -99,7 +99,7 @@ async def _opened(mirror: Path) -> Source:
 
 
 def _open(url: str, screen: Screen) -> None:
-    """Open the address in the default browser; not in one that would take the terminal over, such as w3m."""
+    """Open the address in the default browser, unless it runs in the terminal, such as w3m."""
     with contextlib.suppress(webbrowser.Error):
         browser = webbrowser.get()
         if browser.name not in _TEXT_BROWSERS and browser.open(url):

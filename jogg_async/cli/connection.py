@@ -1,4 +1,4 @@
-"""The session of a command: on the service, or on a fake inside this process."""
+"""The session of a command: connected to the service, or to a fake inside this process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`jogg-async download`: the audio files of tracks into a folder."""
+"""`jogg-async download`: downloads the audio files of tracks into a folder."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ class _Command:
 
 @contextlib.contextmanager
 def _progress(style: ProgressStyle, screen: Screen) -> Generator[Callable[[DownloadProgress], object] | None]:
-    """Yield the function that shows the progress; `None` for none."""
+    """Yield the function that shows the progress; `None` if no progress is shown."""
     if style == "json":
         lines = _JsonProgress(screen)
         yield lines
@@ -176,7 +176,7 @@ class _JsonProgress:
             self.print_last()
 
     def print_last(self) -> None:
-        """Print the newest progress, unless it is printed already."""
+        """Print the last progress, unless it was printed already."""
         if self._last is not None:
             self._screen.line(json.dumps(attrs.asdict(self._last)))
             self._due_at, self._last = time.monotonic() + _JSON_INTERVAL, None

@@ -95,13 +95,13 @@ def message_of(error: JoggError) -> str:
     is_crawl = isinstance(error, APIError | TransportError) and (error.page or 1) > 1
     from_page = f" with --start-page {error.page}" if is_crawl else ""
     notes = _notes(error)
-    if notes:  # of a crawl into a file
+    if notes:  # on how to resume an interrupted save
         from_page = " with --resume"
     return " ".join(filter(None, (error.summary, advice.format(from_page=from_page), *notes)))
 
 
 def os_message_of(error: OSError) -> str:
-    """Return the text of an error of the system, with the file's name, and options instead of arguments."""
+    """Return the text of an `OSError` with the file's name. It names options instead of the library's arguments."""
     name = f"{error.filename}: " if error.filename is not None else ""
     return " ".join((_with_resume(f"{name}{error.strerror or error}"), *_notes(error)))
 
@@ -115,7 +115,7 @@ def _with_resume(text: str) -> str:
 
 
 def with_options(error: ArgumentError | ConfigurationError) -> str:
-    """Return the text of an error about an argument, with the option's name in place of the argument's."""
+    """Return the text of an error about an argument, with the name of the option instead of the argument."""
     if error.argument is None:
         return str(error)
     return f"--{error.argument.replace('_', '-')}{str(error).removeprefix(error.argument)}"

@@ -29,7 +29,7 @@ class Printer(Protocol):
 
 
 class JsonLines:
-    """One JSON object per line, with every field that the service sent.
+    """Prints one JSON object per line, with every field that the service sent.
 
     Args:
         write: writes the bytes.
@@ -47,7 +47,7 @@ class JsonLines:
 
 
 class Csv:
-    """Comma-separated values with a header.
+    """Prints comma-separated values with a header.
 
     Args:
         write: writes the bytes.
@@ -72,17 +72,17 @@ class Csv:
 
 @attrs.frozen
 class Layout:
-    """Column widths in terminal cells. The first page fixes them, since rows are printed as they arrive."""
+    """Column widths in terminal cells, computed from the first page, since rows are printed as they arrive."""
 
     id: int
     name: int
     duration: int
     url: int | None
-    """`None`: neither the URL nor the name is cut."""
+    """Width of the URL; with `None`, neither the URL nor the name is cut."""
 
     @classmethod
     def of(cls, tracks: Sequence[Track], width: int | None) -> Layout:
-        """Return a layout for a terminal of this width, with space for longer ids later on; `None` cuts nothing."""
+        """Return a layout for a terminal of this width; with `None`, nothing is cut. It has space for longer ids."""
         longest = max((len(str(track.id)) for track in tracks), default=1)
         id_width, duration = max(longest + 1, 7), len("duration")
         if width is None:
@@ -112,7 +112,7 @@ def _texts(track: Track) -> tuple[str, str, str, str]:
 
 
 class PlainTable:
-    """The table for a pipe or a file: nothing is cut.
+    """Prints a table to a pipe or a file. Nothing is cut.
 
     Args:
         write: writes the bytes.
@@ -133,7 +133,7 @@ class PlainTable:
 
 
 class TerminalTable:
-    """The table for a terminal, fitted to its width. URLs can be clicked even where they are cut.
+    """Prints a table to a terminal, cut to its width. URLs that are cut can still be clicked.
 
     Args:
         console: the terminal.

@@ -1,4 +1,4 @@
-"""Tracks of an SQLite mirror, as `jogg-async crawl` makes it."""
+"""Tracks of an SQLite mirror that `jogg-async crawl` wrote."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PRESENT: Final = "FROM tracks WHERE gone_at IS NULL"
 
 
 class MirrorTracks:
-    """Tracks of a mirror, except those that are gone, read as they are needed.
+    """Tracks of a mirror, except those marked as gone. They are read during the iteration.
 
     Args:
         database: the mirror.
@@ -45,7 +45,7 @@ def mirror_tracks(path: Path, limit: int | None) -> Generator[MirrorTracks]:
         limit: number of tracks at most; `None` for all.
 
     Raises:
-        UsageError: it is no mirror, or cannot be read.
+        UsageError: the file is no mirror, or cannot be read.
     """
     try:
         with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:

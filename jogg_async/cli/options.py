@@ -1,4 +1,4 @@
-"""The options that commands share. The library holds the defaults."""
+"""The options that commands share. Their defaults are read from the library's signatures."""
 
 from __future__ import annotations
 

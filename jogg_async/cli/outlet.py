@@ -1,8 +1,8 @@
-"""Standard output as bytes, written in threads beside the event loop.
+"""Standard output as bytes, written in threads so that the event loop is not blocked.
 
-A slow reader (`| less`) must neither stop the requests in flight, which would time out, nor delay Ctrl-C. So each piece
-is written in a daemon thread, directly to the file descriptor: a write that hangs would hold the lock of Python's own
-buffer, for which the interpreter waits when it exits.
+A slow reader (`| less`) must neither stop the requests in flight, which would time out, nor delay Ctrl-C. So each write
+runs in a daemon thread. It writes to the file descriptor, not to `sys.stdout`: a blocked write would hold the lock of
+`sys.stdout`, for which the interpreter waits when it exits.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from typing import Final, TextIO
 from .failure import ExitCode
 from .running import Ending
 
-_LAST_WRITE: Final = 0.25
-"""Seconds that an unfinished write gets when the command is cancelled."""
+_LAST_WRITE_TIMEOUT: Final = 0.25
+"""Seconds to wait for an unfinished write when the command is cancelled."""
 
 
 class Outlet:
@@ -31,7 +31,7 @@ class Outlet:
         ending: ends the command when the reader closes the pipe.
 
     Raises:
-        OSError: it is closed.
+        OSError: standard output is closed.
     """
 
     def __init__(self, ending: Ending) -> None:
@@ -55,21 +55,21 @@ class Outlet:
                 select.select([], [self._descriptor], [])
 
     async def run_in_thread(self, job: Callable[[], None]) -> None:
-        """Run a blocking job in a thread. If cancelled, give it a moment to finish."""
+        """Run a blocking job in a thread. If cancelled, wait for the job, but not longer than 0.25 seconds."""
         done = asyncio.get_running_loop().create_future()
         threading.Thread(target=_work, args=(job, done), daemon=True).start()
         try:
             await asyncio.shield(done)
         except asyncio.CancelledError:
-            await asyncio.wait((done,), timeout=_LAST_WRITE)
+            await asyncio.wait((done,), timeout=_LAST_WRITE_TIMEOUT)
             self._ending.writing_hangs = not done.done()
             if done.done():
-                done.exception()  # retrieved: it no longer matters
+                done.exception()  # or asyncio would log it as never retrieved
             raise
 
     @contextlib.contextmanager
     def watched(self) -> Generator[None]:
-        """End the command as soon as the reader closes the pipe, even if no page arrives."""
+        """End the command as soon as the reader closes the pipe, even while nothing is written."""
         loop, descriptor = asyncio.get_running_loop(), self._descriptor
 
         def notice() -> None:
@@ -79,7 +79,7 @@ class Outlet:
         if not stat.S_ISFIFO(os.fstat(descriptor).st_mode):
             yield
             return
-        with contextlib.suppress(NotImplementedError, OSError):  # Windows; an odd descriptor
+        with contextlib.suppress(NotImplementedError, OSError):  # on Windows, or for a descriptor that cannot be polled
             loop.add_reader(descriptor, notice)
         try:
             yield

@@ -18,7 +18,7 @@ from .failure import ExitCode
 from .terminal import Screen
 
 _GRACE: Final = 1.0
-"""Seconds after which the process exits in any case: a terminal that does not read must not keep it alive."""
+"""Seconds until a process that was told to end exits, even if a write to the terminal is still blocked."""
 
 
 INTERRUPTED: Final = 128 + signal.SIGINT
@@ -29,7 +29,7 @@ class Ending:
     """Ends the running command early.
 
     Args:
-        after_signal: the exit code after a signal; `None` for 128 and the signal's number.
+        after_signal: the exit code after a signal; `None` for 128 plus the signal's number.
     """
 
     def __init__(self, after_signal: int | None = None) -> None:
@@ -88,7 +88,7 @@ async def _until_ended(work: Callable[[Ending], Coroutine[Any, Any, None]], afte
         except asyncio.CancelledError:
             if ending.code is None:
                 raise
-            if ending.writing_hangs:  # the thread that hangs holds a lock for which the interpreter would wait
+            if ending.writing_hangs:  # the blocked thread may hold a lock for which the interpreter waits at exit
                 os._exit(ending.code)
             return ending.code
     return ExitCode.OK if ending.code is None else ending.code

@@ -58,7 +58,7 @@ class Screen:
         """Return the screen of this process."""
         stdout: TextIO | None = sys.stdout
         stderr: TextIO | None = sys.stderr
-        _tolerate(stdout)
+        _replace_unencodable(stdout)
         out = _Console(file=stdout, highlight=False, emoji=False, markup=False)
         err = out if _are_one_terminal(stdout, stderr) else _Console(stderr=True, highlight=False, markup=False)
         return cls(out, err, _is_terminal(stdout), _is_terminal(stderr) and not err.is_dumb_terminal)
@@ -72,11 +72,11 @@ class Screen:
         self._say("warning:", "bold yellow", message)
 
     def note(self, message: str) -> None:
-        """Print a log message as one line on standard error."""
+        """Print a log message or a hint as one line on standard error."""
         self._print(Text(printable(message), style="dim"))
 
     def line(self, text: str) -> None:
-        """Print a line for other programs on standard error."""
+        """Print a line on standard error that other programs parse."""
         self._print(Text(printable(text)))
 
     def _say(self, kind: str, style: str, message: str) -> None:
@@ -90,7 +90,7 @@ class Screen:
 
 
 def silence_stdout() -> None:
-    """Discard further output after the reader closed the pipe; else the interpreter complains at exit."""
+    """Discard further output after the reader closed the pipe; else the interpreter prints an error at exit."""
     _silence(sys.stdout)
 
 
@@ -102,8 +102,8 @@ def _silence(stream: TextIO | None) -> None:
             os.close(nowhere)
 
 
-def _tolerate(stream: TextIO | None) -> None:
-    """Replace characters that the stream's encoding lacks, instead of failing."""
+def _replace_unencodable(stream: TextIO | None) -> None:
+    """Make a stream replace the characters that its encoding lacks, instead of raising an error."""
     if isinstance(stream, io.TextIOWrapper):
         stream.reconfigure(errors="replace")
 

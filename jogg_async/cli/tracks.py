@@ -53,7 +53,9 @@ async def _run(filters: Filters, bounds: Bounds, wanted: Format | None, connecti
                     await _print(pager, printer, outlet)
             except asyncio.CancelledError:
                 if ending.code == INTERRUPTED and screen.shows_progress:
-                    screen.note("This cannot be continued. jogg-async crawl saves tracks and can be, with --resume.")
+                    screen.note(
+                        "This command cannot be resumed. jogg-async crawl saves the tracks, and --resume continues it."
+                    )
                 raise
     if pager.progress.invalid:
         screen.warn(f"invalid records skipped: {pager.progress.invalid}; --verbose names them.")

@@ -1,4 +1,4 @@
-"""Behaviour that a test can set: rate limit, latency, waiting faults and scheduled changes of the catalogue. No I/O."""
+"""Behaviour that a test can set: rate limit, latency, queued faults and scheduled changes of the catalogue. No I/O."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["ChangeSchedule", "FaultQueue", "Latency", "RateLimit", "RateLimiter"
 
 
 def seeded_random(seed: int, purpose: str) -> Random:
-    """Return random numbers for one purpose, so that an error rate does not change the latencies of the same seed."""
+    """Return a random generator for one purpose. With the same seed, errors and latencies are drawn independently."""
     return Random(f"{seed} {purpose}")  # noqa: S311 (no secret)
 
 
@@ -46,9 +46,9 @@ def _seconds_or_none(_: object, attribute: attrs.Attribute[Any], value: Any) -> 
 class RateLimit:
     """Rate limit of a fake, and the response to requests beyond it.
 
-    The service documents only that limits depend on the plan, that a rejected request gets `code` 429, that the client
-    should wait for `retryAfter` seconds (not where that is), and that the header `X-RateLimit-Remaining` counts the
-    requests left.
+    The service documents that limits depend on the plan, that a rejected request gets `code` 429, that the client
+    should wait for `retryAfter` seconds, and that the header `X-RateLimit-Remaining` counts the requests left. It does
+    not document which part of the response contains `retryAfter`.
 
     Raises:
         TypeError: `rate`, `burst` or `retry_after` is no number.
@@ -151,13 +151,13 @@ class Latency:
         """Draw the seconds that the next response takes."""
         if self._latency == self._jitter == 0:
             return 0.0
-        # Both are drawn each time, so that one setting does not change what the other gives.
+        # Both are drawn each time, so that a change of one setting does not change the numbers drawn for the other.
         share, spread = self._draw(), self._draw()
         return self._latency * (self._slow_factor if share < self._slow_fraction else 1.0) + self._jitter * spread
 
 
 @attrs.define
-class _WaitingFault:
+class _QueuedFault:
     fault: Fault
     path: str
     page: int | None
@@ -178,7 +178,7 @@ class _WaitingFault:
 
 
 class FaultQueue:
-    """Waiting faults. The first that matches a request and is due is used.
+    """Faults queued for later requests. A request gets the first one that matches it and is due.
 
     Args:
         lock: Guards the queue, which a test fills while the server empties it.
@@ -186,7 +186,7 @@ class FaultQueue:
 
     def __init__(self, lock: AbstractContextManager[Any]) -> None:
         self._lock = lock
-        self._waiting: list[_WaitingFault] = []
+        self._queue: list[_QueuedFault] = []
 
     def add(self, fault: Fault, *, path: str, page: int | None, times: int | None, after: int) -> None:
         """Append a fault; see `FakeJogg.fail` for the arguments."""
@@ -198,12 +198,12 @@ class FaultQueue:
         if not str(path).startswith("/"):
             raise ValueError(f"path must begin with a slash, such as /music/7.wav, not {path!r:.80}")
         with self._lock:
-            self._waiting.append(_WaitingFault(fault, path, page, times, after))
+            self._queue.append(_QueuedFault(fault, path, page, times, after))
 
     def take(self, request: RecordedRequest) -> Fault | None:
         """Return the fault for this request, if one is due, and count it as used."""
         with self._lock:
-            for item in self._waiting:
+            for item in self._queue:
                 if item.matches(request) and item.count_match():
                     return item.fault
         return None
@@ -211,7 +211,7 @@ class FaultQueue:
     def clear(self) -> None:
         """Remove every fault."""
         with self._lock:
-            self._waiting.clear()
+            self._queue.clear()
 
 
 @attrs.define
@@ -251,7 +251,7 @@ class ChangeSchedule:
                     self._changes.remove(item)
                 else:
                     item.due += item.every
-        # The changes run without the lock: they are code of the test, which may wait for its other thread.
+        # Run the changes without the lock: the test's code may wait for a thread of its own that needs it.
         for item in due:
             item.change(catalogue)
 

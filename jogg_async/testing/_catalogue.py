@@ -1,8 +1,8 @@
 """Catalogue that a fake serves: generated or given rows, and the edits made to them.
 
-Rows are never all in memory. A catalogue is a short tuple of segments, each a range of generated tracks or a few given
-rows; an edit splits a segment in two and puts another between. The tuple is replaced, never changed, so that a view
-held by the server's thread stays as it is while a test edits the catalogue.
+Generated rows are not kept in memory. A catalogue is a short tuple of segments, each a range of generated tracks or a
+few given rows; an edit splits a segment in two and puts another between them. The tuple is replaced, never changed, so
+that a view used by the server's thread does not change while a test edits the catalogue.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 __all__ = ["Catalogue", "CatalogueView"]
 
 
-# Bounds the memory for a client that sends ever new filters.
+# Limits the memory if a client keeps sending new filters.
 _MAX_VIEWS: Final = 256
 
 
 class CatalogueView:
-    """Rows that match a filter, as the catalogue was when the view was made; later edits do not show.
+    """Rows that match a filter, at the time when the view was made. Later edits of the catalogue do not change it.
 
-    It behaves as a sequence of dicts, which are made anew at each access.
+    It behaves as a sequence of dicts. Each access returns new dicts.
     """
 
     def __init__(self, segments: Iterable[Segment], base_url: str) -> None:
@@ -193,8 +193,8 @@ class Catalogue:
         """Insert rows before row `index`, and return their ids.
 
         Args:
-            index: Where, as `list.insert` counts it. 0 moves every track one place on, which makes a crawl by page
-                number see some of them twice.
+            index: Index as for `list.insert`. Later tracks move back, so that a crawl by page number may receive some
+                of them twice.
             count: Number of rows to generate, 0 or more, with ids that no row ever had.
             track: Row to send as it is, instead of generated ones.
 
@@ -214,8 +214,8 @@ class Catalogue:
     def remove(self, where: int | slice = 0) -> None:
         """Remove the row at an index, or the rows of a slice.
 
-        Removing a row of a page already read moves every later track one place back, so that a crawl by page number
-        misses one.
+        After a row of a page that was already read is removed, every later track moves one place forward, so that a
+        crawl by page number misses one.
 
         Raises:
             IndexError: There is no row at that index. A slice is cut to the rows that exist.

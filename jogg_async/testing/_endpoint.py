@@ -1,7 +1,7 @@
 """Rules of the music endpoint and its responses, as the vendor documents them. No I/O.
 
-Everything here is documented, not observed. Where the documents leave a choice (which HTTP status goes with a business
-code, whether filters are case-sensitive), a comment names the choice.
+Everything here follows the documentation, not observations of the service. Where the documentation leaves a choice
+open (which HTTP status goes with a business code, whether filters are case-sensitive), a comment names our choice.
 """
 
 from __future__ import annotations
@@ -205,7 +205,7 @@ class MusicEndpoint:
 def _audio_response(content: bytes, tag: str, request: Mapping[str, str]) -> FakeResponse:
     headers = {"Content-Type": "audio/wav", "Accept-Ranges": "bytes", "ETag": tag}
     range_ = _RANGE.fullmatch(request.get("Range", ""))
-    # A range of another version of the file is not wanted (RFC 9110, 13.1.5).
+    # If-Range names another version of the file: the client wants the whole file (RFC 9110, 13.1.5).
     if range_ is None or range_[0] == "bytes=-" or request.get("If-Range", tag) != tag:
         return FakeResponse(200, content, headers)
     size = len(content)

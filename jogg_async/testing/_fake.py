@@ -92,9 +92,9 @@ class FakeJogg:
             tracks if isinstance(tracks, Catalogue) else Catalogue(tracks, seed=seed, show_filters=show_filters)
         )
         self.on_request: Callable[[RecordedRequest], Awaitable[object] | object] | None = None
-        # One lock for all that the test's thread and the server's share: recorded requests, counters, waiting faults,
-        # scheduled changes, and the running server. The catalogue has its own, since several fakes may serve it. No
-        # code of the test runs under either.
+        # This lock guards all data that the threads of the test and the server share: recorded requests, counters,
+        # queued faults, scheduled changes, and the running server. The catalogue has its own lock, since several fakes
+        # may serve it. No code of the test runs while one of them is held.
         self._lock = threading.RLock()
         self._log = RequestLog(self._lock, record=record)
         self._faults = FaultQueue(self._lock)
@@ -233,7 +233,7 @@ class FakeJogg:
 
     @property
     def max_in_flight(self) -> int:
-        """Highest number of requests open at once; may count a request that its client gave up a moment before."""
+        """Highest number of requests open at once. A cancelled request counts until the server has noticed."""
         return self._log.max_in_flight
 
     @property
@@ -252,7 +252,7 @@ class FakeJogg:
         """Number of responses with `code` 429."""
         return self._log.rejected
 
-    # Directing
+    # Faults and changes
 
     def fail(
         self,
@@ -263,12 +263,12 @@ class FakeJogg:
         after: int = 0,
         path: str = ENDPOINT,
     ) -> None:
-        """Make requests fail. Waiting faults are used in the order they were added, one for each request.
+        """Queue a fault for later requests. A request gets at most one fault: the first queued one that matches it.
 
         Args:
-            fault: A `Fault`, or a number for the usual one: a documented code (`fail(50000)`) or the HTTP status that
-                belongs to one (`fail(500)`) gives its error envelope; another status from 400 to 599 (`fail(502)`)
-                gives an HTML page, as from a proxy.
+            fault: A `Fault`, or a number. A documented code (`fail(50000)`), or the HTTP status that belongs to one
+                (`fail(500)`), makes the fake send the code's error envelope; another status from 400 to 599
+                (`fail(502)`) an HTML page, as a proxy does.
             page: Fail requests for this page only, 1 or more; `None` for any.
             times: Number of matching requests to fail, 1 or more; `None` for all.
             after: Number of matching requests to let through first, 0 or more.
@@ -282,13 +282,13 @@ class FakeJogg:
         self._faults.add(fault, path=path, page=page, times=times, after=after)
 
     def mutate_after(self, pages: int, change: Callable[[Catalogue], object], *, repeat: bool = False) -> None:
-        """Change the catalogue after this many more pages were sent, before the next one is made.
+        """Change the catalogue after this many more pages; the next page already shows the change.
 
         `fake.mutate_after(3, lambda catalogue: catalogue.insert())` makes page 4 begin with the last track of page 3.
 
         Args:
             pages: Number of pages, 1 or more. Errors do not count.
-            change: Function that gets the catalogue, in the server's thread.
+            change: Function that gets the catalogue. It is called in the server's thread.
             repeat: Make the change again after each further `pages` pages.
 
         Raises:
@@ -298,7 +298,7 @@ class FakeJogg:
         self._changes.add(pages, change, repeat=repeat)
 
     def clear(self) -> None:
-        """Forget waiting faults, scheduled changes and recorded requests; reset `refused` and `max_in_flight`."""
+        """Remove queued faults, scheduled changes and recorded requests; reset `refused` and `max_in_flight`."""
         with self._lock:
             self._faults.clear()
             self._changes.clear()
@@ -356,7 +356,7 @@ def _rate_limiter(limit: RateLimit | float | None) -> RateLimiter | None:
 
 
 def _raise_or_add_note(error: Exception, failure: BaseException | None) -> None:
-    """Raise an exception of the test's hook, or add it to the failure of the test, whose cause it may well be."""
+    """Raise the exception that a test's hook raised. If the test failed, add it to that error as a note instead."""
     if failure is None:
         raise error
     failure.add_note(f"While the fake served a request, code of the test raised {error!r}.")

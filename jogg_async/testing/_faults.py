@@ -75,7 +75,7 @@ class Fault:
     """Seconds to wait before anything is sent, 0 or more, on top of the latency of the fake."""
 
     def __add__(self, other: Fault) -> Fault:
-        """Return both faults as one.
+        """Return one fault that combines both.
 
         Raises:
             ValueError: Both change how the response is sent.
@@ -233,7 +233,7 @@ class Fault:
 
         Args:
             change: Function that gets the decoded envelope and returns the one to send, or changes it in place and
-                returns `None`. `FakeJogg.close` raises the exception that it raised.
+                returns `None`. If the function raises an exception, `FakeJogg.close` raises it again.
 
         Raises:
             TypeError: `change` is not callable.
@@ -273,7 +273,7 @@ class Fault:
         """Compress the body with gzip, whatever encodings the client accepts.
 
         Args:
-            padding: Bytes of white space to append to the JSON before compression; they shrink a thousandfold.
+            padding: Spaces to append to the JSON before compression, which makes about 1,000 of them one byte.
         """
         checked_int("padding", padding, 0)
 
@@ -285,15 +285,15 @@ class Fault:
 
 
 def fault_for(fault: object, status_of: Callable[[int], int]) -> Fault:
-    """Return the fault that the argument of `FakeJogg.fail` stands for.
+    """Return the fault that an argument of `FakeJogg.fail` means.
 
     Args:
         fault: A fault, a business code that the service documents, or an HTTP status from 400 to 599.
         status_of: Returns the HTTP status that the fake sends with a business code.
 
     Raises:
-        TypeError: It is neither a fault nor an integer.
-        ValueError: It is another integer.
+        TypeError: `fault` is neither a fault nor an integer.
+        ValueError: `fault` is an integer, but neither a documented code nor such a status.
     """
     if isinstance(fault, Fault):
         return fault

@@ -96,25 +96,25 @@ class RequestLog:
             self.max_in_flight = max(self.max_in_flight, self.in_flight)
 
     def response_sent(self, request: RecordedRequest, response: FakeResponse) -> None:
-        """Record the status and code that a request got."""
+        """Record the status and code of a request's response."""
         with self._lock:
-            # The status last: who reads a status in another thread then reads the code that belongs to it.
+            # Set the status last: a thread that reads it without the lock then also reads the right code.
             request.code = response.code
             request.status = response.status
             self.rejected += response.code == Code.RATE_LIMIT
 
     def request_ended(self) -> None:
-        """Count an open request less."""
+        """Decrease the number of open requests."""
         with self._lock:
             self.in_flight -= 1
 
     def add_error(self, error: Exception) -> None:
-        """Keep the first exception that code of the test raised while a request was served."""
+        """Keep an exception that code of the test raised while a request was served, if it is the first one."""
         with self._lock:
             self._error = self._error or error
 
     def take_error(self) -> Exception | None:
-        """Return that exception, once."""
+        """Return the exception kept by `add_error`, if there is one, and forget it."""
         with self._lock:
             error, self._error = self._error, None
             return error

@@ -26,7 +26,7 @@ _LINGER_0_SECONDS: Final = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
 
 
 async def send(request: web.BaseRequest, response: FakeResponse, fault: Fault | None) -> web.StreamResponse:
-    """Send a response in the manner of the fault."""
+    """Send a response in the way that the fault sets."""
     manner = Manner.WHOLE if fault is None else fault.manner
     if fault is None or manner is Manner.WHOLE:
         return web.Response(body=response.body, status=response.status, headers=response.headers)
@@ -34,7 +34,7 @@ async def send(request: web.BaseRequest, response: FakeResponse, fault: Fault | 
         if manner is Manner.STALL:
             await asyncio.sleep(fault.seconds)
         _close_connection(request, reset=manner is Manner.RESET)
-        # Never sent: to aiohttp the client has left.
+        # aiohttp does not send it, since the connection is closed.
         return web.Response()
     return await _send_in_parts(request, response, fault)
 
@@ -126,7 +126,7 @@ class Listener(web.Server):
             return
         loop = asyncio.get_running_loop()
         for listening in self._server.sockets:
-            with contextlib.suppress(NotImplementedError):  # not every loop has readers
+            with contextlib.suppress(NotImplementedError):  # Windows' proactor loop has no readers
                 loop.remove_reader(listening)
         # Let connections that are being accepted in this iteration of the loop be registered: asyncio would lose them
         # if the server closed meanwhile.
@@ -185,7 +185,7 @@ class ServerThread:
         await self._close()
 
     def stop(self) -> None:
-        """Close the server in its thread, and wait for the thread to end. An exception of the close is raised here."""
+        """Close the server in its thread, and wait for the thread to end. Raise the exception of `close`, if any."""
         if self._loop is not None and self._stopping is not None and self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stopping.set)
         self._thread.join()

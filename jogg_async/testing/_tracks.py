@@ -1,8 +1,8 @@
 """Generated tracks, and the segments that a catalogue consists of.
 
-Generated tracks are not kept in memory. A table of `PERIOD` tracks, made from the seed, repeats for ever with the round
-in each name ("Sunlit Avenue", "Sunlit Avenue No. 2"): row 999,999 costs as much as row 0, and the rows that match a
-filter are counted by arithmetic.
+Generated tracks are not kept in memory. A table of `PERIOD` tracks, made from the seed, repeats without end; from the
+second time on, each name ends with a number ("Sunlit Avenue", "Sunlit Avenue No. 2"). So row 999,999 costs as much as
+row 0, and the rows that match a filter are counted by arithmetic.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ _SECOND_WORDS: Final = """
 """.split()  # noqa: SIM905 (a list of literals is four times as long)
 
 PERIOD: Final = len(_FIRST_WORDS) * len(_SECOND_WORDS)
-"""Number of different tracks; after them the table starts again, with the number of the round in each name."""
+"""Number of tracks in the table. After them, the table repeats, with "No. 2", "No. 3" and so on in the names."""
 
 
 class _Template(NamedTuple):
@@ -162,7 +162,7 @@ class TrackGenerator:
         return {**record, "genre": template.genre, "mood": template.mood} if self.show_filters else record
 
     def json_texts(self, numbers: Sequence[int], base_url: str) -> list[str]:
-        """Return the same records as `record`, as JSON texts."""
+        """Return the records of several tracks as JSON texts."""
         formats = _json_formats(self.seed, self.show_filters)
         first, step = self.first_id, self.id_step
         return [
@@ -189,7 +189,7 @@ class TrackGenerator:
 
 @attrs.frozen
 class GeneratedSegment:
-    """Generated tracks `first` to `stop` (excluded), less those that do not match the filters."""
+    """Generated tracks `first` to `stop` (excluded) that match the filters."""
 
     generator: TrackGenerator
     first: int
@@ -208,7 +208,7 @@ class GeneratedSegment:
         return self.generator.matches(before + start, before + stop, self.genre, self.mood)
 
     def split(self, index: int) -> tuple[GeneratedSegment, GeneratedSegment]:
-        """Return the rows before `index`, and the others. Only for a segment without filters."""
+        """Return the rows before `index` and those from it on. Only for a segment without filters."""
         middle = self.first + index
         return attrs.evolve(self, stop=middle), attrs.evolve(self, first=middle)
 
@@ -250,7 +250,7 @@ class FixedSegment:
         return len(self.rows)
 
     def split(self, index: int) -> tuple[FixedSegment, FixedSegment]:
-        """Return the rows before `index`, and the others."""
+        """Return the rows before `index` and those from it on."""
         return FixedSegment(self.rows[:index]), FixedSegment(self.rows[index:])
 
     def filtered(self, genre: str | None, mood: str | None) -> FixedSegment:

@@ -30,7 +30,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def _settings(node: pytest.Item) -> dict[str, Any]:
     settings: dict[str, Any] = {}
-    # From the module inwards, so that a marker of the test itself wins.
+    # From the module to the test, so that a marker of the test itself takes precedence.
     for marker in reversed(list(node.iter_markers("fake_jogg"))):
         if marker.args:
             raise pytest.UsageError("@pytest.mark.fake_jogg takes keyword arguments, such as tracks=10")
@@ -72,8 +72,8 @@ def fast_jogg_retries(monkeypatch: pytest.MonkeyPatch) -> RetryPolicy:
     """Make `JoggSession` retry without waits during the test, and return the policy that does so.
 
     It replaces the default of the argument `retry`, for code that makes its own `JoggSession()`: the number of attempts
-    stays, `wait_initial` and `wait_jitter` are 0. A `retry` passed by the code counts as passed. So does a wait that
-    the service announces: keep it short by `retry_after=0.01` in `RateLimit` or `Fault.business`.
+    stays, `wait_initial` and `wait_jitter` are 0. A `retry` that the code passes is used instead. A wait that the
+    service announces still takes its time: keep it short by `retry_after=0.01` in `RateLimit` or `Fault.business`.
     """
     from jogg_async import JoggSession  # noqa: PLC0415 (see the top)
 
@@ -87,8 +87,8 @@ def jogg_session(fake_jogg: FakeJogg) -> Iterator[JoggSession]:
     """Make a `JoggSession` on `fake_jogg`, which retries without waits and is closed after the test.
 
     Use it with or without `async with`, in one event loop: in coroutine tests under pytest-asyncio or anyio, in
-    `unittest.IsolatedAsyncioTestCase`, and in sync tests through `asyncio.run` or `asyncio.Runner`. It stays open only
-    where a test closes a loop of its own without `loop.shutdown_asyncgens()`: close it there, by `async with`.
+    `unittest.IsolatedAsyncioTestCase`, and in sync tests through `asyncio.run` or `asyncio.Runner`. The fixture cannot
+    close it if a test closes an event loop of its own without `loop.shutdown_asyncgens()`: use `async with` there.
     """
     from jogg_async import JoggSession  # noqa: PLC0415 (see the top)
 
@@ -102,8 +102,9 @@ class _Closer:
     """Close a session in the event loop that used it, before that loop ends or after the test.
 
     Passed as the session's `limiter`, it is entered in that loop before the first request. There it starts an
-    asynchronous generator: asyncio finalizes those still running before it closes a loop (`loop.shutdown_asyncgens`),
-    in `asyncio.run`, `asyncio.Runner` and unittest alike. The fixture itself runs too late for these loops.
+    asynchronous generator that closes the session when it is finalized. `asyncio.run`, `asyncio.Runner` and unittest
+    finalize such generators (`loop.shutdown_asyncgens`) before they close their loop; the fixture's own teardown runs
+    after that.
     """
 
     session: JoggSession

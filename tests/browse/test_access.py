@@ -55,9 +55,9 @@ def test_each_run_has_a_token_of_its_own() -> None:
 
 def test_the_address_for_the_browser_works_once() -> None:
     access = Access(8000)
-    given = access.new_pass()
+    given = access.new_one_time_token()
     assert not access.allows(given)
-    assert [access.take_pass(given), access.take_pass(given)] == [True, False]
+    assert [access.use_one_time_token(given), access.use_one_time_token(given)] == [True, False]
 
 
 PROTECTED = ["/", "/settings", "/tracks", "/audio/1"]

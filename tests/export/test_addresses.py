@@ -62,7 +62,7 @@ async def test_an_upload_that_fails_leaves_the_old_object(
         raise OSError("broken")
 
     with monkeypatch.context() as patch:
-        patch.setattr(text, "_pieces", fail)
+        patch.setattr(text, "_chunks", fail)
         with pytest.raises(OSError, match="broken"):
             await make_pager(fake).save("memory://t.csv")
     assert memory.cat("/t.csv") == b"old"

@@ -311,7 +311,7 @@ async def test_an_error_while_writing_leaves_the_mirror_as_it_was(
 async def test_a_mirror_that_another_program_writes_is_refused_in_one_line(
     fake: FakeJogg, make_pager: MakePager, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mirror, "_PATIENCE", 0.05)
+    monkeypatch.setattr(mirror, "_BUSY_TIMEOUT", 0.05)
     await make_pager(fake).save(path)
     with closing(sqlite3.connect(path, isolation_level=None)) as writer:
         writer.execute("BEGIN IMMEDIATE")

@@ -225,7 +225,7 @@ async def test_cancelling_ends_the_writing_of_the_file_soon(
     make_fake: MakeFake, make_pager: MakePager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake, path, writing = await make_fake(2500), tmp_path / "t.csv", asyncio.Event()
-    loop, real = asyncio.get_running_loop(), text._pieces
+    loop, real = asyncio.get_running_loop(), text._chunks
 
     def slow(header: bytes, batches: Iterable[bytes]) -> Iterator[bytes | memoryview]:
         for batch in batches:
@@ -235,7 +235,7 @@ async def test_cancelling_ends_the_writing_of_the_file_soon(
 
     monkeypatch.setattr("jogg_async._export.save._BATCH", 100)
     with monkeypatch.context() as patch:
-        patch.setattr(text, "_pieces", slow)
+        patch.setattr(text, "_chunks", slow)
         saving = asyncio.create_task(make_pager(fake).save(path))
         await writing.wait()
         saving.cancel()
@@ -310,7 +310,7 @@ async def test_text_does_not_depend_on_the_batches(
     fake = await make_fake(2500)
     for name, batch in (("small", 1), ("large", 5000)):
         monkeypatch.setattr("jogg_async._export.save._BATCH", batch)
-        monkeypatch.setattr("jogg_async._export.text._PIECE", 1000)
+        monkeypatch.setattr("jogg_async._export.text._CHUNK_SIZE", 1000)
         await make_pager(fake).save(tmp_path / f"{name}.jsonl.gz")
     assert (tmp_path / "small.jsonl.gz").read_bytes() == (tmp_path / "large.jsonl.gz").read_bytes()
     assert decompressed(tmp_path / "small.jsonl.gz").count(b"\n") == 2500
