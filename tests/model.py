@@ -76,7 +76,7 @@ def sequential_crawl(
 
 
 def pages_of(records: int, page_size: int) -> list[int]:
-    """Return the numbers of the pages that so many records fill."""
+    """Return the numbers of the pages that hold `records` records."""
     return list(range(1, -(-records // page_size) + 1))
 
 

@@ -31,7 +31,7 @@ INTERRUPTS: Final[tuple[Interrupt, ...]] = (cancelled, cancelled_twice, timed_ou
 
 
 async def check_pager(scenario: Scenario, outcome: Outcome) -> None:
-    """The pager continues with the next track, unless it was closed."""
+    """Assert that the pager continues with the next track, unless it was closed."""
     pager = scenario.pager
     if pager is None:
         return
@@ -63,7 +63,7 @@ async def read_all(found: list[int], pager: TrackPager) -> None:
 
 
 async def check_session(scenario: Scenario) -> None:
-    """The session is closed, or it still sends as many requests at once as its concurrency."""
+    """Assert that the session is closed, or still sends as many requests at once as its concurrency allows."""
     fake, jogg = scenario.fake, scenario.jogg
     if jogg.closed:
         with pytest.raises(SessionClosedError):

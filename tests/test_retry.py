@@ -50,7 +50,7 @@ def test_seconds_in_range_are_accepted(name: str, value: float) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in SECONDS if name != "timeout"])
-def test_timeout_alone_may_be_none(name: str) -> None:
+def test_none_is_accepted_for_timeout_and_rejected_for_the_other_durations(name: str) -> None:
     assert RetryPolicy(timeout=None).timeout is None
     with pytest.raises(ValueError, match=name):
         RetryPolicy(**{name: None})  # type: ignore[arg-type]
@@ -103,7 +103,7 @@ def test_waits_double_up_to_wait_max(attempts: int, wait: float) -> None:
     assert wait_of(RetryPolicy(attempts=None), attempts) == pytest.approx(wait)
 
 
-def test_first_wait_is_wait_initial_without_any_attempt_sent() -> None:
+def test_backoff_before_any_attempt_is_wait_initial() -> None:
     assert backoff(RetryPolicy(wait_initial=1.0), 0) == 1.0
 
 
@@ -179,7 +179,9 @@ def test_backoff_that_would_end_after_timeout_is_not_begun(
 @pytest.mark.parametrize(
     ("timeout", "elapsed", "retried"), [(10.0, 0.0, True), (10.0, 9.99, True), (10.0, 10.0, False), (0, 0.0, False)]
 )
-def test_no_time_is_left_at_timeout_even_without_a_wait(timeout: float, elapsed: float, retried: bool) -> None:
+def test_no_retry_begins_once_timeout_has_elapsed_even_without_a_wait(
+    timeout: float, elapsed: float, retried: bool
+) -> None:
     assert (wait_of(RetryPolicy(timeout=timeout, wait_initial=0.0), 1, elapsed) == 0.0) is retried
 
 
@@ -359,7 +361,7 @@ def test_retry_after_in_the_body_is_parsed_as_seconds(named: Any, wait: float | 
         ("1e999", 1, None, 1.0),
     ],
 )
-def test_longest_wait_of_header_and_body_counts(  # noqa: PLR0917 (a table's columns)
+def test_longest_wait_of_header_and_body_is_used(  # noqa: PLR0917 (a table's columns)
     code: int, status: int, header: str | None, top: Any, data: Any, wait: float | None
 ) -> None:
     body = json.dumps({"code": code, "msg": "no", "data": {"retryAfter": data}, "retryAfter": top}).encode()
@@ -368,7 +370,7 @@ def test_longest_wait_of_header_and_body_counts(  # noqa: PLR0917 (a table's col
     assert error.retry_after == wait
 
 
-def test_retry_after_header_counts_without_an_envelope() -> None:
+def test_retry_after_header_is_used_without_an_envelope() -> None:
     assert refusal(b"<html>", 503, {"Retry-After": "5"}).retry_after == 5.0
     assert refusal(b"", 429, {"Retry-After": "5"}).retry_after == 5.0
     assert not hasattr(refusal(b"<html>", 404, {"Retry-After": "5"}), "retry_after")

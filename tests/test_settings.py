@@ -234,6 +234,6 @@ def test_settings_in_range_are_accepted(concurrency: int, timeout: float) -> Non
     assert (session._concurrency, session._timeout) == (concurrency, timeout)
 
 
-def test_timeout_beyond_any_float_is_rejected() -> None:
+def test_timeout_beyond_the_range_of_floats_is_rejected() -> None:
     with pytest.raises(ConfigurationError, match="timeout"):
         JoggSession("k", timeout=10**400)

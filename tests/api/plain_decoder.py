@@ -23,13 +23,13 @@ class RejectedError(Exception):
 
 
 @attrs.frozen
-class Read:
+class DecodedBody:
     """Result of decoding a body.
 
     Attributes:
         code: code of the envelope; the other fields are set only if it is 0.
         sure: True if every decoder must get this result. Otherwise it may also reject the body: for deep nesting, a
-            repeated field, or an absurd number in an unused field.
+            repeated field, or a number beyond the range of floats in an unused field.
     """
 
     code: int
@@ -41,7 +41,7 @@ class Read:
     records: int = 0
 
 
-class Beyond:
+class HugeNumber:
     """Number beyond the range of floats, or with more digits than Python parses."""
 
 
@@ -56,16 +56,16 @@ class Reader:
     def __init__(self, body: bytes, *, skip_invalid: bool) -> None:
         self._skip_invalid = skip_invalid
         self.sure: bool = True
-        """See `Read`; also valid if the body was rejected."""
+        """See `DecodedBody`; also valid if the body was rejected."""
         self._body = body
 
-    def read(self) -> Read:
+    def read(self) -> DecodedBody:
         """Return the decoded body; raise `RejectedError` if it is not a valid page."""
         envelope = self._parsed(self._body)
         _require(type(envelope) is dict)
         code = _whole(envelope.get("code"))
         if code != 0:
-            return Read(code, self.sure)
+            return DecodedBody(code, self.sure)
         data = envelope.get("data")
         _require(type(data) is dict)
         rid, _ = _text(envelope.get("rid")), _text(envelope.get("msg"))
@@ -75,7 +75,7 @@ class Reader:
         self._check_unused(data, ("music", "pagination"))
         found = [(place, track) for place, row in enumerate(rows) if (track := self._track(row)) is not None]
         places, tracks = tuple(place for place, _ in found), tuple(track for _, track in found)
-        return Read(0, self.sure, tracks, pagination, rid, places, len(rows))
+        return DecodedBody(0, self.sure, tracks, pagination, rid, places, len(rows))
 
     def _parsed(self, body: bytes) -> Any:
         try:
@@ -91,7 +91,7 @@ class Reader:
         except RecursionError:
             self.sure = False
             raise RejectedError from None
-        _require(not _contains(value, _is_cut))
+        _require(not _contains(value, _has_lone_surrogate))
         if _depth(value) > _MODERATE:
             self.sure = False
         return value
@@ -100,11 +100,11 @@ class Reader:
         found = dict(pairs)
         if len(found) < len(pairs):  # the last one counts, but decoders may also check the others
             self.sure = False
-            _require(not any(_contains(value, _is_cut) for _, value in pairs))
+            _require(not any(_contains(value, _has_lone_surrogate) for _, value in pairs))
         return found
 
     def _check_unused(self, data: dict[str, Any], known: tuple[str, ...]) -> None:
-        if any(_contains(value, _is_beyond) for name, value in data.items() if name not in known):
+        if any(_contains(value, _is_huge) for name, value in data.items() if name not in known):
             self.sure = False
 
     def _pagination(self, data: Any) -> Pagination:
@@ -116,7 +116,7 @@ class Reader:
         return Pagination(*(None if data.get(name) is None else _whole(data[name]) for name in names))
 
     def _track(self, row: Any) -> Track | None:
-        _require(not _contains(row, _is_beyond))  # msgspec rejects such numbers: the whole page is no JSON
+        _require(not _contains(row, _is_huge))  # msgspec rejects such numbers: the whole page is no JSON
         try:
             return _track(row)
         except RejectedError:
@@ -143,13 +143,13 @@ def _refuse(_: str) -> NoReturn:
     raise ValueError
 
 
-def _float(text: str) -> float | Beyond:
+def _float(text: str) -> float | HugeNumber:
     value = float(text)
-    return value if math.isfinite(value) else Beyond()
+    return value if math.isfinite(value) else HugeNumber()
 
 
-def _int(text: str) -> int | Beyond:
-    return int(text) if len(text) <= 4300 else Beyond()
+def _int(text: str) -> int | HugeNumber:
+    return int(text) if len(text) <= 4300 else HugeNumber()
 
 
 def _whole(value: Any) -> int:
@@ -166,13 +166,13 @@ def _text(value: Any) -> str | None:
     return value
 
 
-def _is_cut(value: Any) -> bool:
+def _has_lone_surrogate(value: Any) -> bool:
     """Return True for a string with a lone surrogate, which UTF-8 cannot encode."""
     return type(value) is str and any("\ud800" <= character <= "\udfff" for character in value)
 
 
-def _is_beyond(value: Any) -> bool:
-    return isinstance(value, Beyond)
+def _is_huge(value: Any) -> bool:
+    return isinstance(value, HugeNumber)
 
 
 def _is_long(value: Any) -> bool:

@@ -10,7 +10,7 @@ from jogg_async import APIError, DecodeError, JoggError
 from jogg_async._api.decoding import Decoded, decode_page
 from jogg_async._api.envelope import RawResponse, _raw, read_envelope
 from jogg_async._api.schemas import SCHEMA, Schema, Success
-from tests.api.plain_decoder import Read, Reader, RejectedError
+from tests.api.plain_decoder import DecodedBody, Reader, RejectedError
 
 NUMBER: Final = 7
 """Number of the requested page."""
@@ -48,7 +48,7 @@ def require_well_formed(error: JoggError) -> None:
     require(len(str(error)) - quoted < 1000, "its text is long", error)
 
 
-def _failed(error: JoggError, read: Read | None, *, sure: bool) -> str:
+def _failed(error: JoggError, read: DecodedBody | None, *, sure: bool) -> str:
     require_well_formed(error)
     if isinstance(error, APIError):
         require(not sure if read is None else read.code == error.code != 0, "a failure", error, read)
@@ -64,7 +64,7 @@ def _outcome(envelope: Success, skip_invalid: bool) -> Decoded | DecodeError:
         return error
 
 
-def _compare(found: Decoded | DecodeError, read: Read | None, *, sure: bool) -> None:
+def _compare(found: Decoded | DecodeError, read: DecodedBody | None, *, sure: bool) -> None:
     if isinstance(found, DecodeError):
         require_well_formed(found)
         require(read is None or not sure, "refused", found, read)
@@ -72,7 +72,7 @@ def _compare(found: Decoded | DecodeError, read: Read | None, *, sure: bool) -> 
         require(read is not None and _agree(found, read), "read", found, read)
 
 
-def _agree(decoded: Decoded, read: Read) -> bool:
+def _agree(decoded: Decoded, read: DecodedBody) -> bool:
     """Return True if both results are equal, in their `repr` too, since 12.0 and True equal 12 and 1."""
     page = decoded.page
     places = tuple(range(decoded.records)) if decoded.places is None else decoded.places

@@ -65,8 +65,8 @@ class Node:
         return found
 
 
-def good(rows: int, *, unknown: bool) -> Node:
-    """Return a valid page with so many tracks, with or without undocumented fields."""
+def valid_page(rows: int, *, unknown: bool) -> Node:
+    """Return a valid page of `rows` tracks, with or without undocumented fields."""
     fields = {"id": b"%d", "name": b'"Song %d"', "music_url": b'"https://x/%d"', "duration": b"%d"}
     fields |= {"genre": b'"Corporate %d"', "tags": b'[%d,{"a":null}]'} if unknown else {}
     tracks = [_object(**{name: Node(text % number) for name, text in fields.items()}) for number in range(1, rows + 1)]
@@ -82,7 +82,7 @@ def _object(**fields: Any) -> Node:
 
 @attrs.frozen
 class Change:
-    """One change of a tree; each number is taken modulo the number of choices."""
+    """One change of a tree. Each attribute is an index, taken modulo the number of choices."""
 
     what: int
     place: int
@@ -134,7 +134,7 @@ def body(
     rows: int, changes: Sequence[Change], *, unknown: bool, before: int = 0, after: int = 0, cut: int = 0
 ) -> bytes:
     """Return a page with these changes, with text before and after it, and its last `cut` bytes removed."""
-    tree = good(rows, unknown=unknown)
+    tree = valid_page(rows, unknown=unknown)
     for change in changes:
         change.apply(tree)
     written = ENDS[before % len(ENDS)] + tree.written() + ENDS[after % len(ENDS)]

@@ -108,7 +108,9 @@ ENVELOPES = st.builds(lambda data, rid: {"code": 0, "data": data} | rid, DATA, s
 
 @settings(deadline=None)
 @given(ENVELOPES, st.booleans())
-def test_every_schema_and_the_exact_decoder_agree(given: dict[str, Any], skip_invalid: bool) -> None:
+def test_documented_schema_learnt_schema_and_field_by_field_decoding_agree(
+    given: dict[str, Any], skip_invalid: bool
+) -> None:
     Schema.__init__(SCHEMA)
     fast, learnt, exact = (outcome(way, given, skip_invalid=skip_invalid) for way in WAYS)
     assert fast == learnt == exact
@@ -133,7 +135,7 @@ def test_valid_records_are_decoded_unchanged(rows: list[dict[str, Any]]) -> None
 
 @settings(deadline=None)
 @given(ENVELOPES)
-def test_decoded_page_accounts_for_every_record(given: dict[str, Any]) -> None:
+def test_tracks_and_invalid_records_add_up_to_the_records_of_the_page(given: dict[str, Any]) -> None:
     fast = outcome(decode, given, skip_invalid=True)
     if isinstance(fast, Decoded):
         assert len(fast.page.tracks) + len(fast.invalid) == fast.records
@@ -141,7 +143,7 @@ def test_decoded_page_accounts_for_every_record(given: dict[str, Any]) -> None:
         assert all(type(track.id) is int and LOW <= track.id <= HIGH for track in fast.page.tracks)
 
 
-def test_documented_records_are_not_structured_field_by_field(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_documented_records_are_not_decoded_field_by_field(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(decoding, "_decode_exactly")
     assert tracks_of({"id": 1, "name": "n", "music_url": None, "duration": 5}, {"id": 2}) == (
         Track(1, "n", None, 5),
@@ -149,7 +151,7 @@ def test_documented_records_are_not_structured_field_by_field(monkeypatch: pytes
     )
 
 
-def test_undocumented_fields_are_structured_field_by_field_on_the_first_page_alone(
+def test_undocumented_fields_are_decoded_field_by_field_on_the_first_page_only(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     rows = [{"id": 1, "genre": ["x", {"y": [{"z": None}]}], "": 1}, {"id": 2}, {"genre": None, "id": 3, "name": "n"}]
@@ -166,7 +168,7 @@ def test_undocumented_fields_are_structured_field_by_field_on_the_first_page_alo
     assert type(tracks_of(rows[0])[0].extra) is Fields
 
 
-def test_undocumented_field_of_a_later_page_is_learnt(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_schema_learns_an_undocumented_field_of_a_later_page(monkeypatch: pytest.MonkeyPatch) -> None:
     for row in ({"id": 1, "genre": "x"}, {"id": 1, "mood": 2, "genre": None}):
         assert tracks_of(row) == (Track(1, extra={name: value for name, value in row.items() if name != "id"}),)
     monkeypatch.delattr(decoding, "_decode_exactly")
@@ -203,7 +205,7 @@ def test_schema_learns_at_most_32_field_names() -> None:
 
 
 @pytest.mark.parametrize("name", ['a"', "\\", "\n", "\x00", "x" * 100], ids=ascii)
-def test_field_name_that_no_schema_can_have_is_not_learnt(name: str) -> None:
+def test_schema_does_not_learn_a_field_name_that_msgspec_does_not_accept(name: str) -> None:
     assert learnt_from("genre", name) == ()
     for way in WAYS:
         assert way(envelope({"id": 1, name: 1})).page.tracks == (Track(1, extra={name: 1}),)
@@ -212,7 +214,7 @@ def test_field_name_that_no_schema_can_have_is_not_learnt(name: str) -> None:
 @pytest.mark.parametrize(
     "name", ["", " ", "class", "__init__", "extra0", "extra", "Id", "ü\u2028", "x" * 99], ids=ascii
 )
-def test_unusual_field_name_is_learnt(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_schema_learns_unusual_field_names(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert tracks_of({"id": 1, name: [1]}) == (Track(1, extra={name: [1]}),)
     monkeypatch.delattr(decoding, "_decode_exactly")
     assert tracks_of({"id": 2, name: None}, {"id": 3}) == (Track(2, extra={name: None}), Track(3))
@@ -359,12 +361,12 @@ def test_an_undocumented_field_may_be_nested_100_levels_deep(way: Way, levels: i
 
 
 @pytest.mark.parametrize("skip_invalid", [False, True])
-def test_a_page_with_a_record_nested_beyond_all_bounds_is_an_error(skip_invalid: bool) -> None:
+def test_page_with_a_record_nested_beyond_the_recursion_limit_is_an_error(skip_invalid: bool) -> None:
     body = b'{"code":0,"data":{"music":[{"id":1,"deep":%s}]},"rid":"%s"}' % (b"[" * 100_000 + b"]" * 9000, RID.encode())
     assert "nested too deep" in str(fault_of(body, skip_invalid=skip_invalid))
 
 
-def test_skipped_records_are_returned_with_their_places() -> None:
+def test_skipped_records_are_returned_with_their_positions_on_the_page() -> None:
     rows = [{"id": "1"}, {"id": 2}, None, {"name": "x"}, {"id": 5, "new": 1}, {"id": 6, "duration": 1.5}, {"id": 7.0}]
     decoded = decode(envelope(*rows), number=4, skip_invalid=True)
     assert decoded.page.tracks == (Track(2), Track(5, extra={"new": 1}), Track(7))
@@ -415,6 +417,6 @@ def test_skipped_record_that_echoes_the_key_is_kept_unchanged_and_masked_in_the_
 
 @pytest.mark.parametrize("written", ["1e999", "-1e999", "9" * 5000], ids=["1e999", "-1e999", "5000 digits"])
 @pytest.mark.parametrize("field", ["id", "duration", "name", "new"])
-def test_number_beyond_64_bits_or_any_float_is_a_decode_error(field: str, written: str) -> None:
+def test_number_beyond_float_range_or_with_5000_digits_is_a_decode_error(field: str, written: str) -> None:
     body = f'{{"code":0,"data":{{"music":[{{"id":1,"{field}":{written}}}]}},"rid":"{RID}"}}'
     assert fault_of(body.encode()).rid == RID

@@ -114,7 +114,7 @@ def test_data_that_differs_from_the_schema_is_returned_as_raw_json(data: Any) ->
 
 @pytest.mark.parametrize("status", [200, 202, *STATUSES])
 @pytest.mark.parametrize("code", KINDS)
-def test_known_code_decides_over_the_status(code: int, status: int) -> None:
+def test_known_code_takes_precedence_over_the_http_status(code: int, status: int) -> None:
     kind, retried = KINDS[code]
     for written in (code, float(code)):
         error = error_of({"code": written, "msg": "no", "data": None, "rid": RID}, status)
@@ -140,7 +140,7 @@ def test_known_code_decides_over_the_status(code: int, status: int) -> None:
     ],
     ids=lambda body: repr(body)[:30],
 )
-def test_status_decides_without_a_known_code(body: Any, status: int) -> None:
+def test_http_status_determines_the_error_without_a_known_code(body: Any, status: int) -> None:
     kind, retried = STATUSES[status]
     error = error_of(body, status)
     assert type(error) is kind
@@ -238,24 +238,24 @@ def test_invalid_utf_8_in_an_unused_field_is_a_decode_error(where: bytes) -> Non
 
 
 @pytest.mark.parametrize("status", [200, 500])
-def test_error_text_has_no_lone_surrogate_if_the_body_also_has_a_number_beyond_float(status: int) -> None:
+def test_error_text_has_no_lone_surrogate_even_if_a_number_is_beyond_float_range(status: int) -> None:
     error = error_of(b'{"x":1e999,"code":1,"msg":"\\ud800"}', status)
     assert isinstance(error, DecodeError if status == 200 else ServerError)
     assert str(error).encode()
 
 
 @pytest.mark.parametrize("constant", [b"NaN", b"Infinity", b"-Infinity"])
-def test_nan_and_infinity_are_not_json_if_the_body_also_has_a_number_beyond_float(constant: bytes) -> None:
+def test_nan_and_infinity_are_rejected_even_if_a_number_is_beyond_float_range(constant: bytes) -> None:
     error = error_of(b'{"x":1e999,"code":429,"y":%s}' % constant)
     assert isinstance(error, DecodeError)
     assert "not JSON" in str(error)
 
 
-def test_code_counts_if_the_body_also_has_a_number_beyond_float() -> None:
+def test_code_determines_the_error_even_if_a_number_is_beyond_float_range() -> None:
     assert isinstance(error_of(b'{"x":1e999,"code":429,"msg":""}'), RateLimitError)
 
 
-def test_invalid_utf_8_beside_an_absurd_number_is_not_json() -> None:
+def test_invalid_utf_8_is_rejected_even_if_a_number_is_beyond_float_range() -> None:
     assert isinstance(error_of(b'{"x":1e999,"code":1,"y":"\xed\xa0\x80","y":1}'), DecodeError)
 
 
@@ -292,7 +292,7 @@ def test_shortened_quotation_shows_no_part_of_an_echoed_key(quote: Callable[[str
 
 
 @pytest.mark.parametrize("length", [8, 20, 300])
-def test_error_about_a_body_of_repeated_keys_shows_no_part_of_one(length: int) -> None:
+def test_error_about_a_body_of_repeated_api_keys_shows_no_part_of_the_key(length: int) -> None:
     key = ("Canary" * 50)[:length]
     with pytest.raises(DecodeError) as caught:
         read_envelope(response(key.encode() * (40_000 // length)), NOW, key)
@@ -302,7 +302,7 @@ def test_error_about_a_body_of_repeated_keys_shows_no_part_of_one(length: int) -
 
 @pytest.mark.parametrize("key", ["4", "429", "code", "x", "retryAfter", "data", "0123456789"])
 @pytest.mark.parametrize("status", [200, 429, 503])
-def test_response_is_read_the_same_whatever_the_key(key: str, status: int) -> None:
+def test_api_key_that_occurs_in_a_body_does_not_change_how_it_is_decoded(key: str, status: int) -> None:
     body = {"code": 429, "msg": f"wait x {key}", "data": {"retryAfter": 4.25}, "rid": RID, "x": 0.0123456789}
     with pytest.raises(RateLimitError) as caught:
         read_envelope(response(body, status), NOW, key)
@@ -313,7 +313,7 @@ def test_response_is_read_the_same_whatever_the_key(key: str, status: int) -> No
 
 
 @pytest.mark.parametrize("date", ["Mon, 01 Jan 99999999999999999999 00:00:00 GMT", "x"])
-def test_absurd_date_names_no_wait(date: str) -> None:
+def test_malformed_date_in_retry_after_or_date_header_is_ignored(date: str) -> None:
     body = {"code": 429, "msg": "wait"}
     assert error_of(body, 429, Retry_After=date).retry_after is None
     soon = "Fri, 15 Jan 2027 08:00:30 GMT"

@@ -69,7 +69,7 @@ def test_redacted_error_keeps_its_numbers() -> None:
     assert str(error).startswith("wait ***")
 
 
-def test_only_arguments_that_hold_the_key_become_a_masked_repr() -> None:
+def test_redaction_replaces_only_arguments_of_an_error_that_contain_the_key() -> None:
     without, number = Headers(x="y"), 10**30
     error = OSError(5, KEY, KEY.encode(), Headers(key=KEY), without, number, True, None, [KEY])
     error.filename = None
@@ -111,7 +111,7 @@ def test_repr_of_a_slice_of_a_secret_is_masked() -> None:
 
 
 @pytest.mark.parametrize(("key", "kept"), [(KEY, KEY), ("", ""), (None, None), (KEY.encode(), ""), (7, "")])
-def test_secret_is_made_of_a_string_and_of_nothing_else(key: Any, kept: str | None) -> None:
+def test_as_secret_turns_anything_but_a_string_or_none_into_an_empty_secret(key: Any, kept: str | None) -> None:
     found = as_secret(key)
     assert found == kept
     assert type(found) is (type(None) if key is None else Secret)

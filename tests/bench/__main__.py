@@ -61,7 +61,7 @@ def main() -> None:
 
 
 def _measure_saves(console: Console, arguments: argparse.Namespace) -> None:
-    """Measure what no other scenario does: it takes minutes, and writes files."""
+    """Measure the scenario `crawl`, which takes minutes and writes files. It runs only if no other is chosen."""
     found: list[saves.Saved] = []
     part = 10 if arguments.quick else 1
     for each in saves.measure(arguments.peers, arguments.rounds or 3, part=part, latency=arguments.latency):

@@ -14,12 +14,12 @@ RETRY_AFTER: Final = 1
 """Wait in seconds that every 429 response names."""
 
 _SEED: Final = 7
-"""Seed of the draws: 49 of 1,049 requests fail at a share of 5 %, and 24 of 224 are refused at 10 %."""
+"""Seed of the random choices: 49 of 1,049 requests fail at a share of 5 %, and 24 of 224 are refused at 10 %."""
 
-_LEAD: Final = 1_000_000
-"""The ids of page 1 begin with the digits of this number plus one, so that all ids have the same length."""
+_ID_BASE: Final = 1_000_000
+"""The ids of a page begin with the digits of this number plus the page, so that all ids have the same length."""
 
-FIRST_ID: Final = (_LEAD + 1) * TRACKS
+FIRST_ID: Final = (_ID_BASE + 1) * TRACKS
 
 _TITLES: Final = ("Morning Light", "Slow Harbour", "Paper Lanterns", "Neon Rain", "Open Fields")
 _GENRES: Final = ("Ambient", "Corporate", "Jazz")
@@ -45,19 +45,19 @@ _UNDOCUMENTED: Final = _pieces(undocumented=True)
 
 
 def render(page: int, pages: int, *, undocumented: bool = False) -> bytes:
-    """Return the response for a page, assembled from parts rendered before."""
+    """Return the response for a page, assembled from parts that were rendered at import."""
     return _response(b"200 OK", _body(page, pages, undocumented=undocumented))
 
 
 @cache
 def render_gzipped(page: int, pages: int) -> bytes:
-    """Return the same compressed with gzip, cached because compression takes longest."""
+    """Return the response for a page, compressed with gzip. It is cached, because compression takes longest."""
     return _response(b"200 OK", gzip.compress(_body(page, pages), mtime=0), b"Content-Encoding: gzip\r\n")
 
 
 def _body(page: int, pages: int, *, undocumented: bool = False) -> bytes:
     return b'%b"pagination":{"page":%d,"page_size":%d,"total_items":%d,"total_pages":%d}}}' % (
-        (b"%d" % (_LEAD + page)).join(_UNDOCUMENTED if undocumented else _DOCUMENTED),
+        (b"%d" % (_ID_BASE + page)).join(_UNDOCUMENTED if undocumented else _DOCUMENTED),
         page,
         TRACKS,
         pages * TRACKS,
@@ -89,7 +89,7 @@ def is_failed(page: int, attempt: int, share: float) -> bool:
 
 
 def is_refused(page: int, attempt: int, share: float) -> bool:
-    """Return True if this attempt (from 1) at a page is refused by chance."""
+    """Return True if this attempt (from 1) at a page is refused at random."""
     return _draw(f"refusal {page} {attempt}") < share
 
 

@@ -1,6 +1,7 @@
 """``python -m tests.bench.engines``: loads through dlt beside its own `rest_api` source, and clusters of Dask.
 
-Each measurement is a new process against the benchmark's server; those of a row follow each other in every round.
+Each measurement is a new process against the benchmark's server; in every round, the measurements of one row of the
+table are taken one after the other.
 Needs the dependency group ``engines``.
 """
 
@@ -115,7 +116,7 @@ def _emit(line: str) -> None:
 
 
 def _measure(engine: str, destination: str, workers: int, url: str) -> tuple[float, int]:
-    """Return the seconds and the tracks of a load, without imports and the start of the cluster."""
+    """Return the seconds and the tracks of a load. Imports and the start of the cluster are not timed."""
     return _read(workers, url) if engine == "dask" else _load(engine, destination, url, Path(os.environ["FOLDER"]))
 
 

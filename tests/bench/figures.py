@@ -63,13 +63,13 @@ class Figures:
         return median(value(upper[number]) / value(lower[number]) for number in both)
 
     def to_theory(self, scenario: str, variant: str) -> float | None:
-        """Return the time divided by the theory."""
+        """Return the time divided by the scenario's theoretical minimum."""
         theory = self.scenarios[scenario].theory if scenario in self.scenarios else 0.0
         seconds = self.value(scenario, variant, wall)
         return seconds / theory if theory and seconds is not None else None
 
     def to_limit(self, scenario: str, variant: str) -> float | None:
-        """Return the scenario's metric divided by the limit's, on the same loop and interpreter."""
+        """Return the scenario's metric divided by that of the peer `LIMIT`, on the same loop and interpreter."""
         if scenario not in self.scenarios or self.scenarios[scenario].metric not in METRICS:
             return None
         value = METRICS[self.scenarios[scenario].metric]

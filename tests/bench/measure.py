@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @attrs.frozen
 class Variant:
-    """A peer with an event loop and an interpreter; its name has the differences from the default."""
+    """A peer on one event loop and interpreter. Its name states them if they are not the default."""
 
     name: str
     peer: str

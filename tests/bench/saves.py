@@ -45,9 +45,9 @@ class Saver:
 
     Attributes:
         name: its name in the table.
-        save: saves so many pages from an address into a folder.
+        save: coroutine function that saves a number of pages from an address into a folder.
         needs: the modules that it needs.
-        part: divides the number of pages, for those that take minutes.
+        part: divisor of the number of pages, above 1 for savers that would take minutes; these run in one round only.
     """
 
     name: str
@@ -102,7 +102,7 @@ async def _iterate(url: str, folder: Path, pages: int) -> None:
 
 
 async def _gather(url: str, folder: Path, pages: int) -> None:
-    """Fetch all pages under a semaphore, and write one table: 20 lines that many would write."""
+    """Fetch all pages under a semaphore, and write one Parquet table: the code that many users would write by hand."""
     import aiohttp
 
     arrow: Any = import_module("pyarrow")
@@ -190,9 +190,9 @@ def measure(chosen: Sequence[str], rounds: int, *, part: int, latency: float) ->
     """Yield the measurements, and a sentence for each that was not taken.
 
     Args:
-        chosen: beginnings of the names of the savers.
-        rounds: rounds; those that take minutes run once.
-        part: divides the number of pages.
+        chosen: prefixes of the names of the savers to run.
+        rounds: number of rounds; savers with a `part` above 1 run in the first one only.
+        part: divisor of the number of pages.
         latency: seconds from a request to its response.
     """
     with Server() as server:

@@ -36,7 +36,7 @@ class Settings:
         rate: rate limit in requests per second; 0 for no limit.
         burst: burst of the rate limit.
         changes: later rates, each with the seconds from the first request at which it begins.
-        refusals: share of the attempts that are refused by chance.
+        refusals: share of the attempts that are refused at random.
         faults: share of the attempts that meet a system error.
         outage: first page of those that always fail; 0 for none.
         undocumented: True to add three undocumented fields to each track.
@@ -72,7 +72,7 @@ class Counts:
 
     Attributes:
         requests: all requests.
-        refused: those refused by the rate limit, or by chance.
+        refused: those refused by the rate limit, or at random.
         paused: seconds covered by the waits of refusals; overlapping waits count once.
         connections: connections opened.
         most_in_flight: most requests in flight at once.

@@ -12,7 +12,7 @@ from .peers import GATHER, LIMIT, OURS, OURS_BY_PAGE, RETRIED, TUNED
 from .scenarios import CONCURRENCY
 
 _MOST_REQUESTED: Final = 1 + 16 * CONCURRENCY + 16
-"""The page that the consumer reads, and those that may be prefetched."""
+"""Number of pages that may be requested: the one that the consumer reads, and those that may be prefetched."""
 
 _SCALES: Final = ("scale, 100", "scale, 1000", "scale, 10000")
 

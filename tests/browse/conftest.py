@@ -32,7 +32,7 @@ class Response:
 
 @attrs.frozen
 class Client:
-    """Plain HTTP client of a page's server, with the token of its address."""
+    """Plain HTTP client of a `BrowseServer`. It takes the token from the URL of the server."""
 
     server: BrowseServer
     http: aiohttp.ClientSession

@@ -37,11 +37,11 @@ FOLLOWED = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
         ({"Host": OWN, "Sec-Fetch-Site": "cross-site", **FOLLOWED, "Sec-Fetch-Dest": "iframe"}, False),
     ],
 )
-def test_only_requests_of_the_page_itself_are_allowed(headers: dict[str, str], allowed: bool) -> None:
+def test_only_requests_from_the_pages_own_origin_are_allowed(headers: dict[str, str], allowed: bool) -> None:
     assert (Access(8000).refusal(headers) is None) is allowed
 
 
-def test_on_the_default_port_of_http_the_host_has_no_port() -> None:
+def test_host_header_without_a_port_is_accepted_on_port_80() -> None:
     assert Access(80).refusal({"Host": "localhost"}) is None
 
 
@@ -93,7 +93,7 @@ async def test_a_preflight_of_another_site_is_refused(client: Client) -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/app.js", "/settings", "/no-such-file", "/audio/9"])
-async def test_every_response_binds_the_page_to_its_own_server(client: Client, path: str) -> None:
+async def test_every_response_has_headers_that_restrict_the_page_to_its_own_server(client: Client, path: str) -> None:
     headers = (await client.get(client.address(path))).headers
     policy = headers["Content-Security-Policy"]
     assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self';")
@@ -116,7 +116,7 @@ async def test_the_page_has_no_inline_code_and_no_outside_address(client: Client
         assert "//" not in text.replace("http://www.w3.org/2000/svg", "").replace("// ", "")
 
 
-async def test_the_browsers_address_leads_to_the_page_once(client: Client) -> None:
+async def test_one_time_address_redirects_to_the_page_once_and_is_then_refused(client: Client) -> None:
     address = client.server.url_for_browser()
     assert client.token not in address
     first, second = await client.get(address), await client.get(address)
@@ -125,7 +125,7 @@ async def test_the_browsers_address_leads_to_the_page_once(client: Client) -> No
     assert client.token not in second.text
 
 
-async def test_the_address_of_the_page_leads_to_the_page(client: Client) -> None:
+async def test_address_with_the_token_returns_the_html_page(client: Client) -> None:
     response = await client.get(client.server.url)
     assert (response.status, response.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
     assert '<script type="module" src="app.js">' in response.text

@@ -28,20 +28,20 @@ async def loaded(client: Client) -> Client:
     return client
 
 
-async def test_the_file_comes_through_whole(loaded: Client, fake: FakeJogg) -> None:
+async def test_audio_file_is_proxied_unchanged(loaded: Client, fake: FakeJogg) -> None:
     through = await loaded.get(loaded.address("/audio/7"))
     direct = await loaded.get(f"{fake.url}/music/7.wav")
     assert (through.status, through.headers["Content-Type"]) == (200, "audio/wav")
     assert through.body == direct.body
 
 
-async def test_a_range_comes_through_so_that_the_player_can_seek(loaded: Client) -> None:
+async def test_range_request_is_proxied_so_that_the_player_can_seek(loaded: Client) -> None:
     response = await loaded.get(loaded.address("/audio/7"), Range="bytes=100-199")
     assert (response.status, len(response.body)) == (206, 100)
     assert response.headers["Content-Range"] == "bytes 100-199/24044"
 
 
-async def test_a_track_that_no_page_was_sent_has_no_audio(loaded: Client, fake: FakeJogg) -> None:
+async def test_audio_of_a_track_that_was_not_sent_to_the_browser_is_not_found(loaded: Client, fake: FakeJogg) -> None:
     assert (await loaded.get(loaded.address("/audio/251"))).status == 404
     assert not any(request.path.startswith("/music") for request in fake.requests)
 
@@ -64,7 +64,7 @@ async def test_only_web_addresses_are_fetched(
         (Fault.drop(), "The media host could not be reached (ServerDisconnectedError)."),
     ],
 )
-async def test_a_failure_of_the_media_host_has_its_reason(
+async def test_response_to_a_failure_of_the_media_host_has_the_reason(
     loaded: Client, fake: FakeJogg, fault: Fault | int, reason: str
 ) -> None:
     fake.fail(fault, path="/music/7.wav", times=None)
@@ -72,7 +72,7 @@ async def test_a_failure_of_the_media_host_has_its_reason(
     assert (response.status, response.text) == (502, reason)
 
 
-async def test_a_file_that_breaks_off_breaks_off_here_too(loaded: Client, fake: FakeJogg) -> None:
+async def test_file_that_the_media_host_breaks_off_is_an_incomplete_response(loaded: Client, fake: FakeJogg) -> None:
     fake.fail(Fault.truncate(), path="/music/7.wav", times=None)
     with pytest.raises(aiohttp.ClientPayloadError):
         await loaded.get(loaded.address("/audio/7"))
@@ -101,7 +101,7 @@ async def page_host() -> AsyncIterator[str]:
     await runner.cleanup()
 
 
-async def test_a_page_in_place_of_audio_is_refused(
+async def test_html_page_in_place_of_audio_is_refused(
     make_fake: MakeFake, make_session: MakeSession, serve: Serve, page_host: str
 ) -> None:
     client = await serve(ServiceSource(make_session(await make_fake([{"id": 1, "music_url": page_host}]))))

@@ -58,30 +58,30 @@ async def test_genre_and_mood_are_filtered_by_the_service(client: Client, fake: 
     assert {request.query["genre"] for request in fake.requests} == {"Jazz"}
 
 
-async def test_any_number_of_pages_share_one_crawl(client: Client, fake: FakeJogg) -> None:
+async def test_any_number_of_clients_share_one_crawl(client: Client, fake: FakeJogg) -> None:
     await asyncio.gather(*(client.messages(is_in_state("complete")) for _ in range(5)))
     assert sorted(page or 0 for page in fake.pages) == [1, 2, 3]
 
 
-async def test_a_page_that_lost_its_connection_gets_only_what_it_misses(client: Client) -> None:
+async def test_reconnected_client_receives_only_the_tracks_after_its_position(client: Client) -> None:
     first = await client.messages(is_in_state("complete"))
     rest = await client.messages(is_in_state("complete"), feed=first[0]["feed"], after=2)
     assert [row[0] for row in tracks_of(rest)] == [str(number) for number in range(201, 251)]
 
 
 @pytest.mark.parametrize("after", ["x", "-1", "²", "99999999999999999999"])
-async def test_a_senseless_position_begins_at_the_first_track(client: Client, after: str) -> None:
+async def test_stream_starts_at_the_first_track_for_an_invalid_position(client: Client, after: str) -> None:
     first = await client.messages(is_in_state("complete"))
     again = await client.messages(is_in_state("complete"), feed=first[0]["feed"], after=after)
     assert len(tracks_of(again)) == 250
 
 
-async def test_a_page_of_another_feed_begins_at_the_first_track(client: Client) -> None:
+async def test_stream_starts_at_the_first_track_for_an_unknown_feed_id(client: Client) -> None:
     messages = await client.messages(is_in_state("complete"), feed="another", after=2)
     assert len(tracks_of(messages)) == 250
 
 
-async def test_a_failure_has_its_reason_and_a_retry_continues_behind_the_tracks_so_far(
+async def test_failure_is_sent_with_its_reason_and_a_retry_continues_with_the_next_track(
     client: Client, fake: FakeJogg
 ) -> None:
     fake.fail(Fault.business(18020, rid="e" * 32), page=2)
@@ -104,7 +104,7 @@ async def test_a_rate_limit_shows_the_seconds_still_to_wait(
     assert 38 <= paused["seconds"] <= 42
 
 
-async def test_a_change_of_the_catalogue_is_reported_and_loading_again_finds_all(
+async def test_change_of_the_catalogue_is_reported_and_a_reload_finds_every_track(
     client: Client, fake: FakeJogg
 ) -> None:
     fake.mutate_after(1, lambda catalogue: catalogue.remove(0))
@@ -125,7 +125,7 @@ async def test_invalid_records_are_left_out_and_counted(
     assert messages[-1]["invalid"] == 1
 
 
-async def test_the_crawl_ends_when_the_last_page_has_left(
+async def test_crawl_is_cancelled_after_the_last_client_disconnects(
     client: Client, fake: FakeJogg, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(feed_module, "_GRACE", 0.05)
@@ -157,7 +157,7 @@ async def test_the_key_is_in_no_response(make_fake: MakeFake, make_session: Make
     assert key not in str(audio.headers)
 
 
-async def test_the_page_learns_which_filters_to_offer(serve: Serve, jogg: JoggSession) -> None:
+async def test_settings_sent_to_the_browser_have_the_filters_to_offer(serve: Serve, jogg: JoggSession) -> None:
     source = ServiceSource(jogg, "Demo", Suggestions(("Jazz",), ("Calm",)))
     client = await serve(source, Query(mood="Calm"))
     assert json.loads((await client.get(client.address("/settings"))).body) == {
@@ -194,7 +194,7 @@ async def test_an_unexpected_error_is_shown_and_logged(serve: Serve, caplog: pyt
     assert "loading tracks for the page failed" in caplog.text
 
 
-async def test_complete_feeds_are_kept_up_to_a_number(jogg: JoggSession, fake: FakeJogg) -> None:
+async def test_oldest_complete_feed_is_closed_when_too_many_are_cached(jogg: JoggSession, fake: FakeJogg) -> None:
     feeds = Feeds(ServiceSource(jogg))
 
     async def load(mood: str) -> Any:

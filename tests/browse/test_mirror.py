@@ -97,14 +97,14 @@ def test_a_missing_file_is_not_created(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"no database at all, though long enough for one" * 50, b""])
-def test_another_file_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_file_that_is_no_mirror_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "other.db"
     path.write_bytes(content)
     with pytest.raises(SourceError, match=r"cannot be read as a mirror of the catalogue: .* Choose a file that"):
         MirrorSource.open(path)
 
 
-async def test_a_mirror_that_goes_away_is_a_failure_that_a_retry_mends(serve: Serve, tmp_path: Path) -> None:
+async def test_missing_mirror_is_a_failure_and_a_retry_succeeds_once_it_is_back(serve: Serve, tmp_path: Path) -> None:
     path = mirror(tmp_path, [row(1)])
     client = await serve(MirrorSource.open(path))
     path.rename(tmp_path / "away")

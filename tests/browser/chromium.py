@@ -11,7 +11,7 @@ from typing import Any
 from playwright.async_api import Browser, Page, async_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-"""Commands by which distributions install it."""
+"""Names of the Chromium command in Linux distributions."""
 
 
 def executable() -> str | None:

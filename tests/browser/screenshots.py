@@ -1,4 +1,4 @@
-"""Takes the pictures of the page for the documentation: ``nox -s screenshots``."""
+"""Take the pictures of the page for the documentation: ``nox -s screenshots``."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ async def test_the_catalogue_is_shown_in_its_order(browse: Browse) -> None:
     assert shown == names(browsing.fake)[: len(shown)]
 
 
-async def test_search_finds_titles_by_words_accents_and_case_aside(browse: Browse) -> None:
+async def test_search_finds_words_of_titles_regardless_of_accents_and_case(browse: Browse) -> None:
     browsing = await browse()
     await browsing.counts("2,500 tracks")
     await browsing.page.fill("#search", "CAFE gold")
@@ -71,7 +71,7 @@ async def test_a_filter_changed_while_tracks_load_shows_only_the_new_ones(browse
     assert await browsing.page.locator(".row.chosen .title").inner_text() == expected[-1]
 
 
-async def test_length_is_filtered_in_the_page(browse: Browse) -> None:
+async def test_duration_is_filtered_in_the_browser_without_a_request(browse: Browse) -> None:
     browsing = await browse()
     await browsing.counts("2,500 tracks")
     before = len(browsing.fake.requests)
@@ -82,7 +82,9 @@ async def test_length_is_filtered_in_the_page(browse: Browse) -> None:
 
 
 @pytest.mark.parametrize(("header", "field"), [("Title", "name"), ("ID", "id"), ("Length", "duration")])
-async def test_a_column_sorts_up_then_down_then_not_at_all(browse: Browse, header: str, field: str) -> None:
+async def test_column_header_sorts_ascending_then_descending_then_restores_the_order(
+    browse: Browse, header: str, field: str
+) -> None:
     browsing = await browse()
     await browsing.counts("2,500 tracks")
     rows = list(browsing.fake.catalogue)
@@ -154,7 +156,7 @@ async def test_ids_beyond_53_bits_are_copied_exactly(browse: Browse) -> None:
     assert await browsing.page.evaluate("navigator.clipboard.readText()") == str(2**53 + 1)
 
 
-async def test_keys_choose_a_track(browse: Browse) -> None:
+async def test_keyboard_chooses_a_track(browse: Browse) -> None:
     browsing = await browse()
     await browsing.counts("2,500 tracks")
     rows = list(browsing.fake.catalogue)
@@ -169,7 +171,7 @@ async def test_keys_choose_a_track(browse: Browse) -> None:
     assert await chosen.inner_text() == rows[0]["name"]
 
 
-async def test_keys_play_pause_mute_and_go_to_the_next_track(browse: Browse) -> None:
+async def test_keyboard_plays_pauses_mutes_and_goes_to_another_track(browse: Browse) -> None:
     browsing = await browse()
     await browsing.counts("2,500 tracks")
     await browsing.press("ArrowDown", "Space")
@@ -184,7 +186,7 @@ async def test_keys_play_pause_mute_and_go_to_the_next_track(browse: Browse) -> 
     assert await browsing.audio("muted")
 
 
-async def test_keys_search_copy_and_explain_themselves(browse: Browse) -> None:
+async def test_keyboard_searches_copies_an_id_and_opens_the_list_of_shortcuts(browse: Browse) -> None:
     browsing = await browse()
     await browsing.counts("2,500 tracks")
     await browsing.press("ArrowDown", "Enter")

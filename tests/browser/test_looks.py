@@ -88,7 +88,7 @@ async def violations(browsing: Browsing) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-async def test_axe_finds_nothing_on_the_page(browse: Browse, scheme: str) -> None:
+async def test_axe_finds_no_violations_on_the_page(browse: Browse, scheme: str) -> None:
     browsing = await browse(color_scheme=scheme)
     browsing.fake.fail(404, path="/music/2.wav", times=None)
     await browsing.counts("2,500 tracks")
@@ -108,7 +108,7 @@ async def test_axe_finds_nothing_on_the_page(browse: Browse, scheme: str) -> Non
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-async def test_axe_finds_nothing_on_the_page_with_notices(browse: Browse, scheme: str) -> None:
+async def test_axe_finds_no_violations_on_the_page_with_notices(browse: Browse, scheme: str) -> None:
     fake = FakeJogg([{"id": 1}, {"id": "two"}, *({"id": number} for number in range(3, 200))])
     fake.fail(Fault.business(18025), page=2, times=None)
     browsing = await browse(fake, color_scheme=scheme)
@@ -121,7 +121,7 @@ async def test_axe_finds_nothing_on_the_page_with_notices(browse: Browse, scheme
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-async def test_axe_finds_nothing_on_a_narrow_page(browse: Browse, scheme: str) -> None:
+async def test_axe_finds_no_violations_on_a_narrow_page(browse: Browse, scheme: str) -> None:
     browsing = await browse(color_scheme=scheme, viewport=NARROW)
     await browsing.counts("2,500 tracks")
     await browsing.press("Home", "Space")
@@ -142,7 +142,7 @@ async def test_nothing_is_cut_off_at_any_width(browse: Browse, width: int) -> No
         assert box["y"] + box["height"] <= 700
 
 
-async def test_the_grid_tells_a_screen_reader_where_it_is(browse: Browse) -> None:
+async def test_grid_exposes_its_row_count_and_chosen_row_to_screen_readers(browse: Browse) -> None:
     browsing = await browse()
     await browsing.counts("2,500 tracks")
     await browsing.press("End")

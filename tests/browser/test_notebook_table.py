@@ -22,7 +22,7 @@ JUPYTERLAB = """
 .jp-RenderedHTMLCommon tbody tr:nth-child(even) { background: red }
 </style>
 """
-"""JupyterLab's own rules for the tables of outputs, as far as they would change ours."""
+"""CSS rules of JupyterLab for tables in outputs that could override the package's own."""
 
 Scheme = Literal["light", "dark"]
 
@@ -82,7 +82,7 @@ async def test_player_loads_its_file_when_it_is_started_and_plays_it(browser: Br
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_axe_finds_nothing_in_the_table(browser: Browser, fake: FakeJogg, scheme: Scheme) -> None:
+async def test_axe_finds_no_violations_in_the_table(browser: Browser, fake: FakeJogg, scheme: Scheme) -> None:
     page = await table(browser, fake, scheme)
     results = await Axe().run(page, context=".jogg-tracks")
     assert [each["id"] for each in results.response["violations"]] == []

@@ -54,7 +54,7 @@ async def test_a_rate_limit_counts_down_and_loading_continues(browse: Browse) ->
     assert not await browsing.page.get_by_text("Rate limit reached").is_visible()
 
 
-async def test_a_failure_says_what_to_do_and_a_retry_mends_it(browse: Browse) -> None:
+async def test_failure_is_shown_with_advice_and_a_successful_retry_removes_it(browse: Browse) -> None:
     fake = FakeJogg(300)
     fake.fail(Fault.business(10105, rid="e" * 32), times=None)
     browsing = await browse(fake)
@@ -99,7 +99,7 @@ async def test_a_lost_server_is_shown_and_loaded_tracks_still_play(browse: Brows
     assert "Café" in (await browsing.titles())[0]
 
 
-async def test_a_page_of_an_earlier_run_says_so(browse: Browse) -> None:
+async def test_page_of_an_earlier_run_shows_that_it_is_outdated(browse: Browse) -> None:
     browsing = await browse()
     await browsing.counts("2,500 tracks")
     port = int(browsing.server.url.split(":")[2].partition("/")[0])
@@ -109,7 +109,7 @@ async def test_a_page_of_an_earlier_run_says_so(browse: Browse) -> None:
         await browsing.shows("Open the address that the last run printed.")
 
 
-async def test_a_catalogue_that_changed_is_loaded_again(browse: Browse) -> None:
+async def test_changed_catalogue_is_reported_and_can_be_loaded_again(browse: Browse) -> None:
     fake = FakeJogg(300)
     fake.mutate_after(1, lambda catalogue: catalogue.remove(0))
     browsing = await browse(fake)

@@ -14,7 +14,7 @@ from .processes import Cli
 if TYPE_CHECKING:
     from .processes import Terminal
 
-Asking = Callable[..., Cli]
+CliWithFake = Callable[..., Cli]
 OnTerminal = Callable[..., AbstractContextManager["Terminal"]]
 
 
@@ -25,15 +25,15 @@ def cli() -> Cli:
 
 
 @pytest.fixture
-def asking() -> Iterator[Asking]:
-    """Start a fake in a thread of its own, and return a `Cli` that runs the command against it."""
+def cli_with_fake() -> Iterator[CliWithFake]:
+    """Return a function that starts a fake in a thread of its own, and returns a `Cli` for it."""
     with ExitStack() as stack:
         yield lambda *args, **kwargs: Cli(stack.enter_context(FakeJogg(*args, **kwargs)))
 
 
 @pytest.fixture
 def on_terminal() -> OnTerminal:
-    """Start a command of a `Cli` on a pseudo-terminal, except for the streams given by name."""
+    """Start a command on a pseudo-terminal. Streams given as keyword arguments, such as `stdout`, replace it."""
     pytest.importorskip("pty")
     from .processes import Terminal
 

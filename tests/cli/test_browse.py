@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import subprocess
     from pathlib import Path
 
-    from .conftest import Asking
+    from .conftest import CliWithFake
     from .processes import Cli
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
@@ -47,8 +47,8 @@ def status_of(address: str) -> int:
         return error.code
 
 
-def test_browse_prints_its_address_serves_until_a_signal_and_exits_with_0(asking: Asking) -> None:
-    cli = asking(250)
+def test_browse_prints_its_address_serves_until_a_signal_and_exits_with_0(cli_with_fake: CliWithFake) -> None:
+    cli = cli_with_fake(250)
     with cli.start("browse", "--no-open") as process:
         address = address_of(process)
         assert address.startswith("http://127.0.0.1:")
@@ -121,7 +121,7 @@ class Browser(webbrowser.BaseBrowser):
     ],
     ids=["usual", "failing", "in the terminal"],
 )
-def test_the_address_is_opened_in_a_browser_that_leaves_the_terminal_alone(
+def test_address_is_opened_in_a_graphical_browser_or_else_a_notice_is_printed(
     browser: Browser, opened: list[str], noted: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(webbrowser, "get", lambda: browser)

@@ -20,7 +20,7 @@ from jogg_async.testing import Fault, RateLimit
 from .processes import PIPES, Outcome, ended, fake_of, started
 
 if TYPE_CHECKING:
-    from .conftest import Asking, OnTerminal
+    from .conftest import CliWithFake, OnTerminal
     from .processes import Cli
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and terminals of POSIX")
@@ -32,8 +32,8 @@ def rows(path: Path) -> int:
     return count
 
 
-def test_the_report_is_one_sentence_or_one_json_object(asking: Asking, tmp_path: Path) -> None:
-    cli, path = asking(250), tmp_path / "catalogue.db"
+def test_the_report_is_one_sentence_or_one_json_object(cli_with_fake: CliWithFake, tmp_path: Path) -> None:
+    cli, path = cli_with_fake(250), tmp_path / "catalogue.db"
     outcome = cli("crawl", str(path))
     assert (outcome.code, outcome.err) == (0, "")
     assert re.fullmatch(rf"Saved 250 tracks to {path} in \d\.\d s: 250 new, 0 changed, 0 gone\.\n", outcome.out)
@@ -47,16 +47,16 @@ def test_the_report_is_one_sentence_or_one_json_object(asking: Asking, tmp_path:
     }  # fmt: skip
 
 
-def test_filters_bounds_and_format_are_those_of_the_options(asking: Asking, tmp_path: Path) -> None:
-    cli, path = asking(1000), tmp_path / "calm"
+def test_filters_bounds_and_format_are_those_of_the_options(cli_with_fake: CliWithFake, tmp_path: Path) -> None:
+    cli, path = cli_with_fake(1000), tmp_path / "calm"
     outcome = cli("crawl", str(path), "--mood=Calm", "--limit=30", "--page-size=20", "--format=csv", "--unordered")
     assert outcome.out == f"Saved 30 tracks to {path} in {outcome.out.split()[-2]} s.\n"
     assert path.read_bytes().startswith(b"id,name,music_url,duration,extra\r\n")
     assert {request.query["mood"] for request in fake_of(cli).requests} == {"Calm"}
 
 
-def test_an_error_of_the_service_says_how_to_continue(asking: Asking, tmp_path: Path) -> None:
-    cli, path = asking(250), tmp_path / "t.db"
+def test_an_error_of_the_service_says_how_to_continue(cli_with_fake: CliWithFake, tmp_path: Path) -> None:
+    cli, path = cli_with_fake(250), tmp_path / "t.db"
     fake_of(cli).fail(Fault.business(50000, retry_after=4000), page=3, times=None)
     arguments = ["crawl", str(path)]
     outcome = run_all(cli, arguments, arguments, [*arguments, "--resume", "--mood=Calm"])
@@ -72,7 +72,7 @@ def test_an_error_of_the_service_says_how_to_continue(asking: Asking, tmp_path: 
 
 
 def run_all(cli: Cli, *commands: list[str], before: str = "") -> Outcome:
-    """Run commands one after the other in one process, whose start takes most of the time; it prints their codes."""
+    """Run commands in turn in one process, to save the time of further starts. It prints their exit codes."""
     code = f"{before}\nfrom jogg_async.cli.app import run; print(*(run(arguments) for arguments in {list(commands)}))"
     with started(["-c", code], cli.environment(), PIPES) as process:
         return ended(process)
@@ -97,8 +97,10 @@ def test_invalid_options_exit_with_2_and_are_named(cli: Cli) -> None:
         assert says in line
 
 
-def test_a_missing_folder_and_a_missing_extra_are_errors_of_one_line(asking: Asking, tmp_path: Path) -> None:
-    cli = asking(10)
+def test_a_missing_folder_and_a_missing_extra_are_errors_of_one_line(
+    cli_with_fake: CliWithFake, tmp_path: Path
+) -> None:
+    cli = cli_with_fake(10)
     commands = (["crawl", str(tmp_path / name)] for name in ("missing/t.db", "t.parquet"))
     outcome = run_all(cli, *commands, before="import sys; sys.modules['pyarrow'] = None")
     assert outcome.out == "1 1\n"
@@ -109,8 +111,10 @@ def test_a_missing_folder_and_a_missing_extra_are_errors_of_one_line(asking: Ask
     assert fake_of(cli).requests == []
 
 
-def test_two_crawls_into_one_destination_are_one_too_many(asking: Asking, tmp_path: Path) -> None:
-    cli, path = asking(1000), tmp_path / "t.db"
+def test_second_crawl_into_a_destination_in_use_is_an_error_of_one_line(
+    cli_with_fake: CliWithFake, tmp_path: Path
+) -> None:
+    cli, path = cli_with_fake(1000), tmp_path / "t.db"
     fake_of(cli).fail(Fault.stall(), page=3, times=None)
     with cli.start("crawl", str(path)) as first:
         wait_for_requests(cli, 3)
@@ -131,8 +135,8 @@ def wait_for_requests(cli: Cli, count: int) -> None:
         time.sleep(0.01)
 
 
-def test_ctrl_c_keeps_the_journal_and_names_resume(asking: Asking, tmp_path: Path) -> None:
-    cli, path = asking(1000), tmp_path / "t.jsonl"
+def test_ctrl_c_keeps_the_journal_and_names_resume(cli_with_fake: CliWithFake, tmp_path: Path) -> None:
+    cli, path = cli_with_fake(1000), tmp_path / "t.jsonl"
     fake_of(cli).fail(Fault.stall(), page=5, times=None)
     with cli.start("crawl", str(path)) as process:
         wait_for_requests(cli, 10)
@@ -147,8 +151,8 @@ def test_ctrl_c_keeps_the_journal_and_names_resume(asking: Asking, tmp_path: Pat
     assert path.read_bytes().count(b"\n") == 1000
 
 
-def test_json_progress_is_a_line_a_second_on_standard_error(asking: Asking, tmp_path: Path) -> None:
-    cli = asking(500, latency=0.4)
+def test_json_progress_is_a_line_a_second_on_standard_error(cli_with_fake: CliWithFake, tmp_path: Path) -> None:
+    cli = cli_with_fake(500, latency=0.4)
     outcome = cli("crawl", str(tmp_path / "t.csv"), "--progress=json", "--concurrency=1", "--json")
     lines = [json.loads(line) for line in outcome.err.splitlines()]
     assert (outcome.code, len(lines)) == (0, 4)
@@ -160,9 +164,9 @@ def test_json_progress_is_a_line_a_second_on_standard_error(asking: Asking, tmp_
 
 
 def test_a_terminal_shows_a_bar_and_a_pause_of_the_server(
-    asking: Asking, on_terminal: OnTerminal, tmp_path: Path
+    cli_with_fake: CliWithFake, on_terminal: OnTerminal, tmp_path: Path
 ) -> None:
-    cli = asking(400, latency=0.1, rate_limit=RateLimit(100, burst=2, retry_after=1.0))
+    cli = cli_with_fake(400, latency=0.1, rate_limit=RateLimit(100, burst=2, retry_after=1.0))
     with on_terminal(cli, "crawl", str(tmp_path / "t.csv"), stdout=subprocess.DEVNULL) as terminal:
         terminal.read(lambda raw: b"paused by the server, 1 s" in raw)
         assert terminal.wait() == 0

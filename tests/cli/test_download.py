@@ -19,7 +19,7 @@ from .test_endings import eventually, interrupted
 if TYPE_CHECKING:
     from jogg_async.testing import FakeJogg
 
-    from .conftest import Asking, OnTerminal
+    from .conftest import CliWithFake, OnTerminal
     from .processes import Cli
 
 SIZE = 24_044
@@ -45,8 +45,8 @@ def mirror(path: Path, fake: FakeJogg, count: int) -> Path:
     return path
 
 
-def test_download_fetches_what_is_missing_and_prints_a_summary(asking: Asking, folder: str) -> None:
-    cli = asking(30)
+def test_download_fetches_what_is_missing_and_prints_a_summary(cli_with_fake: CliWithFake, folder: str) -> None:
+    cli = cli_with_fake(30)
     first = cli("download", folder, "--limit", "5")
     assert (first.code, first.out, first.err) == (
         0,
@@ -59,8 +59,8 @@ def test_download_fetches_what_is_missing_and_prints_a_summary(asking: Asking, f
     assert len(list(Path(folder).iterdir())) == 7
 
 
-def test_each_failure_is_a_line_and_the_exit_code_is_1(asking: Asking, folder: str) -> None:
-    cli = asking([{"id": 1, "name": "\x1b[2JNo file"}, {"id": 2, "music_url": "http://127.0.0.1:9/a.mp3"}])
+def test_each_failure_is_a_line_and_the_exit_code_is_1(cli_with_fake: CliWithFake, folder: str) -> None:
+    cli = cli_with_fake([{"id": 1, "name": "\x1b[2JNo file"}, {"id": 2, "music_url": "http://127.0.0.1:9/a.mp3"}])
     outcome = cli("download", folder, "--json")
     assert outcome.code == 1
     first, second = outcome.err.splitlines()
@@ -70,8 +70,8 @@ def test_each_failure_is_a_line_and_the_exit_code_is_1(asking: Asking, folder: s
     assert (report["downloaded"], [failed["track"]["id"] for failed in report["failed"]]) == (0, [1, 2])
 
 
-def test_limits_and_attempts_of_the_command_apply_to_files(asking: Asking, folder: str) -> None:
-    cli = asking(3)
+def test_limits_and_attempts_of_the_command_apply_to_files(cli_with_fake: CliWithFake, folder: str) -> None:
+    cli = cli_with_fake(3)
     fake_of(cli).fail(503, path="/music/1.wav", times=None)
     outcome = cli("download", folder, "--max-total-bytes", str(SIZE), "--attempts", "2", "--concurrency", "1")
     assert outcome.code == 1
@@ -81,8 +81,8 @@ def test_limits_and_attempts_of_the_command_apply_to_files(asking: Asking, folde
     assert [request.path for request in fake_of(cli).requests[1:]] == ["/music/1.wav"] * 2 + ["/music/2.wav"]
 
 
-def test_a_mirror_is_downloaded_without_a_key(asking: Asking, folder: str, tmp_path: Path) -> None:
-    cli = asking(30)
+def test_a_mirror_is_downloaded_without_a_key(cli_with_fake: CliWithFake, folder: str, tmp_path: Path) -> None:
+    cli = cli_with_fake(30)
     fake = fake_of(cli)
     path = mirror(tmp_path / "a %23?mirror.db", fake, 6)
     before = path.read_bytes()
@@ -96,10 +96,10 @@ def test_a_mirror_is_downloaded_without_a_key(asking: Asking, folder: str, tmp_p
     assert path.read_bytes() == before
 
 
-def test_an_unusable_mirror_or_folder_is_one_line(asking: Asking, folder: str, tmp_path: Path) -> None:
+def test_an_unusable_mirror_or_folder_is_one_line(cli_with_fake: CliWithFake, folder: str, tmp_path: Path) -> None:
     (tmp_path / "text.db").write_text("no database, but longer than the header of one" * 10)
     sqlite3.connect(tmp_path / "empty.db").close()
-    cli = asking(3)
+    cli = cli_with_fake(3)
     good = str(mirror(tmp_path / "good.db", fake_of(cli), 2))
     arguments = [
         ([folder, "--from", str(tmp_path / "missing.db")], 2, "missing.db is no mirror made by jogg-async crawl"),
@@ -125,8 +125,8 @@ def test_an_unusable_mirror_or_folder_is_one_line(asking: Asking, folder: str, t
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-def test_ctrl_c_keeps_the_partial_files(asking: Asking, folder: str) -> None:
-    cli = asking(3)
+def test_ctrl_c_keeps_the_partial_files(cli_with_fake: CliWithFake, folder: str) -> None:
+    cli = cli_with_fake(3)
     fake_of(cli).fail(Fault.stall_body(), path="/music/2.wav")
     with cli.start("download", folder) as process:
         eventually(lambda: (Path(folder) / "2.part").exists() and (Path(folder) / "2.part").stat().st_size > 0)
@@ -135,8 +135,10 @@ def test_ctrl_c_keeps_the_partial_files(asking: Asking, folder: str) -> None:
     assert sorted(path.suffix for path in Path(folder).iterdir()) == [".json", ".part", ".wav", ".wav"]
 
 
-def test_a_terminal_shows_a_bar_with_files_and_bytes(asking: Asking, on_terminal: OnTerminal, folder: str) -> None:
-    cli = asking(12, latency=0.05)
+def test_a_terminal_shows_a_bar_with_files_and_bytes(
+    cli_with_fake: CliWithFake, on_terminal: OnTerminal, folder: str
+) -> None:
+    cli = cli_with_fake(12, latency=0.05)
     with on_terminal(cli, "download", folder) as terminal:
         assert terminal.wait() == 0
     assert re.search(rb"\d+/12 files", terminal.raw)

@@ -17,13 +17,13 @@ from .processes import PATIENCE, Outcome, ended, fake_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .conftest import Asking
+    from .conftest import CliWithFake
     from .processes import Cli
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and pipes of POSIX")
 
 SOON = 3.0
-"""Seconds within which a process ends that is told to, on a busy machine."""
+"""Seconds within which a process must end after a signal or a closed pipe, even on a busy machine."""
 
 
 def eventually(condition: Callable[[], bool]) -> None:
@@ -43,8 +43,8 @@ def interrupted(process: subprocess.Popen[bytes], number: signal.Signals = signa
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_a_crawl_at_once(asking: Asking, number: signal.Signals, code: int) -> None:
-    cli = asking(1000)
+def test_a_signal_ends_a_crawl_at_once(cli_with_fake: CliWithFake, number: signal.Signals, code: int) -> None:
+    cli = cli_with_fake(1000)
     fake_of(cli).fail(Fault.stall(), page=3, times=None)
     with cli.start("tracks") as process:
         eventually(lambda: len(fake_of(cli).requests) >= 10)
@@ -54,8 +54,8 @@ def test_a_signal_ends_a_crawl_at_once(asking: Asking, number: signal.Signals, c
     eventually(lambda: fake_of(cli).open_connections == 0)
 
 
-def test_ctrl_c_ends_a_rate_limit_pause(asking: Asking) -> None:
-    cli = asking(1000)
+def test_ctrl_c_ends_a_rate_limit_pause(cli_with_fake: CliWithFake) -> None:
+    cli = cli_with_fake(1000)
     fake_of(cli).fail(Fault.business(429, retry_after=60), times=None)
     with cli.start("count") as process:
         eventually(lambda: fake_of(cli).refused > 0)
@@ -63,8 +63,8 @@ def test_ctrl_c_ends_a_rate_limit_pause(asking: Asking) -> None:
     assert (outcome.code, outcome.out, outcome.err) == (130, "", "")
 
 
-def test_ctrl_c_ends_a_crawl_whose_pipe_is_full(asking: Asking) -> None:
-    cli = asking(5000)
+def test_ctrl_c_ends_a_crawl_whose_pipe_is_full(cli_with_fake: CliWithFake) -> None:
+    cli = cli_with_fake(5000)
     with cli.start("tracks") as process:
         eventually(lambda: len(fake_of(cli).requests) >= 30)
         time.sleep(0.2)
@@ -76,8 +76,8 @@ def test_ctrl_c_ends_a_crawl_whose_pipe_is_full(asking: Asking) -> None:
         assert process.stderr.read() == b""
 
 
-def test_a_slow_reader_does_not_time_out_requests(asking: Asking) -> None:
-    cli = asking(10_000, latency=0.05)
+def test_a_slow_reader_does_not_time_out_requests(cli_with_fake: CliWithFake) -> None:
+    cli = cli_with_fake(10_000, latency=0.05)
     with cli.start("tracks", "--timeout", "0.5", "--attempts", "1") as process:
         eventually(lambda: len(fake_of(cli).requests) >= 20)
         time.sleep(1.0)  # twice the time-out: a loop that stood still would now give up
@@ -86,8 +86,8 @@ def test_a_slow_reader_does_not_time_out_requests(asking: Asking) -> None:
 
 
 @pytest.mark.parametrize("format", ["jsonl", "table"])
-def test_a_closed_pipe_ends_the_crawl_without_an_error(asking: Asking, format: str) -> None:  # noqa: A002
-    cli = asking(100_000)
+def test_a_closed_pipe_ends_the_crawl_without_an_error(cli_with_fake: CliWithFake, format: str) -> None:  # noqa: A002
+    cli = cli_with_fake(100_000)
     with (
         cli.start("tracks", "--format", format) as process,
         subprocess.Popen(["head", "-n", "3"], stdin=process.stdout, stdout=subprocess.PIPE) as head,
@@ -101,8 +101,8 @@ def test_a_closed_pipe_ends_the_crawl_without_an_error(asking: Asking, format: s
     assert len(fake_of(cli).requests) < 500
 
 
-def test_a_closed_pipe_ends_the_crawl_before_the_next_page_arrives(asking: Asking) -> None:
-    cli = asking(1000)
+def test_a_closed_pipe_ends_the_crawl_before_the_next_page_arrives(cli_with_fake: CliWithFake) -> None:
+    cli = cli_with_fake(1000)
     fake_of(cli).fail(Fault.stall(), page=2, times=None)
     with cli.start("tracks") as process:
         assert process.stdout is not None
@@ -114,8 +114,8 @@ def test_a_closed_pipe_ends_the_crawl_before_the_next_page_arrives(asking: Askin
 
 
 @pytest.mark.parametrize("command", ["--help", "count"])
-def test_a_closed_standard_output_is_no_error(asking: Asking, command: str) -> None:
-    cli = asking(10)
+def test_a_closed_standard_output_is_no_error(cli_with_fake: CliWithFake, command: str) -> None:
+    cli = cli_with_fake(10)
     reading, writing = os.pipe()
     os.close(reading)
     outcome = cli(command, stdout=writing)
@@ -132,16 +132,16 @@ def test_a_closed_standard_error_keeps_the_exit_code(cli: Cli) -> None:
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device of Linux")  # noqa: PTH110
-def test_a_full_disk_is_an_error_of_one_line(asking: Asking) -> None:
+def test_a_full_disk_is_an_error_of_one_line(cli_with_fake: CliWithFake) -> None:
     with open("/dev/full", "wb") as full:  # noqa: PTH123
-        outcome = asking(10)("tracks", stdout=full)
+        outcome = cli_with_fake(10)("tracks", stdout=full)
     assert outcome == Outcome(1, "", "jogg-async: error: No space left on device\n")
 
 
-def test_a_non_blocking_pipe_gets_every_track(asking: Asking) -> None:
+def test_a_non_blocking_pipe_gets_every_track(cli_with_fake: CliWithFake) -> None:
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
-    with asking(3000).start("tracks", stdout=writing) as process, os.fdopen(reading, "rb") as pipe:
+    with cli_with_fake(3000).start("tracks", stdout=writing) as process, os.fdopen(reading, "rb") as pipe:
         os.close(writing)
         time.sleep(0.5)
         assert pipe.read().count(b"\n") == 3000

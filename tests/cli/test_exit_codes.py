@@ -15,7 +15,7 @@ from .processes import PIPES, ended, ended_together, fake_of, started
 if TYPE_CHECKING:
     import subprocess
 
-    from .conftest import Asking
+    from .conftest import CliWithFake
     from .processes import Cli
 
 BOMB = Fault.gzip(padding=33 << 20)
@@ -32,10 +32,10 @@ FAULTS: list[tuple[Fault, int, str]] = [
 ]
 
 
-def test_error_is_one_line_after_the_tracks_before_it(asking: Asking) -> None:
+def test_tracks_before_a_failed_page_are_printed_and_the_error_is_one_line(cli_with_fake: CliWithFake) -> None:
     running: list[subprocess.Popen[bytes]] = []
     for fault, _, _ in FAULTS:
-        cli = asking(500)
+        cli = cli_with_fake(500)
         fake_of(cli).fail(fault, page=3, times=None)
         running.append(cli.start("tracks"))
     for outcome, (_, code, says) in zip(ended_together(running), FAULTS, strict=True):
@@ -45,8 +45,8 @@ def test_error_is_one_line_after_the_tracks_before_it(asking: Asking) -> None:
         assert outcome.out.count("\n") == 200
 
 
-def test_a_refused_connection_exits_with_5(asking: Asking) -> None:
-    cli = asking(10)
+def test_a_refused_connection_exits_with_5(cli_with_fake: CliWithFake) -> None:
+    cli = cli_with_fake(10)
     outcome = cli("count", "--attempts", "1", "--base-url", "http://127.0.0.1:9")
     assert (outcome.code, outcome.err.count("\n"), outcome.out) == (5, 1, "")
 
@@ -87,8 +87,10 @@ def test_a_missing_or_blank_key_exits_with_2(cli: Cli) -> None:
 
 
 @pytest.mark.parametrize(("policy", "code"), [("warn", 0), ("raise", 7), ("ignore", 0), ("recrawl", 0)])
-def test_on_drift_decides_the_exit_code_of_a_changed_catalogue(asking: Asking, policy: str, code: int) -> None:
-    cli = asking(50)
+def test_on_drift_decides_the_exit_code_of_a_changed_catalogue(
+    cli_with_fake: CliWithFake, policy: str, code: int
+) -> None:
+    cli = cli_with_fake(50)
     fake_of(cli).mutate_after(2, lambda catalogue: catalogue.insert())
     outcome = cli("tracks", "--page-size=10", "--concurrency=1", "--on-drift", policy)
     assert outcome.code == code
@@ -97,8 +99,8 @@ def test_on_drift_decides_the_exit_code_of_a_changed_catalogue(asking: Asking, p
     assert len(outcome.out.splitlines()) >= 50
 
 
-def test_skipped_records_are_counted_in_a_warning(asking: Asking) -> None:
-    cli = asking(30)
+def test_skipped_records_are_counted_in_a_warning(cli_with_fake: CliWithFake) -> None:
+    cli = cli_with_fake(30)
     fake_of(cli).fail(Fault.wrong_types(record=None), page=2)
     outcome = cli("tracks", "--page-size=10", "--on-invalid=skip")
     assert (outcome.code, outcome.out.count("\n")) == (0, 20)
@@ -106,7 +108,7 @@ def test_skipped_records_are_counted_in_a_warning(asking: Asking) -> None:
     assert outcome.err.count("\n") == 1
 
 
-def test_every_error_has_a_documented_exit_code_and_names_options() -> None:
+def test_every_error_has_a_documented_exit_code_and_names_no_python_argument() -> None:
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.JoggError)]
     for kind in kinds:
         error: Any = kind("it failed")
@@ -116,8 +118,8 @@ def test_every_error_has_a_documented_exit_code_and_names_options() -> None:
             assert not re.search(r"error\.page|on_\w+=|base_url|JoggSession", message_of(error))
 
 
-def test_message_of_the_service_cannot_control_the_terminal(asking: Asking) -> None:
-    cli = asking(10)
+def test_message_of_the_service_cannot_control_the_terminal(cli_with_fake: CliWithFake) -> None:
+    cli = cli_with_fake(10)
     fake_of(cli).fail(Fault.business(18025, "no\x1b[2J\n[red]way"), times=None)
     outcome = cli("count")
     assert (outcome.code, outcome.err.count("\n")) == (3, 1)

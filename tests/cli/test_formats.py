@@ -18,7 +18,7 @@ from .processes import ended_together, fake_of
 if TYPE_CHECKING:
     from jogg_async.testing import RecordedRequest
 
-    from .conftest import Asking
+    from .conftest import CliWithFake
 
 ODD: list[dict[str, Any]] = [
     {"id": 1, "name": "Plain", "music_url": "https://host/1.mp3", "duration": 61},
@@ -28,21 +28,21 @@ ODD: list[dict[str, Any]] = [
 ]
 
 
-def test_json_lines_hold_every_field(asking: Asking) -> None:
-    outcome = asking(ODD)("tracks", "--format", "jsonl")
+def test_json_lines_hold_every_field(cli_with_fake: CliWithFake) -> None:
+    outcome = cli_with_fake(ODD)("tracks", "--format", "jsonl")
     assert (outcome.code, outcome.err) == (0, "")
     assert [json.loads(line) for line in outcome.out.split("\n")[:-1]] == ODD
 
 
-def test_a_pipe_gets_json_lines_in_catalogue_order(asking: Asking) -> None:
-    cli = asking(250, jitter=0.05)
+def test_a_pipe_gets_json_lines_in_catalogue_order(cli_with_fake: CliWithFake) -> None:
+    cli = cli_with_fake(250, jitter=0.05)
     outcome = cli("tracks", "--page-size", "20")
     assert outcome.code == 0
     assert [json.loads(line) for line in outcome.out.splitlines()] == list(fake_of(cli).catalogue)
 
 
-def test_csv_output_reads_back(asking: Asking) -> None:
-    outcome = asking(ODD)("tracks", "--format", "csv")
+def test_csv_output_reads_back(cli_with_fake: CliWithFake) -> None:
+    outcome = cli_with_fake(ODD)("tracks", "--format", "csv")
     assert (outcome.code, outcome.err) == (0, "")
     rows = list(csv.DictReader(io.StringIO(outcome.out, newline="")))
     known = ("id", "name", "music_url", "duration")
@@ -54,12 +54,12 @@ def test_csv_output_reads_back(asking: Asking) -> None:
     assert rows[0]["extra"] == ""
 
 
-def test_a_table_in_a_pipe_cuts_nothing(asking: Asking) -> None:
+def test_table_in_a_pipe_is_not_truncated(cli_with_fake: CliWithFake) -> None:
     rows = [
         {"id": 1, "name": "Short", "music_url": "https://host/" + "x" * 200, "duration": 61},
         {"id": 2, "name": "Long " * 20, "music_url": None, "duration": None},
     ]
-    outcome = asking(rows)("tracks", "--format", "table")
+    outcome = cli_with_fake(rows)("tracks", "--format", "table")
     header, first, second = outcome.out.splitlines()
     assert header.split() == ["id", "name", "duration", "music_url"]
     assert first.split() == ["1", "Short", "1:01", "https://host/" + "x" * 200]
@@ -67,23 +67,23 @@ def test_a_table_in_a_pipe_cuts_nothing(asking: Asking) -> None:
     assert first.index("https") == header.index("music_url")
 
 
-def test_an_empty_catalogue_still_has_a_header(asking: Asking) -> None:
-    cli = asking(0)
+def test_an_empty_catalogue_still_has_a_header(cli_with_fake: CliWithFake) -> None:
+    cli = cli_with_fake(0)
     assert cli("tracks", "--format", "csv").out.split() == ["id,name,music_url,duration,extra"]
     assert cli("tracks", "--format", "table", "--limit", "0").out.split() == ["id", "name", "duration", "music_url"]
 
 
 @pytest.mark.parametrize("format", ["table", "jsonl"])
-def test_output_is_utf_8_whatever_the_locale(asking: Asking, format: str) -> None:  # noqa: A002
-    cli = asking(ODD)
+def test_output_is_utf_8_whatever_the_locale(cli_with_fake: CliWithFake, format: str) -> None:  # noqa: A002
+    cli = cli_with_fake(ODD)
     cli.env = {"PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
     outcome = cli("tracks", "--format", format)
     assert (outcome.code, outcome.err) == (0, "")
     assert "音楽" in outcome.out
 
 
-def test_options_reach_the_service(asking: Asking) -> None:
-    cli = asking(2500)
+def test_options_reach_the_service(cli_with_fake: CliWithFake) -> None:
+    cli = cli_with_fake(2500)
     options = ("--genre=Corporate", "--mood", "calm", "--page-size=10", "--start-page=2", "--end-page=3")
     outcome = cli("tracks", *options, "--concurrency", "2", "--on-drift", "ignore")
     wanted = fake_of(cli).catalogue.filtered(genre="Corporate", mood="calm")[10:30]
@@ -93,20 +93,22 @@ def test_options_reach_the_service(asking: Asking) -> None:
 
 
 @pytest.mark.parametrize(("options", "pages"), [((), [1, 2, 3]), (("--unordered",), [1, 3, 2])])
-def test_unordered_prints_pages_as_they_arrive(asking: Asking, options: tuple[str, ...], pages: list[int]) -> None:
+def test_unordered_prints_pages_as_they_arrive(
+    cli_with_fake: CliWithFake, options: tuple[str, ...], pages: list[int]
+) -> None:
     async def delay_page_2(seen: RecordedRequest) -> None:
         if seen.page == 2:
             await asyncio.sleep(1.0)
 
-    cli = asking(30)
+    cli = cli_with_fake(30)
     fake_of(cli).on_request = delay_page_2
     outcome = cli("tracks", "--page-size=10", *options)
     ids = [json.loads(line)["id"] for line in outcome.out.splitlines()]
     assert ids == [row["id"] for page in pages for row in fake_of(cli).catalogue[page * 10 - 10 : page * 10]]
 
 
-def test_attempts_and_timeout_reach_the_session(asking: Asking) -> None:
-    failing, stalling = asking(10), asking(10)
+def test_attempts_and_timeout_reach_the_session(cli_with_fake: CliWithFake) -> None:
+    failing, stalling = cli_with_fake(10), cli_with_fake(10)
     fake_of(failing).fail(Fault.business(50000), times=None)
     fake_of(stalling).fail(Fault.stall(), times=None)
     with (
@@ -119,14 +121,14 @@ def test_attempts_and_timeout_reach_the_session(asking: Asking) -> None:
     assert "0.2 s" in outcomes[1].err
 
 
-def test_limit_option_requests_no_page_beyond_it(asking: Asking) -> None:
-    cli = asking(2500)
+def test_limit_option_requests_no_page_beyond_it(cli_with_fake: CliWithFake) -> None:
+    cli = cli_with_fake(2500)
     assert len(cli("tracks", "--limit", "30", "--page-size", "20").out.splitlines()) == 30
     assert sorted(page or 0 for page in fake_of(cli).pages) == [1, 2]
 
 
-def test_count_prints_the_number_of_tracks(asking: Asking) -> None:
-    cli = asking(2500)
+def test_count_prints_the_number_of_tracks(cli_with_fake: CliWithFake) -> None:
+    cli = cli_with_fake(2500)
     assert cli("count").out == "2500\n"
     assert cli("count", "--mood", "Calm").out == f"{len(fake_of(cli).catalogue.filtered(mood='Calm'))}\n"
 

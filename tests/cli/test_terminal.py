@@ -14,7 +14,7 @@ from jogg_async.testing import Fault, RateLimit
 from .processes import PATIENCE, fake_of
 
 if TYPE_CHECKING:
-    from .conftest import Asking, OnTerminal
+    from .conftest import CliWithFake, OnTerminal
     from .processes import Cli
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="terminals of POSIX")
@@ -46,8 +46,10 @@ def cursor_shows(raw: bytes) -> bool:
     return raw.rfind(b"\x1b[?25h") >= raw.rfind(b"\x1b[?25l")
 
 
-def test_table_and_progress_share_a_terminal(asking: Asking, on_terminal: OnTerminal) -> None:
-    cli = asking(950, latency=0.15)
+def test_table_and_progress_bar_on_one_terminal_do_not_overwrite_each_other(
+    cli_with_fake: CliWithFake, on_terminal: OnTerminal
+) -> None:
+    cli = cli_with_fake(950, latency=0.15)
     with on_terminal(cli, "tracks", "--concurrency=3", size=(24, 90)) as terminal:
         assert terminal.wait() == 0
     assert b"/950 tracks" in terminal.raw
@@ -59,8 +61,8 @@ def test_table_and_progress_share_a_terminal(asking: Asking, on_terminal: OnTerm
     assert cursor_shows(terminal.raw)
 
 
-def test_rows_of_the_table_are_printed_as_pages_arrive(asking: Asking, on_terminal: OnTerminal) -> None:
-    cli = asking(300)
+def test_rows_of_the_table_are_printed_as_pages_arrive(cli_with_fake: CliWithFake, on_terminal: OnTerminal) -> None:
+    cli = cli_with_fake(300)
     fake_of(cli).fail(Fault.stall(), page=2, times=None)
     with on_terminal(cli, "tracks") as terminal:
         terminal.read(lambda raw: b"\r\n\x1b[36m    100" in raw)
@@ -73,8 +75,10 @@ def test_rows_of_the_table_are_printed_as_pages_arrive(asking: Asking, on_termin
     assert "Fetching" not in "".join(displayed(terminal.raw))
 
 
-def test_progress_bar_is_shown_while_standard_output_is_a_pipe(asking: Asking, on_terminal: OnTerminal) -> None:
-    cli = asking(400, latency=0.1, rate_limit=RateLimit(100, burst=2, retry_after=1.0))
+def test_progress_bar_is_shown_while_standard_output_is_a_pipe(
+    cli_with_fake: CliWithFake, on_terminal: OnTerminal
+) -> None:
+    cli = cli_with_fake(400, latency=0.1, rate_limit=RateLimit(100, burst=2, retry_after=1.0))
     with on_terminal(cli, "tracks", "--limit=300", stdout=subprocess.PIPE) as terminal:
         assert terminal.process.stdout is not None
         terminal.read(lambda raw: b"paused by the server, 1 s" in raw)
@@ -85,7 +89,7 @@ def test_progress_bar_is_shown_while_standard_output_is_a_pipe(asking: Asking, o
 
 
 def test_progress_bar_of_the_command_ends_at_the_number_of_requested_tracks(
-    asking: Asking, on_terminal: OnTerminal
+    cli_with_fake: CliWithFake, on_terminal: OnTerminal
 ) -> None:
     runs = {
         ("--limit=130",): b"130/130 tracks",
@@ -94,7 +98,7 @@ def test_progress_bar_of_the_command_ends_at_the_number_of_requested_tracks(
         ("--start-page=2", "--end-page=3", "--limit=150"): b"150/150 tracks",
     }
     with contextlib.ExitStack() as stack:
-        cli = asking(350)
+        cli = cli_with_fake(350)
         terminals = {
             shown: stack.enter_context(on_terminal(cli, "tracks", *options, stdout=subprocess.DEVNULL))
             for options, shown in runs.items()
@@ -105,8 +109,8 @@ def test_progress_bar_of_the_command_ends_at_the_number_of_requested_tracks(
             assert b"/350 tracks" not in terminal.raw
 
 
-def test_no_progress_bar_if_standard_error_is_no_terminal(asking: Asking, on_terminal: OnTerminal) -> None:
-    with on_terminal(asking(20), "tracks", stderr=subprocess.PIPE) as terminal:
+def test_no_progress_bar_if_standard_error_is_no_terminal(cli_with_fake: CliWithFake, on_terminal: OnTerminal) -> None:
+    with on_terminal(cli_with_fake(20), "tracks", stderr=subprocess.PIPE) as terminal:
         assert terminal.wait() == 0
         assert terminal.process.stderr is not None
         assert terminal.process.stderr.read() == b""
@@ -114,8 +118,8 @@ def test_no_progress_bar_if_standard_error_is_no_terminal(asking: Asking, on_ter
     assert b"Fetching" not in terminal.raw
 
 
-def test_a_dumb_terminal_gets_no_escape_sequences(asking: Asking, on_terminal: OnTerminal) -> None:
-    cli = asking(20, latency=0.2)
+def test_a_dumb_terminal_gets_no_escape_sequences(cli_with_fake: CliWithFake, on_terminal: OnTerminal) -> None:
+    cli = cli_with_fake(20, latency=0.2)
     cli.env = {"TERM": "dumb"}
     with on_terminal(cli, "tracks") as terminal:
         assert terminal.wait() == 0
@@ -127,8 +131,8 @@ ODD = "\x1b[2J\x1b]0;\x07[bold red]x[/]\x9b3m\r\n\u202e:smile:音楽"
 
 
 @pytest.mark.parametrize("format", ["table", "jsonl", "csv"])
-def test_tracks_cannot_control_the_terminal(asking: Asking, on_terminal: OnTerminal, format: str) -> None:  # noqa: A002
-    cli = asking([{"id": 1, "name": ODD, "music_url": "https://host/\x1b\\\x9bx", "note": "\x9b"}])
+def test_tracks_cannot_control_the_terminal(cli_with_fake: CliWithFake, on_terminal: OnTerminal, format: str) -> None:  # noqa: A002
+    cli = cli_with_fake([{"id": 1, "name": ODD, "music_url": "https://host/\x1b\\\x9bx", "note": "\x9b"}])
     with on_terminal(cli, "tracks", "--format", format, size=(24, 240), stderr=subprocess.PIPE) as terminal:
         assert terminal.wait() == 0
     text = terminal.raw.decode()
@@ -139,16 +143,16 @@ def test_tracks_cannot_control_the_terminal(asking: Asking, on_terminal: OnTermi
     assert "音楽" in plain
 
 
-def test_cut_urls_can_be_clicked(asking: Asking, on_terminal: OnTerminal) -> None:
+def test_truncated_urls_are_links_to_the_whole_url(cli_with_fake: CliWithFake, on_terminal: OnTerminal) -> None:
     address = f"https://host/{'x' * 100}.mp3"
-    with on_terminal(asking([{"id": 1, "name": "Long", "music_url": address}]), "tracks") as terminal:
+    with on_terminal(cli_with_fake([{"id": 1, "name": "Long", "music_url": address}]), "tracks") as terminal:
         assert terminal.wait() == 0
     assert f";{address}\x1b\\".encode() in terminal.raw
     assert displayed(terminal.raw)[1].endswith("x…")
 
 
-def test_an_ascii_terminal_gets_replacement_characters(asking: Asking, on_terminal: OnTerminal) -> None:
-    cli = asking([{"id": 1, "name": "Café 音楽", "music_url": "https://host/" + "x" * 100}], latency=0.3)
+def test_an_ascii_terminal_gets_replacement_characters(cli_with_fake: CliWithFake, on_terminal: OnTerminal) -> None:
+    cli = cli_with_fake([{"id": 1, "name": "Café 音楽", "music_url": "https://host/" + "x" * 100}], latency=0.3)
     cli.env = {"PYTHONIOENCODING": "ascii"}
     with on_terminal(cli, "tracks") as terminal:
         assert terminal.wait() == 0
@@ -157,8 +161,10 @@ def test_an_ascii_terminal_gets_replacement_characters(asking: Asking, on_termin
     assert b"Caf? ??" in terminal.raw
 
 
-def test_logs_warnings_and_errors_are_printed_above_the_progress_bar(asking: Asking, on_terminal: OnTerminal) -> None:
-    cli = asking(300, latency=0.1)
+def test_logs_warnings_and_errors_are_printed_above_the_progress_bar(
+    cli_with_fake: CliWithFake, on_terminal: OnTerminal
+) -> None:
+    cli = cli_with_fake(300, latency=0.1)
     fake_of(cli).fail(Fault.business(18025), page=3, times=None)
     with on_terminal(cli, "tracks", "-v", size=(24, 120)) as terminal:
         assert terminal.wait() == 3
@@ -171,9 +177,9 @@ def test_logs_warnings_and_errors_are_printed_above_the_progress_bar(asking: Ask
 
 @pytest.mark.parametrize("streams", [{}, {"stderr": subprocess.DEVNULL}], ids=["progress", "no-progress"])
 def test_ctrl_c_ends_a_crawl_whose_terminal_does_not_read(
-    asking: Asking, on_terminal: OnTerminal, streams: dict[str, Any]
+    cli_with_fake: CliWithFake, on_terminal: OnTerminal, streams: dict[str, Any]
 ) -> None:
-    with on_terminal(asking(5000), "tracks", **streams) as terminal:
+    with on_terminal(cli_with_fake(5000), "tracks", **streams) as terminal:
         terminal.read(lambda raw: len(raw) > 1000)
         time.sleep(0.3)
         before = time.monotonic()

@@ -40,7 +40,7 @@ async def make_server() -> AsyncIterator[MakeServer]:
 
 @pytest.fixture
 async def server(make_server: MakeServer) -> AudioServer:
-    """Start a server that downloads of the test may reach."""
+    """Start a server of audio files on loopback."""
     return await make_server()
 
 

@@ -148,7 +148,7 @@ async def test_the_timeout_of_the_retry_policy_limits_the_sum_of_the_waits(
     assert len(music(fake)) == 3
 
 
-async def test_the_wait_that_the_server_names_is_kept(
+async def test_wait_named_by_the_server_is_respected(
     fake: FakeJogg, jogg: JoggSession, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waits: list[float] = []
@@ -210,7 +210,7 @@ async def test_a_file_of_unknown_length_ends_at_the_limit(server: AudioServer, f
 
 
 @pytest.mark.parametrize("is_chunked", [False, True])
-async def test_files_beyond_the_limit_of_all_fail(server: AudioServer, fetch: Fetch, is_chunked: bool) -> None:
+async def test_files_beyond_max_total_bytes_fail(server: AudioServer, fetch: Fetch, is_chunked: bool) -> None:
     size = len(CONTENT)
     for number in range(1, 5):
         server.paths[f"/{number}.mp3"] = AudioFile(is_chunked=is_chunked)
@@ -221,7 +221,9 @@ async def test_files_beyond_the_limit_of_all_fail(server: AudioServer, fetch: Fe
     assert report.bytes <= 3 * size
 
 
-async def test_a_broken_download_gives_its_share_of_the_limit_back(server: AudioServer, fetch: Fetch) -> None:
+async def test_failed_download_counts_only_received_bytes_towards_max_total_bytes(
+    server: AudioServer, fetch: Fetch
+) -> None:
     server.paths["/1.mp3"] = AudioFile(cuts=[1000])
     server.paths["/2.mp3"] = AudioFile()
     report = await fetch(
@@ -276,7 +278,7 @@ async def test_a_folder_without_a_parent_is_an_error(server: AudioServer, tmp_pa
     assert not server.requests
 
 
-async def test_a_file_in_the_folder_s_place_is_an_error(server: AudioServer, tmp_path: Path) -> None:
+async def test_existing_file_at_the_path_of_the_folder_is_an_error(server: AudioServer, tmp_path: Path) -> None:
     (tmp_path / "music").touch()
     with pytest.raises(FileExistsError, match="music"):
         await jogg_async.download([track(server)], tmp_path / "music")

@@ -76,7 +76,7 @@ def test_two_ids_never_share_a_name_even_where_case_is_ignored(ids: list[int], t
         ("音" * 100, f"7 {'音' * 45}.mp3"),
     ],
 )
-def test_titles_keep_what_is_harmless(title: str | None, name: str) -> None:
+def test_only_harmful_parts_of_a_title_are_replaced_or_removed(title: str | None, name: str) -> None:
     assert file_name(7, title, ".mp3") == name
 
 

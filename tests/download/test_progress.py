@@ -31,7 +31,7 @@ async def test_progress_counts_every_track(fake: FakeJogg, jogg: JoggSession, fo
 @pytest.mark.parametrize(
     ("make", "total"), [(as_list, 2), (as_track_list, 2), (sync_generator, None), (async_generator, None)]
 )
-async def test_the_total_is_known_where_the_tracks_have_a_length(
+async def test_total_is_known_only_if_the_tracks_have_a_len(
     folder: Path, make: Callable[[list[Track]], Any], total: int | None
 ) -> None:
     seen: list[DownloadProgress] = []

@@ -98,7 +98,7 @@ def test_a_response_that_is_no_audio_is_refused(status: int, headers: dict[str, 
     assert refused.value.transient is transient
 
 
-def test_a_refusal_holds_the_wait_that_the_server_named() -> None:
+def test_error_of_a_refused_response_has_its_retry_after() -> None:
     with pytest.raises(TransferError) as refused:
         check_response(429, {"Retry-After": "7"}, ranged=False)
     assert refused.value.retry_after == 7

@@ -51,8 +51,8 @@ async def test_a_broken_download_is_resumed_by_the_next_run(server: AudioServer,
     assert names(folder) == ["1 Renamed.mp3"]
 
 
-async def broken_off(server: AudioServer, fetch: Fetch, **settings: Any) -> None:
-    """Leave a partial file behind, and forget the request for it."""
+async def leave_partial_file(server: AudioServer, fetch: Fetch, **settings: Any) -> None:
+    """Run a download that breaks off and leaves a partial file; then clear the recorded requests."""
     server.paths["/1.mp3"] = AudioFile(cuts=[CUT], **settings)
     assert len((await fetch(track(server), retry=ONE_ATTEMPT)).failed) == 1
     server.requests.clear()
@@ -61,7 +61,7 @@ async def broken_off(server: AudioServer, fetch: Fetch, **settings: Any) -> None
 async def test_a_file_that_changed_meanwhile_is_fetched_as_a_whole(
     server: AudioServer, fetch: Fetch, folder: Path
 ) -> None:
-    await broken_off(server, fetch)
+    await leave_partial_file(server, fetch)
     server.paths["/1.mp3"] = AudioFile(CONTENT[::-1], {"ETag": '"two"'})
     report = await fetch(track(server))
     assert (report.downloaded, report.bytes) == (1, SIZE)
@@ -70,7 +70,7 @@ async def test_a_file_that_changed_meanwhile_is_fetched_as_a_whole(
 
 
 async def test_a_server_without_ranges_sends_the_whole_file(server: AudioServer, fetch: Fetch, folder: Path) -> None:
-    await broken_off(server, fetch, sends_ranges=False)
+    await leave_partial_file(server, fetch, sends_ranges=False)
     assert (await fetch(track(server))).bytes == SIZE
     assert (folder / "1 One.mp3").read_bytes() == CONTENT
 
@@ -79,17 +79,17 @@ async def test_a_server_without_ranges_sends_the_whole_file(server: AudioServer,
 async def test_a_file_without_a_strong_validator_is_not_resumed(
     server: AudioServer, fetch: Fetch, folder: Path, headers: dict[str, str]
 ) -> None:
-    await broken_off(server, fetch, headers=headers)
+    await leave_partial_file(server, fetch, headers=headers)
     assert names(folder) == ["1.part"]
     assert (await fetch(track(server))).bytes == SIZE
     assert server.ranges == [None]
     assert (folder / "1 One.mp3").read_bytes() == CONTENT
 
 
-async def test_a_file_that_lost_its_validator_is_not_resumed_by_the_old_one(
+async def test_partial_file_without_a_validator_is_not_resumed_with_an_earlier_one(
     server: AudioServer, fetch: Fetch, folder: Path
 ) -> None:
-    await broken_off(server, fetch)
+    await leave_partial_file(server, fetch)
     server.paths["/1.mp3"] = AudioFile(CONTENT[::-1], {"X-Other": "version"}, cuts=[CUT])
     assert len((await fetch(track(server), retry=ONE_ATTEMPT)).failed) == 1
     server.paths["/1.mp3"] = AudioFile()
@@ -97,24 +97,26 @@ async def test_a_file_that_lost_its_validator_is_not_resumed_by_the_old_one(
     assert (folder / "1 One.mp3").read_bytes() == CONTENT
 
 
-async def test_another_address_is_not_resumed_although_its_validator_is_the_same(
+async def test_file_at_another_address_is_not_resumed_although_its_validator_is_the_same(
     server: AudioServer, fetch: Fetch, folder: Path
 ) -> None:
-    await broken_off(server, fetch)
+    await leave_partial_file(server, fetch)
     server.paths["/moved.mp3"] = AudioFile(CONTENT[::-1])
     assert (await fetch(track(server, path="/moved.mp3"))).bytes == SIZE
     assert (folder / "1 One.mp3").read_bytes() == CONTENT[::-1]
 
 
-async def test_another_signature_in_the_query_does_not_prevent_resumption(server: AudioServer, fetch: Fetch) -> None:
-    await broken_off(server, fetch)
+async def test_other_signature_in_the_query_of_the_url_does_not_prevent_resumption(
+    server: AudioServer, fetch: Fetch
+) -> None:
+    await leave_partial_file(server, fetch)
     assert (await fetch(track(server, path="/1.mp3?signature=new"))).bytes == SIZE - CUT
 
 
 async def test_a_range_that_the_server_refuses_is_fetched_as_a_whole(
     server: AudioServer, fetch: Fetch, folder: Path
 ) -> None:
-    await broken_off(server, fetch)
+    await leave_partial_file(server, fetch)
     server.paths["/1.mp3"] = AudioFile(CONTENT[:1000])  # the tag is the same, although the file has shrunk
     assert (await fetch(track(server), retry=ONE_ATTEMPT)).bytes == 1000
     assert server.ranges == [f"bytes={CUT}-", None]
@@ -122,7 +124,7 @@ async def test_a_range_that_the_server_refuses_is_fetched_as_a_whole(
 
 
 async def test_a_file_that_has_grown_is_fetched_as_a_whole(server: AudioServer, fetch: Fetch, folder: Path) -> None:
-    await broken_off(server, fetch)
+    await leave_partial_file(server, fetch)
     server.paths["/1.mp3"] = AudioFile(CONTENT * 2)
     await fetch(track(server), retry=ONE_ATTEMPT)
     assert server.ranges == [f"bytes={CUT}-", None]
@@ -146,7 +148,7 @@ async def test_a_file_that_has_grown_is_fetched_as_a_whole(server: AudioServer, 
 async def test_a_partial_file_with_a_damaged_state_is_fetched_as_a_whole(
     server: AudioServer, fetch: Fetch, folder: Path, state: bytes
 ) -> None:
-    await broken_off(server, fetch)
+    await leave_partial_file(server, fetch)
     (folder / "1.part.json").write_bytes(state)
     assert (await fetch(track(server))).bytes == SIZE
     assert (folder / "1 One.mp3").read_bytes() == CONTENT
@@ -157,7 +159,7 @@ async def test_a_partial_file_with_a_damaged_state_is_fetched_as_a_whole(
 async def test_a_partial_file_of_an_impossible_size_is_fetched_as_a_whole(
     server: AudioServer, fetch: Fetch, folder: Path, size: int
 ) -> None:
-    await broken_off(server, fetch)
+    await leave_partial_file(server, fetch)
     os.truncate(folder / "1.part", size)
     assert (await fetch(track(server))).bytes == SIZE
     assert server.ranges == [None]
@@ -216,7 +218,7 @@ def test_a_partial_file_that_grew_since_it_was_read_is_not_resumed(tmp_path: Pat
     part.close()
 
 
-async def test_the_fake_service_resumes_its_files(fake: FakeJogg, folder: Path) -> None:
+async def test_broken_download_from_the_fake_service_is_resumed(fake: FakeJogg, folder: Path) -> None:
     fake.fail(Fault.stall_body(0.1), path="/music/1.wav")
     row = fake.catalogue[0]
     tracks = [Track(row["id"], row["name"], row["music_url"])]

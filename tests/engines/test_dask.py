@@ -159,7 +159,7 @@ def test_track_on_two_partitions_is_kept_once(fake: FakeJogg, on_drift: Any) -> 
 
 
 @pytest.mark.fake_jogg(tracks=3000)
-def test_changed_catalogue_is_an_error_where_asked(fake: FakeJogg) -> None:
+def test_changed_catalogue_is_an_error_with_on_drift_raise(fake: FakeJogg) -> None:
     frame = read_tracks(npartitions=3, on_drift="raise")
     fake.catalogue.remove(0)
     with pytest.raises(CatalogueChangedError):
@@ -175,7 +175,7 @@ def test_catalogue_that_shrank_below_a_partition_is_reported(fake: FakeJogg) -> 
 
 
 @pytest.mark.fake_jogg(tracks=3000)
-def test_last_partition_reads_on_where_the_catalogue_grew(fake: FakeJogg) -> None:
+def test_last_partition_reads_further_if_the_catalogue_grew(fake: FakeJogg) -> None:
     frame = read_tracks(npartitions=3)
     fake.catalogue.insert(3000, count=500)
     with pytest.warns(CatalogueChangedWarning) as caught:
@@ -208,7 +208,7 @@ def test_frame_after_a_killed_worker_equals_the_sequential_crawl(fake: FakeJogg,
 
 
 @pytest.mark.fake_jogg(tracks=12_000, rate_limit=RateLimit(60, burst=10, retry_after=0.5))
-def test_rate_limit_of_one_worker_makes_the_workers_take_turns(fake: FakeJogg, client: Any) -> None:
+def test_after_a_rate_limit_one_partition_of_the_cluster_at_a_time_sends_requests(fake: FakeJogg, client: Any) -> None:
     frame = read_tracks(base_url=fake.url)
     assert frame.npartitions == 3
     assert records(frame.compute()) == sequential(fake.catalogue)
@@ -255,13 +255,13 @@ def test_key_is_in_no_graph_and_every_worker_reads_its_own(
         client.run(lambda: os.environ.update(JOGG_API_KEY=KEY))
 
 
-def test_concurrency_is_shared_out_among_the_workers(fake: FakeJogg, client: Any) -> None:
+def test_concurrency_is_divided_among_the_workers(fake: FakeJogg, client: Any) -> None:
     shares = {given: Cluster.of_client(given) for given in (None, 1, 2, 3, 10)}
     found = {given: (share.partitions, share.concurrency) for given, share in shares.items()}
     assert found == {None: (3, 8), 1: (1, 1), 2: (2, 1), 3: (3, 1), 10: (3, 3)}
 
 
-def test_failure_of_a_partition_is_the_error_of_the_crawl(fake: FakeJogg) -> None:
+def test_failed_page_of_a_partition_raises_its_error_from_compute(fake: FakeJogg) -> None:
     fake.fail(50000, page=20, times=None)
     frame = read_tracks(npartitions=3, retry=RetryPolicy(attempts=2, wait_initial=0.0, wait_jitter=0.0))
     with pytest.raises(ServerError) as caught:
@@ -271,11 +271,11 @@ def test_failure_of_a_partition_is_the_error_of_the_crawl(fake: FakeJogg) -> Non
 
 
 @pytest.mark.fake_jogg(tracks=[{"id": 1}, {"id": "two"}, {"id": 3}])
-def test_invalid_records_are_skipped_where_asked(fake: FakeJogg) -> None:
+def test_invalid_records_are_skipped_with_on_invalid_skip(fake: FakeJogg) -> None:
     assert read_tracks(on_invalid="skip", page_size=1, npartitions=3).compute()["id"].tolist() == [1, 3]
 
 
-def test_response_without_a_total_is_an_error_of_the_call(fake: FakeJogg) -> None:
+def test_read_tracks_raises_if_the_response_has_no_total(fake: FakeJogg) -> None:
     fake.fail(Fault.patch(lambda envelope: envelope["data"].update(pagination=None)), page=1)
     with pytest.raises(DecodeError, match="no total") as caught:
         read_tracks()
@@ -286,13 +286,13 @@ def test_response_without_a_total_is_an_error_of_the_call(fake: FakeJogg) -> Non
 @pytest.mark.parametrize(
     "bad", [{"page_size": 101}, {"limit": -1}, {"npartitions": 0}, {"concurrency": 0}, {"on_drift": "no"}]
 )
-def test_bad_argument_is_an_error_of_the_call(fake: FakeJogg, bad: dict[str, Any]) -> None:
+def test_read_tracks_rejects_a_bad_argument_before_any_request(fake: FakeJogg, bad: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(bad))):
         read_tracks(**bad)
     assert fake.requests == []
 
 
-def test_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_import_error_names_the_missing_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "dask", None)
     monkeypatch.delitem(sys.modules, "jogg_async.dask")
     with pytest.raises(ImportError, match=r"pip install 'jogg-async\[dask\]'"):

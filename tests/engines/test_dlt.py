@@ -207,7 +207,7 @@ def test_track_that_slid_to_a_later_page_between_two_runs_is_loaded_once(fake: F
 
 
 @pytest.mark.fake_jogg(tracks=3000)
-def test_changed_catalogue_under_raise_loads_nothing_and_the_next_run_starts_anew(
+def test_run_that_raises_on_drift_loads_nothing_and_the_next_run_starts_anew(
     fake: FakeJogg, into_duckdb: Loader
 ) -> None:
     fake.mutate_after(3, lambda catalogue: catalogue.insert(0))
@@ -219,7 +219,7 @@ def test_changed_catalogue_under_raise_loads_nothing_and_the_next_run_starts_ane
 
 
 @pytest.mark.fake_jogg(tracks=20_000)
-def test_tracks_loaded_under_a_limit_of_dlt_are_not_loaded_again(fake: FakeJogg, into_duckdb: Loader) -> None:
+def test_tables_saved_by_a_run_with_add_limit_are_not_used_by_the_next_run(fake: FakeJogg, into_duckdb: Loader) -> None:
     into_duckdb.run(tracks_resource(name="part").add_limit(1), write_disposition="append")
     assert 5000 <= len(into_duckdb.rows("part")) < 20_000
     into_duckdb.run(tracks_resource(name="part"), write_disposition="replace")
@@ -269,7 +269,7 @@ def test_rate_limit_is_waited_for(fake: FakeJogg, loader: Loader) -> None:
 
 
 @pytest.mark.fake_jogg(tracks=[{"id": 1}, {"id": "two"}, {"id": 3}])
-def test_invalid_record_is_skipped_where_asked(fake: FakeJogg, into_duckdb: Loader) -> None:
+def test_invalid_record_is_skipped_with_on_invalid_skip(fake: FakeJogg, into_duckdb: Loader) -> None:
     into_duckdb.run(tracks_resource(on_invalid="skip"))
     assert [row["id"] for row in into_duckdb.rows()] == [1, 3]
 
@@ -281,7 +281,7 @@ def test_retry_policy_is_used(fake: FakeJogg, into_duckdb: Loader) -> None:
     assert fake.pages.count(2) == 2
 
 
-def test_key_of_the_secrets_is_used_and_kept_nowhere(
+def test_key_from_the_dlt_secrets_is_used_and_stored_nowhere(
     fake: FakeJogg, into_duckdb: Loader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake.api_key = key = "the-key-in-the-secrets"
@@ -309,14 +309,14 @@ def test_key_and_address_may_be_arguments(fake: FakeJogg, into_duckdb: Loader, m
     assert fake.max_in_flight <= 2
 
 
-def test_missing_key_is_an_error_of_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tracks_resource_raises_if_the_key_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("JOGG_API_KEY", raising=False)
     with pytest.raises(ConfigurationError, match="JOGG_API_KEY"):
         tracks_resource()
 
 
 @pytest.mark.parametrize("bad", [{"page_size": 101}, {"limit": -1}, {"on_drift": "no"}, {"params": {"page": 1}}])
-def test_bad_argument_is_an_error_of_the_call(fake: FakeJogg, bad: dict[str, Any]) -> None:
+def test_tracks_resource_rejects_a_bad_argument_before_any_request(fake: FakeJogg, bad: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(bad))):
         tracks_resource(**bad)
     assert fake.requests == []
@@ -329,7 +329,7 @@ def test_resource_yields_arrow_tables_without_a_pipeline(fake: FakeJogg) -> None
     assert table.column_names == ["id", "name", "music_url", "duration", "extra"]
 
 
-def test_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_import_error_names_the_missing_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "dlt", None)
     monkeypatch.delitem(sys.modules, "jogg_async.dlt")
     with pytest.raises(ImportError, match=r"pip install 'jogg-async\[dlt\]'"):

@@ -20,7 +20,7 @@ from jogg_async import JoggSession
 from jogg_async._export import save as saving
 
 BATCH = 400
-"""Tracks of a batch: some batches even of a small catalogue."""
+"""Tracks in a batch: few, so that a small catalogue has several batches."""
 
 _PLACE = str(Path(jogg_async.__file__).parent / "_export")
 

@@ -90,7 +90,7 @@ async def test_a_file_address_is_a_local_path(fake: FakeJogg, make_pager: MakePa
         ("t.csv.zst", "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd", r"jogg-async\[zstd\]"),
     ],
 )
-async def test_without_the_extra_one_sentence_names_it(
+async def test_error_about_a_missing_extra_names_it_before_any_request(
     fake: FakeJogg, make_pager: MakePager, monkeypatch: pytest.MonkeyPatch, case: tuple[str, str, str]
 ) -> None:
     dest, module, says = case

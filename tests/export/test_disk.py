@@ -25,7 +25,7 @@ SIZE = 8 << 20
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 8 MB. Only root of Linux may mount one."""
+    """A disk of 8 MB. It is mounted, which needs root on Linux; else the test is skipped."""
     folder = tmp_path / "disk"
     folder.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", str(folder)]
@@ -62,7 +62,7 @@ async def test_a_full_disk_is_one_error_and_the_crawl_can_be_resumed(
 
 @pytest.fixture
 def no_space(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Makes fsync fail, as a full disk does where space is not taken before; the result makes it succeed again."""
+    """Make fsync fail, as it does on a full disk if the file system allocates late. Call the result to undo this."""
 
     def fail(_: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

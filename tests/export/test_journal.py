@@ -1,4 +1,4 @@
-"""A journal that is there: what continues it, and what is refused before any request."""
+"""Saves that find a journal of an interrupted one: they resume it, or are refused before any request."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ async def test_crawl_that_fails_before_its_first_track_leaves_no_journal(
         ({"end_page": 2}, "end_page=2"),
     ],
 )
-async def test_another_query_or_other_bounds_are_refused(
+async def test_save_resumed_with_another_query_or_other_bounds_is_refused(
     fake: FakeJogg, make_pager: MakePager, interrupted: Path, options: dict[str, Any], says: str
 ) -> None:
     with pytest.raises(ValueError, match=says):
@@ -83,19 +83,23 @@ async def test_another_query_or_other_bounds_are_refused(
     assert (await make_pager(fake).save(interrupted, resume=True)).tracks == 250
 
 
-async def test_another_format_is_refused(fake: FakeJogg, make_pager: MakePager, interrupted: Path) -> None:
+async def test_save_resumed_with_another_format_is_refused(
+    fake: FakeJogg, make_pager: MakePager, interrupted: Path
+) -> None:
     with pytest.raises(ValueError, match="format='csv' contradicts the journal"):
         await make_pager(fake).save(interrupted, format="csv", resume=True)
     assert fake.requests == []
 
 
-async def test_policies_and_order_may_differ(fake: FakeJogg, make_pager: MakePager, interrupted: Path) -> None:
+async def test_save_may_be_resumed_with_other_policies_and_another_order(
+    fake: FakeJogg, make_pager: MakePager, interrupted: Path
+) -> None:
     options: dict[str, Any] = {"ordered": False, "on_drift": "raise", "on_invalid": "skip", "concurrency": 2}
     assert (await make_pager(fake, **options).save(interrupted, resume=True)).tracks == 250
     assert sorted(rows_of(interrupted)) == served_rows(fake.catalogue)
 
 
-async def test_a_start_in_the_middle_of_a_page_is_part_of_the_bounds(
+async def test_save_resumed_with_another_place_in_the_start_page_is_refused(
     fake: FakeJogg, make_pager: MakePager, interrupted: Path
 ) -> None:
     pager = make_pager(fake)
@@ -143,7 +147,7 @@ async def test_a_journal_with_a_damaged_state_is_refused(
     assert fake.requests == []
 
 
-async def test_a_journal_with_overwritten_pages_leaves_the_destination_alone(
+async def test_journal_with_damaged_database_pages_does_not_change_the_destination(
     fake: FakeJogg, make_pager: MakePager, interrupted: Path
 ) -> None:
     interrupted.write_bytes(b"old")
@@ -165,7 +169,9 @@ async def test_a_journal_of_a_newer_version_is_refused(
     assert fake.requests == []
 
 
-async def test_a_database_of_something_else_is_refused(fake: FakeJogg, make_pager: MakePager, tmp_path: Path) -> None:
+async def test_database_that_is_no_journal_is_refused_and_left_unchanged(
+    fake: FakeJogg, make_pager: MakePager, tmp_path: Path
+) -> None:
     other = tmp_path / "t.jsonl.partial"
     change(other, "CREATE TABLE mine (x)")
     before = other.read_bytes()
@@ -174,7 +180,7 @@ async def test_a_database_of_something_else_is_refused(fake: FakeJogg, make_page
     assert other.read_bytes() == before
 
 
-async def test_an_empty_journal_of_a_process_killed_at_its_start_is_taken_over(
+async def test_empty_journal_of_a_process_killed_at_its_start_is_reused(
     fake: FakeJogg, make_pager: MakePager, tmp_path: Path
 ) -> None:
     (tmp_path / "t.jsonl.partial").touch()
@@ -200,7 +206,7 @@ async def test_a_track_that_slid_to_a_later_page_is_not_saved_twice(
     assert report.drifted
 
 
-async def test_recrawl_after_a_resume_brings_the_missing_tracks_alone(
+async def test_recrawl_of_a_resumed_save_adds_only_the_missing_tracks(
     fake: FakeJogg, make_pager: MakePager, interrupted: Path
 ) -> None:
     fake.catalogue.insert(track={"id": 1000})

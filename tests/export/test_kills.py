@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="a signal of POSIX")
 
 KILLS = 25
-"""Kills for each format, with JOGG_LONG."""
+"""Kills for each format if the environment variable JOGG_LONG is set."""
 
 FILES = {"csv.gz": 2, "parquet": 1, "jsonl": 0, "jsonl.zst": 0, "csv": 0}
-"""Kills for each format without it."""
+"""Kills for each format in a short run, without JOGG_LONG."""
 
 STATE = "SELECT id, name, music_url, duration, extra, changed_at IS NULL, gone_at IS NULL FROM tracks ORDER BY id"
 
@@ -60,7 +60,7 @@ def chosen(steps: int, seed: str, kills: int) -> list[int]:
 
 
 def run_killed(fake: FakeJogg, path: Path, step: int) -> bool:
-    """Return whether it was killed before its end."""
+    """Run the program `killed`, to be killed at a step; return False if it ended before."""
     command = [sys.executable, str(killed.__file__), fake.url, fake.api_key, str(path), str(step)]
     done = subprocess.run(command, capture_output=True, check=False, timeout=60)
     assert done.returncode in (0, -signal.SIGKILL), done.stderr.decode()
@@ -70,7 +70,7 @@ def run_killed(fake: FakeJogg, path: Path, step: int) -> bool:
 @pytest.mark.parametrize(
     "suffix", ["jsonl", "jsonl.zst", "csv", "csv.gz", "parquet"] if LONG_RUN else ["csv.gz", "parquet"]
 )
-async def test_a_killed_file_is_resumed_to_the_same_content(
+async def test_killed_save_of_a_file_is_resumed_to_the_same_content(
     make_fake: MakeFake, make_pager: MakePager, tmp_path: Path, suffix: str, steps: killed.Steps
 ) -> None:
     skip_without_extra(suffix)
@@ -83,20 +83,20 @@ async def test_a_killed_file_is_resumed_to_the_same_content(
         path.write_bytes(b"old")
         kills += await asyncio.to_thread(run_killed, fake, path, step)
         is_old = path.read_bytes() == b"old"
-        assert is_old or same(path, whole), step
+        assert is_old or has_same_content(path, whole), step
         assert (await make_pager(fake).save(path, resume=True)).tracks == 2530
-        assert same(path, whole), step
+        assert has_same_content(path, whole), step
         assert names(tmp_path) == [path.name, whole.name]
     assert kills > len(planned) // 2
 
 
-def same(path: Path, whole: Path) -> bool:
-    """Byte for byte for text; row for row for Parquet, whose row groups depend on the batches."""
+def has_same_content(path: Path, whole: Path) -> bool:
+    """Compare bytes; for Parquet compare rows, since its row groups depend on the batches."""
     return rows_of(path) == rows_of(whole) if path.suffix == ".parquet" else path.read_bytes() == whole.read_bytes()
 
 
 @pytest.mark.parametrize("exists", [True, False], ids=["sync", "new"])
-async def test_a_killed_mirror_is_resumed_to_the_same_rows(
+async def test_killed_save_of_a_mirror_is_resumed_to_the_same_rows(
     make_fake: MakeFake, make_pager: MakePager, tmp_path: Path, exists: bool, steps: killed.Steps
 ) -> None:
     fake = await make_fake(2530)

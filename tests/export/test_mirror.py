@@ -123,7 +123,7 @@ async def test_a_bounded_crawl_marks_nothing_as_gone(
     assert gone(path) == []
 
 
-async def test_the_rest_of_a_stepped_pager_marks_nothing_as_gone(
+async def test_saving_the_rest_of_a_started_pager_marks_nothing_as_gone(
     fake: FakeJogg, make_pager: MakePager, path: Path
 ) -> None:
     await make_pager(fake).save(path)
@@ -240,7 +240,7 @@ async def test_each_crawl_is_recorded(fake: FakeJogg, make_pager: MakePager, pat
     assert started <= finished
 
 
-async def test_times_increase_though_the_clock_is_set_back(
+async def test_recorded_times_increase_even_if_the_clock_is_set_back(
     fake: FakeJogg, make_pager: MakePager, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await make_pager(fake).save(path)
@@ -331,7 +331,9 @@ async def test_a_file_that_is_no_mirror_is_refused_before_any_request(
     assert (path.read_bytes(), fake.requests, names(path.parent)) == (content, [], [path.name])
 
 
-async def test_a_database_of_something_else_is_refused(fake: FakeJogg, make_pager: MakePager, path: Path) -> None:
+async def test_database_that_is_no_mirror_is_refused_and_left_unchanged(
+    fake: FakeJogg, make_pager: MakePager, path: Path
+) -> None:
     with closing(sqlite3.connect(path)) as database, database:
         database.execute("CREATE TABLE tracks (mine)")
     before = path.read_bytes()
@@ -364,7 +366,7 @@ async def test_an_empty_file_becomes_a_mirror(fake: FakeJogg, make_pager: MakePa
     assert counts(await make_pager(fake).save(path)) == (250, 0, 0)
 
 
-async def test_a_log_left_by_a_deleted_mirror_is_not_applied_to_the_new_one(
+async def test_write_ahead_log_of_a_deleted_mirror_is_not_applied_to_the_new_one(
     fake: FakeJogg, make_pager: MakePager, path: Path
 ) -> None:
     await make_pager(fake).save(path)

@@ -119,7 +119,9 @@ async def test_csv_is_read_back_by_the_csv_module(odd_fake: FakeJogg, make_pager
     assert rows[0]["extra"] == '{"bpm":120,"tags":["a",{"b":null}]}'
 
 
-async def test_save_takes_the_rest_of_a_pager(fake: FakeJogg, make_pager: MakePager, tmp_path: Path) -> None:
+async def test_save_writes_the_remaining_tracks_of_a_started_pager(
+    fake: FakeJogg, make_pager: MakePager, tmp_path: Path
+) -> None:
     pager = make_pager(fake)
     for _ in range(120):
         await anext(pager)
@@ -127,7 +129,7 @@ async def test_save_takes_the_rest_of_a_pager(fake: FakeJogg, make_pager: MakePa
     assert [row[0] for row in rows_of(tmp_path / "t.jsonl")] == list(range(121, 251))
 
 
-async def test_a_resumed_save_needs_a_pager_that_was_not_stepped(
+async def test_save_with_resume_rejects_a_pager_that_was_iterated_over(
     fake: FakeJogg, make_pager: MakePager, tmp_path: Path
 ) -> None:
     pager = make_pager(fake)
@@ -203,7 +205,9 @@ async def test_the_pager_stands_at_the_failed_page_after_an_error(
     await pager.aclose()
 
 
-async def test_cancelling_keeps_what_has_arrived(fake: FakeJogg, make_pager: MakePager, tmp_path: Path) -> None:
+async def test_cancelled_save_keeps_the_received_pages_in_its_journal(
+    fake: FakeJogg, make_pager: MakePager, tmp_path: Path
+) -> None:
     path = tmp_path / "t.csv"
     fake.fail(Fault.stall(), page=3, times=None)
     saving = asyncio.create_task(make_pager(fake).save(path))
@@ -221,7 +225,7 @@ async def test_cancelling_keeps_what_has_arrived(fake: FakeJogg, make_pager: Mak
     assert rows_of(path) == served_rows(fake.catalogue)
 
 
-async def test_cancelling_ends_the_writing_of_the_file_soon(
+async def test_cancelled_save_soon_stops_writing_the_file(
     make_fake: MakeFake, make_pager: MakePager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake, path, writing = await make_fake(2500), tmp_path / "t.csv", asyncio.Event()
@@ -248,7 +252,7 @@ async def test_cancelling_ends_the_writing_of_the_file_soon(
     assert fake.requests == []
 
 
-async def test_cancelling_at_the_start_leaves_the_journal_closed(
+async def test_save_cancelled_at_its_start_closes_its_journal(
     fake: FakeJogg, make_pager: MakePager, tmp_path: Path
 ) -> None:
     for _ in range(20):
@@ -271,7 +275,7 @@ async def test_closing_the_session_keeps_the_journal(fake: FakeJogg, make_sessio
     assert names(tmp_path) == ["t.csv.partial"]
 
 
-async def test_drift_under_raise_keeps_the_journal_and_another_policy_writes_the_file(
+async def test_save_that_raises_on_drift_keeps_its_journal_and_can_resume_with_ignore(
     make_fake: MakeFake, make_pager: MakePager, tmp_path: Path
 ) -> None:
     fake, path = await make_fake(250), tmp_path / "t.jsonl"
@@ -304,7 +308,7 @@ async def test_a_bar_without_its_extra_fails_before_any_request_and_the_pager_st
     assert (await pager.save(tmp_path / "t.jsonl")).tracks == 250
 
 
-async def test_text_does_not_depend_on_the_batches(
+async def test_saved_bytes_do_not_depend_on_the_batch_size(
     make_fake: MakeFake, make_pager: MakePager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake = await make_fake(2500)

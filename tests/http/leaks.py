@@ -19,7 +19,7 @@ _OPAQUE: Final = (type, ModuleType, FunctionType, MethodType, asyncio.AbstractEv
 
 
 async def caught(work: Awaitable[object]) -> BaseException:
-    """Return the exception of `work`, with a traceback that begins here: frames of the test hold the key."""
+    """Await `work` and return its exception. Its traceback leaves out the frames of the test, which hold the key."""
     try:
         await work
     except BaseException as error:  # noqa: BLE001 (cancellation too)
@@ -27,8 +27,8 @@ async def caught(work: Awaitable[object]) -> BaseException:
     raise AssertionError("no error")
 
 
-def caught_at_once(work: Callable[[], object]) -> BaseException:
-    """Return the exception of a plain function."""
+def caught_from_call(work: Callable[[], object]) -> BaseException:
+    """Call a synchronous function and return its exception."""
     try:
         work()
     except BaseException as error:  # noqa: BLE001

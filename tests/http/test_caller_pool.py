@@ -110,7 +110,7 @@ async def test_error_of_a_mocked_caller_session_counts_its_attempt() -> None:
     assert caught.value.attempts == AT_ONCE.attempts
 
 
-async def test_callers_session_closed_while_a_request_waits_in_its_pool(make_fake: MakeFake) -> None:
+async def test_closing_the_callers_session_ends_requests_that_wait_in_its_pool(make_fake: MakeFake) -> None:
     fake = await make_fake(10)
     fake.fail(Fault.stall(), times=None)
     http = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1))

@@ -156,7 +156,7 @@ async def test_connection_with_part_of_a_late_response_in_its_socket_is_not_reus
 async def test_response_sent_before_the_first_request_is_read(
     serve: Serve, client_tls: ssl.SSLContext, tls: ssl.SSLContext | None
 ) -> None:
-    """Only kept connections are checked: skipping new ones as well could go on for ever."""
+    """New connections are not checked for early responses: if each had one, the client would open them for ever."""
     recorder = Recorder()
 
     async def greets(connection: Connection) -> None:
@@ -285,7 +285,7 @@ async def give_up(*requests: asyncio.Future[int]) -> None:
     await asyncio.wait(requests)
 
 
-async def test_connections_being_opened_count_towards_the_four(serve: Serve) -> None:
+async def test_connections_being_opened_count_towards_the_limit_of_four(serve: Serve) -> None:
     server = await serve(stalls)
     async with client_of(server, Recorder()) as client:
         requests: list[asyncio.Future[int]] = []
@@ -318,7 +318,7 @@ async def test_connections_opened_ahead_are_used(serve: Serve) -> None:
         assert client.transport.stop_preconnects() == ()
 
 
-async def test_connections_not_yet_opened_ahead_are_cancelled(serve: Serve) -> None:
+async def test_stop_preconnects_cancels_connections_not_yet_begun(serve: Serve) -> None:
     server = await serve(stalls)
     async with client_of(server, Recorder()) as client:
         client.transport.preconnect(7)
@@ -340,7 +340,7 @@ async def test_connections_not_yet_opened_ahead_are_cancelled(serve: Serve) -> N
         await give_up(request, another)
 
 
-async def test_connections_being_opened_ahead_are_cancelled(serve: Serve) -> None:
+async def test_stop_preconnects_cancels_connections_being_opened(serve: Serve) -> None:
     server = await serve(Connection.stay_silent)  # no handshake comes to its end
     transport = Transport(Secret(KEY), URL(f"https://127.0.0.1:{server.port}"), 5.0, None)
     transport.preconnect(7)

@@ -154,7 +154,7 @@ async def test_damaged_or_unrequested_compression_is_a_decode_error(
 
 
 @pytest.mark.parametrize(("body", "coding"), DAMAGED.values(), ids=DAMAGED)
-async def test_error_status_decides_even_if_the_body_is_damaged(
+async def test_error_status_determines_the_error_even_if_the_body_is_damaged(
     session_for: SessionFor, body: bytes, coding: str
 ) -> None:
     await failure(await session_for(body, status=422, Content_Encoding=coding), ParameterError)

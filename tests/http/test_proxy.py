@@ -23,7 +23,7 @@ from .raw import AT_ONCE, Behaviour, Connection, RawServer
 KEY: Final = "canary-90ab6c3e17f24d58-key"
 
 
-class Here(AbstractResolver):
+class LoopbackResolver(AbstractResolver):
     """Resolve every host name to 127.0.0.1."""
 
     async def resolve(
@@ -64,7 +64,9 @@ class Tunnel:
 @pytest.fixture
 async def http(client_tls: ssl.SSLContext) -> AsyncIterator[aiohttp.ClientSession]:
     """Open a caller's session that trusts the tests' authority and resolves music.test to 127.0.0.1."""
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=client_tls, resolver=Here())) as session:
+    async with aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(ssl=client_tls, resolver=LoopbackResolver())
+    ) as session:
         yield session
 
 
@@ -105,7 +107,7 @@ async def test_a_proxy_never_sees_the_key(
 
 
 @pytest.mark.parametrize("exceptions", ["music.test", ".test", "example.org, music.test", "*"])
-async def test_hosts_that_no_proxy_names_bypass_the_proxy(
+async def test_hosts_listed_in_the_no_proxy_variable_bypass_the_proxy(
     serve: Serve,
     service: RawServer,
     http: aiohttp.ClientSession,
@@ -121,7 +123,7 @@ async def test_hosts_that_no_proxy_names_bypass_the_proxy(
 
 
 @pytest.mark.parametrize("exceptions", ["example.org", "notmusic.test", "127.0.0.1"])
-async def test_hosts_that_no_proxy_does_not_name_go_through_the_proxy(
+async def test_hosts_not_listed_in_the_no_proxy_variable_use_the_proxy(
     serve: Serve,
     service: RawServer,
     http: aiohttp.ClientSession,

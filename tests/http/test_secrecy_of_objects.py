@@ -21,7 +21,7 @@ from jogg_async import (
 from jogg_async.testing import Fault
 
 from .conftest import Serve
-from .leaks import caught, caught_at_once, holds, leaks, leaks_in_log
+from .leaks import caught, caught_from_call, holds, leaks, leaks_in_log
 from .raw import AT_ONCE, Connection
 
 if TYPE_CHECKING:
@@ -60,20 +60,20 @@ BAD_SETTINGS: Final[dict[str, Callable[[], JoggSession]]] = {
 
 @pytest.mark.parametrize("make", BAD_SETTINGS.values(), ids=BAD_SETTINGS)
 def test_rejected_setting_shows_no_key(make: Callable[[], JoggSession]) -> None:
-    error = caught_at_once(make)
+    error = caught_from_call(make)
     assert type(error) is ConfigurationError
     assert leaks(error, KEY) == []
 
 
 def test_repr_of_a_rejected_session_does_not_show_the_key() -> None:
-    error = caught_at_once(lambda: JoggSession(KEY, timeout=0))
+    error = caught_from_call(lambda: JoggSession(KEY, timeout=0))
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     assert KEY not in repr(frames[-2].f_locals["self"])
 
 
 def test_malformed_key_in_the_environment_is_not_shown_by_its_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JOGG_API_KEY", f"{KEY} ")
-    error = caught_at_once(JoggSession)
+    error = caught_from_call(JoggSession)
     assert type(error) is ConfigurationError
     assert leaks(error, KEY) == []
 
@@ -94,8 +94,8 @@ async def test_invalid_argument_of_a_method_shows_no_key(make_fake: MakeFake) ->
     fake = await make_fake(10, api_key=KEY)
     async with JoggSession(KEY, base_url=fake.url) as jogg:
         errors = [
-            caught_at_once(lambda: jogg.tracks(page_size=0)),
-            caught_at_once(lambda: jogg.tracks(params={"page": 2})),
+            caught_from_call(lambda: jogg.tracks(page_size=0)),
+            caught_from_call(lambda: jogg.tracks(params={"page": 2})),
             await caught(jogg.page(0)),
             await caught(jogg.page(genre="\ud800")),
         ]
@@ -133,7 +133,7 @@ async def test_request_ended_by_the_close_of_its_session_shows_no_key(
     waiting = [asyncio.ensure_future(caught(work)) for work in (jogg.page(), jogg.count(), jogg.tracks().collect())]
     await asyncio.sleep(0.05)
     await jogg.aclose()
-    errors = [*await asyncio.gather(*waiting), await caught(jogg.page()), caught_at_once(jogg.tracks)]
+    errors = [*await asyncio.gather(*waiting), await caught(jogg.page()), caught_from_call(jogg.tracks)]
     assert {type(error) for error in errors} == {SessionClosedError}
     assert [leaks(error, KEY) for error in errors] == [[]] * 5
     assert leaks_in_log(debug_log.records, KEY) == []

@@ -112,7 +112,7 @@ async def test_cancellation_in_the_same_iteration_as_the_timeout_raises_cancelle
         await task
 
 
-async def test_asyncio_timeout_around_an_attempt_is_kept_apart(timeouts: SharedTimeout) -> None:
+async def test_timeout_of_an_attempt_and_asyncio_timeout_around_it_expire_separately(timeouts: SharedTimeout) -> None:
     outer = asyncio.timeout(SHORT / 3)
     with pytest.raises(TimeoutError):
         async with outer:
@@ -199,7 +199,7 @@ async def test_blocked_time_before_the_first_iteration_does_not_count(timeouts: 
     assert timeouts.blocked >= SHORT * 4
 
 
-async def test_many_short_blocks_do_not_count() -> None:
+async def test_many_short_blocks_do_not_count_towards_the_timeout() -> None:
     timeouts = SharedTimeout(0.4)
     with timeouts.attempt():
         for _ in range(5):
@@ -240,7 +240,7 @@ class Loop:
         return self.call_at(self.now, callback, *args)
 
     def iterate(self) -> None:
-        """Run what is due, once."""
+        """Run one iteration: call the timers that are due."""
         due = [callback for when, callback in self.timers if when <= self.now]
         self.timers = [(when, callback) for when, callback in self.timers if when > self.now]
         for callback in due:
@@ -358,7 +358,7 @@ async def test_attempt_begun_after_a_block_has_its_own_time_only(scene: Scene) -
     assert task.cancelled == 1
 
 
-async def test_time_without_an_attempt_is_not_measured(scene: Scene) -> None:
+async def test_blocked_time_is_not_measured_while_no_attempt_runs(scene: Scene) -> None:
     attempt, _ = scene.begin()
     attempt.__exit__(None, None, None)
     scene.loop.run(1)
@@ -367,7 +367,7 @@ async def test_time_without_an_attempt_is_not_measured(scene: Scene) -> None:
     assert scene.timeouts.blocked == 0
 
 
-async def test_blocked_time_is_measured_during_a_watch(scene: Scene) -> None:
+async def test_blocked_time_is_measured_within_watch_even_without_an_attempt(scene: Scene) -> None:
     with scene.timeouts.watch():
         scene.loop.run(1)
         scene.loop.block(20)
@@ -394,7 +394,7 @@ async def test_loop_iterates_before_an_attempt_is_cancelled(scene: Scene) -> Non
     assert (patient.cancelled, finishes.cancelled) == (1, 0)
 
 
-async def test_block_in_the_last_iterations_is_measured(scene: Scene) -> None:
+async def test_block_in_the_iterations_before_a_cancellation_is_measured(scene: Scene) -> None:
     _, task = scene.begin()
     scene.loop.run(SECONDS - 0.001)
     scene.loop.now += 0.001
@@ -406,7 +406,7 @@ async def test_block_in_the_last_iterations_is_measured(scene: Scene) -> None:
     assert scene.timeouts.blocked == pytest.approx(20)
 
 
-async def test_attempt_due_in_the_last_iterations_of_another_has_iterations_of_its_own(scene: Scene) -> None:
+async def test_each_expired_attempt_gets_its_own_loop_iterations_before_its_cancellation(scene: Scene) -> None:
     _, first = scene.begin()
     scene.loop.run(0.01)
     _, second = scene.begin()

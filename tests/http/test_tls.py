@@ -90,7 +90,7 @@ async def test_expired_certificate_is_rejected_without_retry(
     await refuses_the_certificate(await serve(tls=presenting(old)), trusting, "certificate has expired")
 
 
-async def test_certificate_signed_by_a_stranger_is_rejected_without_retry(
+async def test_certificate_not_signed_by_the_callers_authority_is_rejected_without_retry(
     serve: Serve, trusting: aiohttp.ClientSession
 ) -> None:
     stranger = trustme.CA().issue_cert("127.0.0.1")

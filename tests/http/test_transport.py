@@ -80,7 +80,9 @@ async def test_no_redirect_is_followed(
     assert stranger.accepted == 0
 
 
-async def test_known_code_decides_over_a_redirect_status(make_fake: MakeFake, make_session: MakeSession) -> None:
+async def test_known_code_takes_precedence_over_a_redirect_status(
+    make_fake: MakeFake, make_session: MakeSession
+) -> None:
     fake = await make_fake(5)
     fake.fail(Fault.business(10104, http_status=302))
     with pytest.raises(NotFoundError):
@@ -124,7 +126,7 @@ async def test_callers_session_is_used_and_left_open(serve: Serve, http: aiohttp
     assert KEY.encode() not in server.heads[-1]
 
 
-async def test_callers_headers_are_sent_but_do_not_replace_ours(serve: Serve) -> None:
+async def test_callers_headers_are_sent_but_do_not_replace_those_of_the_library(serve: Serve) -> None:
     server = await serve()
     headers = {
         "X-Tenant": "7",

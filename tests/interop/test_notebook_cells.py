@@ -22,8 +22,10 @@ SET_UP = """
     jogg = JoggSession(fake.api_key, base_url=fake.url, concurrency=2)
 """
 SLOW = "print('running'); await jogg.tracks(page_size=2).collect({})"
-LEFT = "gc.collect(); await asyncio.sleep(0.1); [task for task in asyncio.all_tasks() if 'jogg_async' in repr(task)]"
-"""Lists the package's tasks; those of the kernel come and go."""
+LIST_TASKS = (
+    "gc.collect(); await asyncio.sleep(0.1); [task for task in asyncio.all_tasks() if 'jogg_async' in repr(task)]"
+)
+"""Code of a cell that lists the tasks of the package that still run; tasks of the kernel are left out."""
 
 
 @attrs.define
@@ -95,7 +97,7 @@ def test_interrupted_cell_leaves_the_session_usable(kernel: Kernel, arguments: s
     slow = SLOW.format(arguments)
     for _ in range(3):
         assert kernel.run(slow, interrupt=True).error in {"CancelledError", "KeyboardInterrupt"}
-        assert kernel.run(LEFT).text == "[]"
+        assert kernel.run(LIST_TASKS).text == "[]"
     again = kernel.run(f"len(await jogg.tracks(limit=300).collect({arguments}))")
     assert (again.error, again.text) == (None, "300")
 
@@ -124,7 +126,7 @@ def test_repeated_cell_leaves_no_warning_task_or_connection(kernel: Kernel) -> N
     """
     for _ in range(5):
         assert kernel.run(cell) == Result(text="1000", data={"text/plain": "1000"})
-    assert kernel.run(LEFT) == Result(text="[]", data={"text/plain": "[]"})
+    assert kernel.run(LIST_TASKS) == Result(text="[]", data={"text/plain": "[]"})
 
 
 def test_repeated_cell_that_closes_no_session_leaves_no_task(kernel: Kernel) -> None:
@@ -132,7 +134,7 @@ def test_repeated_cell_that_closes_no_session_leaves_no_task(kernel: Kernel) -> 
     for _ in range(3):
         result = kernel.run(cell)
         assert (result.error, result.text) == (None, "<TrackList of 150 tracks>")
-    assert kernel.run(f"await jogg.aclose(); del jogg; {LEFT}").text == "[]"
+    assert kernel.run(f"await jogg.aclose(); del jogg; {LIST_TASKS}").text == "[]"
 
 
 def test_second_event_loop_needs_a_session_of_its_own(kernel: Kernel) -> None:

@@ -30,14 +30,14 @@ class Scenario:
     """One random crawl: responses of the service and behaviour of the consumer.
 
     Attributes:
-        seed: of everything that is random in it.
-        pages: total pages in the end; each page has `size` ids.
+        seed: seed of all random choices.
+        pages: number of pages in the catalogue; each has `size` ids.
         overrides: by page, a pagination that differs from the others.
         holes: pages whose list is empty.
         duplicates: by page, the page whose ids it repeats.
         failures: by page, how many fetches of it fail.
         delays: by page, the steps of the event loop that a fetch takes.
-        named: whether responses name the totals.
+        named: True if responses contain the totals.
     """
 
     seed: int
@@ -125,7 +125,7 @@ class StandIn:
 
     @property
     def running(self) -> list[int]:
-        """Pages being fetched. With eager tasks others start before those that were cancelled have ended."""
+        """Pages being fetched. Tasks being cancelled do not count: eager tasks may start before those have ended."""
         return [number for task, number in self._tasks.items() if not task.cancelling()]
 
     def preconnect(self, count: int) -> None:

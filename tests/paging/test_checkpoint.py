@@ -98,7 +98,9 @@ def test_error_about_the_page_of_a_checkpoint_names_the_page() -> None:
         ({"resume": POSITION | {"place": 49}, "limit": 2}, 2),
     ],
 )
-def test_pages_within_the_bounds_are_counted_before_any_request(arguments: dict[str, Any], pages: float) -> None:
+def test_maximum_number_of_pages_follows_from_the_bounds_before_any_request(
+    arguments: dict[str, Any], pages: float
+) -> None:
     assert JoggSession("k").tracks(**arguments)._crawl.options.max_pages() == pages
 
 
@@ -129,7 +131,7 @@ def resumed(**arguments: Any) -> dict[str, Any]:
     ],
     ids=repr,
 )
-def test_a_resumed_pager_has_the_checkpoint_and_the_bounds_given_again(
+def test_checkpoint_of_a_resumed_pager_has_the_newly_given_bounds(
     arguments: dict[str, Any], changed: dict[str, Any]
 ) -> None:
     assert resumed(**arguments) == GIVEN | changed
@@ -167,7 +169,7 @@ def test_error_about_an_end_page_before_the_checkpoint_names_the_page_of_the_che
         resumed(end_page=2)
 
 
-def test_a_checkpoint_at_the_start_of_the_page_after_the_end_page_is_done() -> None:
+def test_checkpoint_at_the_start_of_the_page_after_end_page_is_accepted() -> None:
     done = POSITION | {"place": 0}
     assert JoggSession("k").tracks(resume=done, end_page=2).checkpoint() == done | NO_BOUNDS | {"end_page": 2}
     with pytest.raises(ValueError, match="end_page"):

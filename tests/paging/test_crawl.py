@@ -56,7 +56,7 @@ async def test_a_page_size_that_grows_while_the_lowest_page_is_cancelled_does_no
 
 @pytest.mark.parametrize("concurrency", [1, 2, 8, 32])
 @pytest.mark.parametrize("fault", [TRANSIENT, Fault.html(502), Fault.drop()], ids=lambda fault: fault.name)
-async def test_an_outage_does_not_spread_over_the_window(
+async def test_number_of_requests_stays_bounded_during_an_outage(
     make_fake: MakeFake, make_session: MakeSession, concurrency: int, fault: Fault
 ) -> None:
     fake = await make_fake(2000)
@@ -73,7 +73,7 @@ async def test_an_outage_does_not_spread_over_the_window(
     assert pager.progress.requests <= 2 * concurrency * 5
 
 
-async def test_an_outage_from_the_second_page_on_does_not_spread_over_the_window(
+async def test_number_of_requests_stays_bounded_during_an_outage_after_the_first_page(
     make_fake: MakeFake, make_session: MakeSession
 ) -> None:
     fake = await make_fake(2000)
@@ -249,7 +249,9 @@ async def test_a_pager_closed_after_its_last_track_is_finished(jogg: JoggSession
     assert await ids_from(pager) == []
 
 
-async def test_drift_as_an_error_keeps_the_collected_tracks(make_fake: MakeFake, make_session: MakeSession) -> None:
+async def test_drift_warning_turned_into_an_error_keeps_the_collected_tracks(
+    make_fake: MakeFake, make_session: MakeSession
+) -> None:
     fake = await make_fake(250)
     fake.fail(with_pagination(total_items=251), page=2)
     with warnings.catch_warnings():

@@ -160,7 +160,7 @@ async def test_error_of_a_page_ends_the_loop_over_a_pager_and_its_requests(silen
         assert kept.value.__traceback__ is not None
 
 
-async def test_a_held_pager_ends_when_it_is_closed(silent: FakeJogg) -> None:
+async def test_pager_that_is_still_referenced_ends_when_it_is_closed(silent: FakeJogg) -> None:
     async with session_on(silent) as jogg:
         before = asyncio.all_tasks()
         pager = jogg.tracks(page_size=10)

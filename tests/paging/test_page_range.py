@@ -154,7 +154,7 @@ def test_the_order_of_responses_does_not_change_the_range(
 
 @settings(deadline=None)
 @given(st.sets(st.integers(1, 40)), st.integers(1, 8))
-def test_forgetting_empty_pages_behind_the_consumer_changes_no_end(empty: set[int], ahead: int) -> None:
+def test_dropping_empty_pages_behind_the_consumer_does_not_change_the_end(empty: set[int], ahead: int) -> None:
     forgets, keeps = page_range(), page_range()
     for number in range(1, 41):
         for pages in (forgets, keeps):
@@ -194,7 +194,7 @@ def test_empty_pages_of_an_earlier_pass_do_not_count() -> None:
     assert (pages.last, pages.drifted) == (9, False)
 
 
-def test_newest_empty_pages_are_kept() -> None:
+def test_empty_pages_just_behind_the_consumer_still_count_towards_the_end() -> None:
     pages = with_responses(page_range(), [(number, total(20)) for number in (1, 3, 5, 6)], empty=True)
     pages.record_page(7, 0, repeated=False)
     pages.record_response(7, total(20), records=0)

@@ -130,7 +130,9 @@ async def test_checkpoint_keeps_filters_and_page_size(fake: FakeJogg, jogg: Jogg
     assert await ids_from(same) == wanted[6:]
 
 
-async def test_limit_and_end_page_given_again_apply_from_the_checkpoint(fake: FakeJogg, jogg: JoggSession) -> None:
+async def test_limit_and_end_page_of_a_resumed_pager_apply_from_the_checkpoint(
+    fake: FakeJogg, jogg: JoggSession
+) -> None:
     pager = jogg.tracks(page_size=50)
     await take(pager, 70)
     checkpoint = pager.checkpoint()

@@ -409,7 +409,7 @@ async def test_a_request_that_may_be_replaced_lets_another_start() -> None:
     await harness.window.aclose()
 
 
-async def test_the_lowest_number_starts_whatever_is_outstanding() -> None:
+async def test_lowest_number_starts_even_if_max_outstanding_is_reached() -> None:
     harness = WindowHarness(6, ahead=6, max_outstanding=6)
     harness.window.fill()
     await harness.settle()

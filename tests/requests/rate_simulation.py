@@ -20,7 +20,7 @@ from jogg_async._requests.throttle import RequestQueue, Throttle
 
 T = TypeVar("T")
 LATENCY = (0.0025, 0.025)
-"""Bounds of the seconds that each way takes."""
+"""Least and most seconds from the client to the service, and the same back."""
 
 
 class _SkipSelector(selectors.BaseSelector):
@@ -76,12 +76,12 @@ class Service(Protocol):
     """Rate limit of a service."""
 
     def wait(self, now: float, page: int) -> float | None:
-        """Accept a request (`None`), or refuse it: seconds to wait."""
+        """Return `None` to accept a request, or the seconds to wait if it is refused."""
         ...
 
 
 class Unlimited:
-    """Accept all."""
+    """Accept every request."""
 
     def wait(self, now: float, page: int) -> float | None:
         return None
@@ -104,7 +104,7 @@ class TokenBucket:
 
 
 class FixedWindow:
-    """Accept so many requests in each window, refused ones included; refusals name the seconds to its end."""
+    """Fixed window: requests beyond a number are refused until it ends; refusals name the seconds until then."""
 
     def __init__(self, requests: int, seconds: float, offset: float = 0.0) -> None:
         self._requests, self._seconds, self._offset = requests, seconds, offset
@@ -122,7 +122,7 @@ class FixedWindow:
 
 
 class SlidingWindow:
-    """Accept so many requests in any span of time."""
+    """Sliding window: accept at most `requests` requests in any span of `seconds`."""
 
     def __init__(self, requests: int, seconds: float) -> None:
         self._requests, self._seconds = requests, seconds
@@ -158,7 +158,7 @@ class OnePage:
 
 
 class Phases:
-    """Token bucket whose rate changes after so many accepted requests each."""
+    """Token bucket whose rate changes. Each phase is a number of accepted requests and the rate during them."""
 
     def __init__(self, *phases: tuple[int, float], retry_after: float = 1.0) -> None:
         self._phases = deque(phases)
@@ -273,7 +273,7 @@ def crawl(
     latency: tuple[float, float] = LATENCY,
     max_attempts: int = 8,
 ) -> Outcome:
-    """Crawl so many pages in virtual time."""
+    """Crawl `pages` pages in virtual time."""
     chance = random.Random(seed)
 
     async def main() -> Outcome:
@@ -291,8 +291,8 @@ class Case:
     Attributes:
         service: Makes the service, given a seed.
         pages: Pages to crawl.
-        ideal: Seconds that a client takes which knows the limits; `None` where refusals are unrelated to the rate.
-        most: Highest ratio: of the time to the ideal, or of the time that refusals cost to that of their pauses.
+        ideal: Seconds of a crawl by a client that knows the limits; `None` if refusals do not depend on the rate.
+        most: Highest permitted ratio of the time to `ideal`; without `ideal`, of the extra time to the time paused.
     """
 
     service: Callable[[int], Service]

@@ -16,7 +16,7 @@ from jogg_async._requests.adaptive_rate import AdaptiveRate
 
 class Server(Protocol):
     def wait(self, now: float) -> float | None:
-        """Accept a request (`None`), or refuse it with seconds to wait."""
+        """Return `None` to accept a request, or the seconds to wait if it is refused."""
 
 
 @dataclass
@@ -40,7 +40,7 @@ class Bucket:
 
 @dataclass
 class Window:
-    """Fixed window: so many requests in each; a refusal names the seconds to its end, rounded up."""
+    """Fixed window: accept `requests` requests in each; a refusal names the seconds to its end, rounded up."""
 
     requests: int
     seconds: float
@@ -240,7 +240,7 @@ def test_climb_to_the_ceiling_takes_at_most_a_minute() -> None:
     assert (adaptive.rate(now + 300 + 59) or 0) < start / 0.9
 
 
-def test_refusal_does_not_lower_a_rate_that_was_not_used_up() -> None:
+def test_refusal_does_not_lower_a_rate_that_the_crawl_did_not_reach() -> None:
     """Requests that the crawl itself sent more slowly do not show the limit of the service."""
     adaptive, now = limited()
     now += 30  # the rate has doubled out of sight
@@ -253,7 +253,7 @@ def test_refusal_does_not_lower_a_rate_that_was_not_used_up() -> None:
     assert (adaptive.rate(now + 2) or 0) > 150
 
 
-def test_chance_refusals_set_no_rate() -> None:
+def test_random_refusal_sets_no_rate() -> None:
     adaptive, now = AdaptiveRate(0.0, 8), 0.0
     for _ in range(20):
         adaptive.sent(now)
@@ -266,7 +266,7 @@ def test_chance_refusals_set_no_rate() -> None:
     assert adaptive.in_flight == 8
 
 
-def test_a_refusal_of_all_in_flight_sets_a_rate_and_halves_the_number_in_flight() -> None:
+def test_refusal_of_all_requests_in_flight_sets_a_rate_and_halves_their_number() -> None:
     adaptive, now = AdaptiveRate(0.0, 8), 0.0
     for _ in range(20):
         adaptive.sent(now)
@@ -302,7 +302,7 @@ def test_confirmed_limit_below_a_sustained_rate_is_dropped() -> None:
     assert rates[-1] < rates[1]
 
 
-def test_refusals_after_a_chance_refusal_are_ignored() -> None:
+def test_two_refusals_of_unknown_cause_after_a_random_one_are_ignored() -> None:
     adaptive, now = AdaptiveRate(0.0, 8), 0.0
     for others_accepted in (7, 0, 0):  # the second and the third show no cause
         now = held_back(adaptive, now, 20) + 0.1
@@ -316,7 +316,7 @@ def test_refusals_after_a_chance_refusal_are_ignored() -> None:
     assert adaptive.rate(now + 1) is not None
 
 
-def test_refusal_of_requests_held_back_by_the_number_in_flight_does_not_lower_the_rate() -> None:
+def test_refusal_sets_no_ceiling_while_the_number_in_flight_limits_requests() -> None:
     adaptive, now = limited(accepted=10)
     now += 1 + 5  # the search is at a thousand and more a second
     for _ in range(20):

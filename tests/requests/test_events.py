@@ -252,7 +252,7 @@ def test_documentation_names_the_events_of_each_attribute() -> None:
     }
 
 
-def test_server_error_that_names_a_wait_is_a_pause_as_well(log: pytest.LogCaptureFixture) -> None:
+def test_server_error_that_names_a_wait_is_logged_as_a_pause(log: pytest.LogCaptureFixture) -> None:
     async def scenario(simulation: Simulation) -> None:
         simulation.fake.fail(Fault.raw(b"", status=503, headers={"Retry-After": "7"}), times=None)
         with pytest.raises(ServerError):

@@ -30,7 +30,7 @@ def test_at_most_5_percent_of_requests_to_a_token_bucket_are_refused(pages: int,
 
 @pytest.mark.parametrize("latency", [(0.0002, 0.001), (0.01, 0.02), (0.05, 0.1)])
 @pytest.mark.parametrize("name", ["chance, 10 %, 200", "chance, 1 %, 2000", "one page, 500"])
-def test_chance_refusals_cost_little_more_than_their_pauses_at_any_latency(
+def test_random_refusals_cost_little_more_than_their_pauses_at_any_latency(
     name: str, latency: tuple[float, float]
 ) -> None:
     case = CASES[name]

@@ -38,7 +38,7 @@ def test_cause_of_a_refusal_follows_from_the_other_requests_in_flight(
 @pytest.mark.parametrize(
     ("span", "immediate", "frequent"), [(0.0, True, True), (0.4, True, True), (0.5, False, True), (2.0, False, False)]
 )
-def test_refusal_is_immediate_or_frequent_by_its_time_since_the_pause(
+def test_time_since_the_pause_decides_if_a_refusal_is_immediate_or_frequent(
     span: float, immediate: bool, frequent: bool
 ) -> None:
     assert (refusal(span=span).immediate, refusal(span=span).frequent) == (immediate, frequent)

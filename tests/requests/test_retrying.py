@@ -72,7 +72,7 @@ FINAL: Final[dict[str, tuple[Fault, type[JoggError]]]] = {
 
 
 @pytest.mark.parametrize(("fault", "kind"), RETRIED.values(), ids=RETRIED)
-async def test_retryable_failure_is_sent_again(
+async def test_request_is_sent_again_after_a_retryable_failure(
     make_fake: MakeFake, make_session: MakeSession, fault: Fault, kind: type[JoggError]
 ) -> None:
     fake = await make_fake(5)
@@ -88,7 +88,7 @@ async def test_retryable_failure_is_sent_again(
 
 
 @pytest.mark.parametrize(("fault", "kind"), FINAL.values(), ids=FINAL)
-async def test_failure_that_is_not_retryable_is_sent_once(
+async def test_request_is_sent_once_if_its_failure_is_not_retryable(
     make_fake: MakeFake, make_session: MakeSession, fault: Fault, kind: type[JoggError]
 ) -> None:
     fake = await make_fake(5)
@@ -131,7 +131,7 @@ def most_jitter(monkeypatch: pytest.MonkeyPatch) -> None:
 
 CODES: Final = [(429, 200), (429, 429), (50000, 200), (50000, 503), (0, 503), (0, 429), (50000, 500), (0, 502)]
 JITTERED: Final = {(50000, 200), (50000, 500), (0, 502)}
-"""Those whose wait holds back their own request alone: the others pause the session, whose throttle spreads them."""
+"""Failures whose wait delays only their own request, with jitter. The others pause the whole session, without it."""
 
 
 @pytest.mark.usefixtures("most_jitter")
@@ -198,7 +198,7 @@ def test_jitter_is_a_random_number_up_to_wait_jitter() -> None:
 
 
 @pytest.mark.parametrize(("header", "body", "data"), [("5", 20, 10), ("20", 5, 10), ("0", 10, 20)])
-def test_longest_of_the_named_waits_counts(header: str, body: int, data: int) -> None:
+def test_longest_of_the_named_waits_is_used(header: str, body: int, data: int) -> None:
     text = f'{{"code": 429, "msg": "", "retryAfter": {body}, "data": {{"retryAfter": {data}}}}}'
     assert gap(Fault.raw(text.encode(), status=429, headers={"Retry-After": header})) == pytest.approx(20)
 
@@ -216,7 +216,7 @@ def test_http_date_is_compared_with_the_date_of_its_response() -> None:
     "senseless", ["0", "-5", "soon", "1e999", "9" * 400, "nan", "", "Thu, 01 Jan 1970 00:00:00 GMT", "1; 2"]
 )
 @pytest.mark.parametrize("status", [429, 503])
-def test_senseless_named_wait_is_ignored(senseless: str, status: int) -> None:
+def test_invalid_named_wait_is_ignored(senseless: str, status: int) -> None:
     fault = Fault.raw(b"", status=status, headers={"Retry-After": senseless})
     assert gap(fault, retry=RetryPolicy(wait_initial=0.3, wait_jitter=0.0)) == pytest.approx(0.3)
 
@@ -240,7 +240,7 @@ def test_backoff_that_would_end_after_timeout_raises_at_once() -> None:
     assert (type(error), error.attempts, times) == (ServerError, 1, [0])
 
 
-def test_timeout_limits_attempts_without_limit() -> None:
+def test_timeout_bounds_the_retries_of_a_policy_without_a_limit_of_attempts() -> None:
     policy = RetryPolicy(attempts=None, timeout=3.5, wait_initial=1.0, wait_max=1.0, wait_jitter=0.0)
     assert failing(Fault.html(500), retry=policy)[1] == pytest.approx([0, 1, 2, 3])
 
@@ -420,7 +420,7 @@ async def test_failure_that_the_limiter_suppresses_is_raised(make_fake: MakeFake
 
 
 @pytest.mark.parametrize("stalled", [True, False], ids=["while it is sent", "while it waits to be sent again"])
-def test_request_cancelled_by_other_code_has_its_page_and_attempts(stalled: bool) -> None:
+def test_error_of_a_request_cancelled_by_other_code_has_its_page_and_attempts(stalled: bool) -> None:
     async def scenario(simulation: Simulation) -> None:
         simulation.fake.fail(Fault.html(500), page=2)
         if stalled:
@@ -509,7 +509,7 @@ def test_queue_counts_a_request_as_in_backoff_only_while_it_waits(ends: str, mon
     simulate(scenario, retry=RetryPolicy(attempts=2, wait_initial=2.0))
 
 
-async def test_no_attempt_follows_the_last_one(make_fake: MakeFake, make_session: MakeSession) -> None:
+async def test_request_with_one_allowed_attempt_is_not_retried(make_fake: MakeFake, make_session: MakeSession) -> None:
     fake = await make_fake(5)
     fake.fail(Fault.html(500), times=None)
     with pytest.raises(ServerError):

@@ -20,7 +20,7 @@ def commands() -> list[str]:
 
 
 def render_page() -> str:
-    """Return the page: its own text up to the mark, then the help."""
+    """Return the page: the handwritten text up to `MARK`, then the help."""
     own, _, _ = PAGE.read_text(encoding="utf-8").partition(MARK)
     return own + MARK + "\n" + "\n".join(_generated())
 

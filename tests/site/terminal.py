@@ -20,7 +20,7 @@ _WIDTH: Final = 84
 
 
 def output() -> str:
-    """Run the command in a terminal of its own, and return what it prints: with colours, and with one port always."""
+    """Run the command on a pseudo-terminal, and return its coloured output with a fixed number as its port."""
     arguments = ["-m", "jogg_async", *COMMAND]
     streams = {"stderr": subprocess.DEVNULL}  # no progress bar, which disappears at the end
     with closing(Terminal(arguments, Cli().environment(), streams, (24, _WIDTH))) as terminal:

@@ -61,7 +61,7 @@ class HandlerGroup:
         """Handler of each page that was yielded, in order."""
 
     async def handle(self, request: web.Request) -> web.Response:
-        """Return the ids of a pager of the request's own."""
+        """Handle a request: crawl with a new pager, and return the ids."""
         self._here += 1
         if self._here == self._size:
             self._all_here.set()

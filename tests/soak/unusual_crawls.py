@@ -92,13 +92,16 @@ async def limited(environment: Environment, rng: Random) -> None:
     page_size = rng.choice((50, 100))
     pager = environment.limited.tracks(page_size=page_size, params={"chaos": 0.01})
     crawl = crawls.ExpectedCrawl(
-        environment.limited, {}, _at(environment, environment.oracles[0].tracks(page_size), "limited"), page_size
+        environment.limited,
+        {},
+        _with_urls_of(environment, environment.oracles[0].tracks(page_size), "limited"),
+        page_size,
     )
     await crawls.read_all(environment, crawl, pager)
 
 
-def _at(environment: Environment, tracks: list[Track], name: str) -> list[Track]:
-    """Return the tracks as another fake with the same catalogue sends them."""
+def _with_urls_of(environment: Environment, tracks: list[Track], name: str) -> list[Track]:
+    """Return the tracks of the steady catalogue with audio URLs of another fake, which has its address in them."""
     old, new = environment.remote.urls["steady"], environment.remote.urls[name]
     return [Track(track.id, track.name, (track.music_url or "").replace(old, new), track.duration) for track in tracks]
 

@@ -37,7 +37,7 @@ def test_rows_of_the_default_seed_do_not_change_between_versions() -> None:
     assert Catalogue()[0] == {"id": 1, "name": "Marble Fountain", "music_url": "/music/1.wav", "duration": 116}
 
 
-def test_view_texts_are_its_rows_as_json() -> None:
+def test_texts_of_a_view_are_its_rows_as_json() -> None:
     catalogue = Catalogue(9000, show_filters=True)
     catalogue.base_url = "http://127.0.0.1:1"
     catalogue.insert(4500, track={"id": 1.5, "name": 'é"\\'})

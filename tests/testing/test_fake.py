@@ -99,7 +99,7 @@ async def test_close_raises_the_exception_of_on_request(fetch: Fetch) -> None:
     await fake.close()
 
 
-async def test_failure_of_the_test_takes_precedence_over_one_of_its_hook(fetch: Fetch) -> None:
+async def test_exception_of_the_test_takes_precedence_over_one_of_a_patch_fault(fetch: Fetch) -> None:
     async def test() -> None:
         async with FakeJogg() as fake:
             fake.fail(Fault.patch(lambda envelope: envelope["nothing"]))

@@ -153,7 +153,7 @@ async def test_wrong_types_fault_leaves_error_envelopes_unchanged(fetch: Fetch) 
         assert (await fetch(fake, page=0)).json["code"] == 40000
 
 
-async def test_patch_fault_takes_the_returned_or_the_changed_envelope(fetch: Fetch) -> None:
+async def test_patch_fault_sends_the_returned_envelope_or_else_the_changed_one(fetch: Fetch) -> None:
     async with FakeJogg(5) as fake:
         fake.fail(Fault.patch(lambda envelope: envelope["data"]["pagination"].update(total_pages=9)))
         fake.fail(Fault.patch(lambda _: {"code": 5}))
@@ -247,7 +247,7 @@ async def test_fail_with_another_error_status_sends_an_html_page(fetch: Fetch, s
     assert (response.status, response.headers["Content-Type"]) == (status, "text/html")
 
 
-async def test_fail_with_a_code_follows_http_errors(fetch: Fetch) -> None:
+async def test_fail_with_a_code_obeys_the_http_errors_setting(fetch: Fetch) -> None:
     async with FakeJogg(http_errors=False) as fake:
         fake.fail(50000)
         fake.fail(500)

@@ -266,7 +266,7 @@ def test_jogg_session_is_closed_in_sync_tests_and_unittest(run: Run, pytester: p
     assert "Unclosed" not in result.stdout.str() + result.stderr.str()
 
 
-def test_code_that_makes_its_own_session_is_sent_to_the_fake(run: Run) -> None:
+def test_session_made_by_the_code_under_test_connects_to_the_fake(run: Run) -> None:
     result = run("""
         import asyncio, os, subprocess, sys
         import pytest

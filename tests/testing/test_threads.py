@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def thread_switches() -> Iterator[None]:
-    """Let other threads run before a third of the test kit's lines: a race then shows within a few hundred rounds."""
+    """Switch threads before a random third of the lines of `jogg_async.testing`, so that a race soon shows."""
     draw = random.Random(0).random
 
     def trace(frame: FrameType, _: str, __: object) -> Callable[..., Any] | None:
@@ -135,7 +135,7 @@ def test_catalogue_can_be_edited_from_both_threads() -> None:
     assert len(set(ids)) == len(ids)
 
 
-def test_running_fake_can_be_directed_and_observed_from_the_test_thread() -> None:
+def test_running_fake_can_be_controlled_and_observed_from_the_test_thread() -> None:
     with FakeJogg(30) as fake:
 
         def client() -> None:
@@ -163,7 +163,7 @@ def test_running_fake_can_be_directed_and_observed_from_the_test_thread() -> Non
     assert fake.connections == 99
 
 
-def test_catalogue_change_may_wait_for_the_thread_of_the_test() -> None:
+def test_catalogue_change_that_waits_for_the_test_thread_does_not_block_the_fake() -> None:
     entered, leave = threading.Event(), threading.Event()
     changed: list[int] = []
 

@@ -67,13 +67,13 @@ def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture
 def shared(running: Served) -> Served:
-    """Return an app that other tests use, too, with a fake service that has forgotten them."""
+    """Return an app that the tests of a module share, with the faults and records of its fake service cleared."""
     running.fake.clear()
     return running
 
 
 @pytest.fixture
 async def browser() -> AsyncIterator[aiohttp.ClientSession]:
-    """Open a client with a connection for each of its requests at once."""
+    """Open an aiohttp session without a limit of connections, for many requests at once."""
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
         yield http

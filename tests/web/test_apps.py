@@ -193,7 +193,7 @@ FAILURES: Final[tuple[tuple[Fault, int], ...]] = (
 )
 
 
-async def test_each_failure_is_mapped_to_a_status_that_tells_no_more_than_it_must(
+async def test_each_failure_is_mapped_to_a_status_and_shows_only_a_generic_error_and_rid(
     shared: Served, browser: aiohttp.ClientSession
 ) -> None:
     for number, (fault, _) in enumerate(FAILURES, 1):

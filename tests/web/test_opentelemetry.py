@@ -28,7 +28,7 @@ HEADERS: Final = "OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS"
 
 @pytest.fixture(scope="module")
 def exporter() -> Any:
-    """Keep the spans of the process, whose tracer provider can be set once."""
+    """Return the exporter of all spans, shared by the module: a process can set one tracer provider only."""
     exporter, provider = in_memory.InMemorySpanExporter(), sdk.TracerProvider()
     provider.add_span_processor(export.SimpleSpanProcessor(exporter))
     trace.set_tracer_provider(provider)
@@ -62,7 +62,7 @@ def status(span: Any) -> Any:
     return span.attributes.get("http.status_code")
 
 
-async def test_example_has_a_span_for_each_request_below_that_of_the_crawl(
+async def test_example_has_a_child_span_of_the_crawl_for_each_request(
     spans: Any, example: ModuleType, fake_jogg_env: FakeJogg
 ) -> None:
     assert await example.crawl() == 2500
@@ -114,7 +114,7 @@ async def test_no_span_has_the_key(spans: Any) -> None:
     assert KEY not in "".join(span.to_json() for span in spans.get_finished_spans())
 
 
-async def test_captured_headers_have_no_key_where_it_is_named_as_sensitive(
+async def test_captured_headers_have_no_key_if_its_header_is_configured_as_sensitive(
     monkeypatch: pytest.MonkeyPatch, exporter: Any
 ) -> None:
     monkeypatch.setenv(f"{HEADERS}_CLIENT_REQUEST", ".*")

@@ -19,7 +19,7 @@ class Job:
         url: the endpoint's whole address, without a query.
         base_url: the service's address.
         concurrency: requests in flight at once.
-        early: whether connections may be opened before they are needed, where a peer has to be told.
+        early: True if connections may be opened before they are needed; only the peer `LIMIT` reads it.
         attempts: attempts for a request; `None` for the peer's own default.
     """
 
@@ -80,7 +80,7 @@ LIMIT: Final = "limit"
 GATHER: Final = "gather"
 RETRIED: Final = "gather, stamina"
 TUNED: Final = "gather, msgspec dicts"
-"""Faster code than usual; it has a target of its own."""
+"""Peer of hand-optimized code, with which the CPU time of the library is compared."""
 
 PEERS: Final[dict[str, Peer]] = {
     peer.name: peer

@@ -1,4 +1,4 @@
-"""The limit: the fastest loop without features: no retry, no check, and no bound but the window."""
+"""The peer `LIMIT`: the fastest loop, with a window of requests but without retries, checks or other features."""
 
 from __future__ import annotations
 
