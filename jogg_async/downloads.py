@@ -7,7 +7,6 @@ import contextlib
 import operator
 import os
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, Iterable
-from pathlib import Path
 from typing import Any, Final, cast
 
 import attrs
@@ -15,7 +14,9 @@ import attrs
 from ._api.arguments import checked_int, checked_retry, checked_timeout
 from ._download.folder import Folder
 from ._download.limits import MAX_BYTES, SizeLimits
+from ._download.remote_folder import RemoteFolder
 from ._download.transfer import RETRY, Downloader
+from ._export.filesystems import local_path
 from ._http.addresses import own_origins
 from ._http.files import FileClient
 from ._http.transfer_error import TransferError
@@ -104,6 +105,9 @@ async def download(
     not changed since; so after an interruption, the same call fetches only what is missing. Files are not synced to
     the disk one by one: after a crash of the system, the last ones may be damaged.
 
+    The folder may be an address that fsspec knows (extra ``fsspec``), such as ``s3://bucket/music``. A file is then
+    received into a temporary folder of this machine and uploaded once it is complete; partial files are not kept.
+
     The API key is never sent, nor cookies; proxy variables and ``.netrc`` are not used. At most five redirects are
     followed. Private, loopback, link-local, multicast and reserved addresses are refused, whatever name leads to them.
     Exempt is the origin (scheme, host and port) of each base URL of a `JoggSession` made in this process, and of
@@ -114,8 +118,8 @@ async def download(
     Args:
         tracks: tracks of any iterable or async iterable, such as a list, a `TrackList`, or the pager of
             `JoggSession.tracks`. A second track with the same id is ignored.
-        folder: the folder; it is made if its parent exists. A file that another download is writing there at the
-            moment fails; on Windows this is not noticed.
+        folder: the folder, or its address; it is made if its parent exists. A file that another download is writing
+            there at the moment fails; on Windows this is not noticed.
         concurrency: files downloaded at once, 1 or more.
         progress: show a progress bar on standard error, or in the notebook (extra ``progress``); or a function that is
             called with a `DownloadProgress` ten times a second, and at the end.
@@ -133,12 +137,12 @@ async def download(
         OSError: the folder cannot be made or written, for instance because the disk is full. A file that cannot be
             downloaded is no exception: the report names it.
         JoggError: the pager that `tracks` is failed. Files downloaded before are kept.
-        ImportError: `progress` is true and the extra is not installed.
+        ImportError: an extra that `progress` or the address needs is not installed.
     """
     files = _Files(tracks, checked_int("concurrency", concurrency, 1))
-    limits = SizeLimits(_checked_size("max_bytes", max_bytes), _checked_size("max_total_bytes", max_total_bytes))
+    limits = SizeLimits(max_bytes, max_total_bytes)
     policy, origins = checked_retry(retry), own_origins([base_url_from(base_url)])
-    async with FileClient(origins, checked_timeout(timeout)) as client, Folder(Path(folder)) as target:
+    async with FileClient(origins, checked_timeout(timeout)) as client, _folder_at(folder) as target:
         listing = await target.run(target.open)
         downloader = Downloader(client, target, listing, limits, policy)
         with _shown(progress) as show:
@@ -166,8 +170,10 @@ def _first_of(failure: BaseException) -> BaseException:
     return failure
 
 
-def _checked_size(name: str, value: int | None) -> int | None:
-    return None if value is None else checked_int(name, value, 1)
+def _folder_at(folder: str | os.PathLike[str]) -> Folder:
+    address = os.fspath(folder)
+    path = local_path(address)
+    return RemoteFolder(address) if path is None else Folder(path)
 
 
 class _Files:

@@ -12,6 +12,7 @@ from typing import Self, TypeVar
 import attrs
 
 from jogg_async._download.file_names import id_of_file, id_of_part
+from jogg_async._download.part_file import PartFile
 from jogg_async._paging.seen_ids import SeenIds
 
 _T = TypeVar("_T")
@@ -37,11 +38,13 @@ class Folder:
     while a cancelled write is under way.
 
     Args:
-        path: the folder.
+        path: folder of the files and the partial files.
+        name: its name in errors; `None` for the path.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, name: str | None = None) -> None:
         self.path = path
+        self.name = str(path) if name is None else name
         self._writer = ThreadPoolExecutor(1, "jogg-async-download")
 
     async def __aenter__(self) -> Self:
@@ -59,12 +62,20 @@ class Folder:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._writer, job, *arguments)
         except OSError as fault:
-            fault.filename = fault.filename or str(self.path)
+            fault.filename = fault.filename or self.name
             raise
 
     def submit(self, job: Callable[[], object]) -> None:
         """Run a job in the thread after those before it, and do not wait for it."""
         self._writer.submit(job)
+
+    async def store(self, part: PartFile, name: str) -> None:
+        """Give a complete file its final name.
+
+        Raises:
+            OSError: the folder cannot be written.
+        """
+        await self.run(part.finish, name)
 
     def open(self) -> Listing:
         """Make the folder if it is missing, and list it. Blocks.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
+from jogg_async._api.arguments import checked_int
 from jogg_async._http.transfer_error import TransferError
 
 MAX_BYTES: Final = 100_000_000
@@ -15,13 +16,16 @@ class SizeLimits:
     """Limits on the bytes of one file, and of all files of a download.
 
     Args:
-        max_bytes: bytes of one file at most; `None` for no limit.
-        max_total_bytes: bytes to receive in all at most; `None` for no limit.
+        max_bytes: bytes of one file at most, 1 or more; `None` for no limit.
+        max_total_bytes: bytes to receive in all at most, 1 or more; `None` for no limit.
+
+    Raises:
+        ArgumentError: one is out of its range.
     """
 
     def __init__(self, max_bytes: int | None, max_total_bytes: int | None) -> None:
-        self._per_file = math.inf if max_bytes is None else max_bytes
-        self._in_all = math.inf if max_total_bytes is None else max_total_bytes
+        self._per_file = math.inf if max_bytes is None else checked_int("max_bytes", max_bytes, 1)
+        self._in_all = math.inf if max_total_bytes is None else checked_int("max_total_bytes", max_total_bytes, 1)
         self._left = self._in_all
 
     def check_file(self, size: int) -> None:

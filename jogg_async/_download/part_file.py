@@ -27,10 +27,13 @@ class PartFile:
     Args:
         folder: where the files are.
         track_id: number of the track.
+
+    Attributes:
+        path: path of the file while it is partial.
     """
 
     def __init__(self, folder: Path, track_id: int) -> None:
-        self._path = folder / f"{track_id}{PART_SUFFIX}"
+        self.path = folder / f"{track_id}{PART_SUFFIX}"
         self._state_path = folder / f"{track_id}{STATE_SUFFIX}"
         self._file: FileIO | None = None
 
@@ -38,7 +41,7 @@ class PartFile:
         """Return what an earlier attempt stored; `None` if it cannot be resumed."""
         try:
             state: Any = json.loads(self._state_path.read_bytes())
-            partial = Partial(size=self._path.stat().st_size, **state)
+            partial = Partial(size=self.path.stat().st_size, **state)
             is_rest_left = partial.size > 0 and (partial.total is None or partial.size < partial.total)
         except (FileNotFoundError, ValueError, TypeError):
             return None
@@ -72,9 +75,9 @@ class PartFile:
             raise _in_use()
 
     def _open(self) -> FileIO:
-        file = self._path.open("ab", buffering=0)
+        file = self.path.open("ab", buffering=0)
         try:
-            _lock(file, self._path)
+            _lock(file, self.path)
         except BaseException:
             file.close()
             raise
@@ -91,7 +94,7 @@ class PartFile:
         if sys.platform == "win32":  # an open file cannot be renamed there
             self.close()
         # Elsewhere the lock is held meanwhile, so that no other download opens the file by its old name.
-        self._path.replace(self._path.with_name(name))
+        self.path.replace(self.path.with_name(name))
         self._state_path.unlink(missing_ok=True)
         self.close()
 
@@ -106,7 +109,7 @@ class PartFile:
         if self._file is not None:
             self.close()
             self._state_path.unlink(missing_ok=True)
-            self._path.unlink(missing_ok=True)
+            self.path.unlink(missing_ok=True)
 
 
 def _lock(file: FileIO, path: Path) -> None:

@@ -115,7 +115,7 @@ class Transfer:
         if size == 0 or (total is not None and size != total):
             problem = f"{size:,} of {total:,} bytes came" if total else "the file is empty"
             raise TransferError(problem, transient=True)
-        await self._shared.folder.run(part.finish, self._name(response))
+        await self._shared.folder.store(part, self._name(response))
 
     async def _load(self, part: PartFile) -> Partial | None:
         """Return what an earlier attempt or run stored of the file."""

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
+from typing import Protocol
 
 import attrs
 
@@ -16,6 +13,7 @@ from jogg_async.errors import ArgumentError
 from jogg_async.models import Track
 
 from . import mirror
+from .filesystems import filesystem_at, local_path, require_fsspec
 from .formats import SQLITE, Encoder, Format, format_of
 from .mirror import Changes, FinishedCrawl
 from .replacement import replacement
@@ -129,21 +127,14 @@ class RemoteFile:
 
     def check(self) -> None:
         """Check that fsspec knows the address."""
-        self._filesystem()
+        filesystem_at(self.address)
 
     def write(self, crawl: FinishedCrawl) -> Changes:
         """Upload the file. It becomes visible at its address once it is complete."""
-        filesystem, path = self._filesystem()  # a new instance: a cached one might have another transaction open
+        filesystem, path = filesystem_at(self.address)
         with filesystem.transaction, filesystem.open(path, "wb") as file:
             self.encoder.write(crawl.batches, file)
         return Changes()
-
-    def _filesystem(self) -> tuple[Any, str]:
-        try:
-            found: tuple[Any, str] = _fsspec().core.url_to_fs(self.address, skip_instance_cache=True)
-        except ValueError as error:
-            raise ArgumentError(f"fsspec does not know the address {self.address!r}: {error}.") from error
-        return found
 
 
 def destination(dest: str | os.PathLike[str], wanted: str | None) -> Destination:
@@ -160,17 +151,15 @@ def destination(dest: str | os.PathLike[str], wanted: str | None) -> Destination
     address = os.fspath(dest)
     if not isinstance(address, str) or not address:
         raise ArgumentError(f"dest must be a path or an address, not {dest!r:.80}.")
-    if address.startswith("file://"):
-        address = url2pathname(urlsplit(address).path)
-    found = format_of(_last_segment(address), wanted)
-    path = None if "://" in address else Path(address).absolute()
+    path = local_path(address)
+    found = format_of(_last_segment(address) if path is None else path.name, wanted)
     if found.name == SQLITE:
         if path is None:
             raise ArgumentError(f"an SQLite database must be a local file, not {address!r}.")
-        return Mirror(path, found)
+        return Mirror(path.absolute(), found)
     if path is not None:
-        return LocalFile(path, found, found.encoder())
-    _fsspec()
+        return LocalFile(path.absolute(), found, found.encoder())
+    require_fsspec()
     return RemoteFile(address, found, found.encoder())
 
 
@@ -194,11 +183,4 @@ def check_path(path: Path) -> None:
 
 
 def _last_segment(address: str) -> str:
-    return address.rstrip("/").rpartition("/")[2] if "://" in address else Path(address).name
-
-
-def _fsspec() -> Any:
-    try:
-        return import_module("fsspec")
-    except ImportError as fault:
-        raise ImportError("An address needs fsspec: pip install 'jogg-async[fsspec]'.") from fault
+    return address.rstrip("/").rpartition("/")[2]

@@ -56,7 +56,7 @@ class Files:
 
 
 def download(
-    folder: Path,
+    folder: str,
     *,
     files: Files = Files(),
     filters: Filters = Filters(),  # noqa: B008 (it is frozen)
@@ -66,7 +66,7 @@ def download(
     """Download the audio files of the tracks that are not in a folder yet. The exit code is 1 if some failed.
 
     Args:
-        folder: The folder; it is made if its parent exists.
+        folder: The folder, or an address that fsspec knows, such as s3://bucket/music; it is made if its parent exists.
         files: which files to fetch.
         filters: which tracks to fetch.
         bounds: which pages to fetch, and how.
@@ -79,7 +79,7 @@ def download(
 
 @attrs.define
 class _Command:
-    _folder: Path
+    _folder: str
     _files: Files
     _filters: Filters
     _bounds: Bounds

@@ -291,7 +291,7 @@ async def test_a_full_disk_ends_the_download_and_keeps_complete_files(
     write = PartFile.write
 
     def full(part: PartFile, data: bytes) -> None:
-        if "/2." in str(part._path):
+        if "/2." in str(part.path):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         write(part, data)
 

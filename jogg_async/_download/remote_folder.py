@@ -1,0 +1,90 @@
+"""Folder of downloads under an address that fsspec knows (extra ``fsspec``), such as ``s3://bucket/music``."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final
+
+from jogg_async._download.file_names import id_of_file
+from jogg_async._download.folder import Folder, Listing
+from jogg_async._download.part_file import PartFile
+from jogg_async._export.filesystems import filesystem_at
+
+_MAX_UPLOADS: Final = 32
+_CHUNK: Final = 1 << 20
+
+
+class RemoteFolder(Folder):
+    """Folder under an address. A file is received into a temporary folder, and uploaded once it is complete.
+
+    Args:
+        address: the address.
+
+    Raises:
+        ArgumentError: fsspec does not know the address.
+        ImportError: fsspec, or the package it needs for the address, is not installed.
+    """
+
+    def __init__(self, address: str) -> None:
+        filesystem_at(address)
+        self._temporary = tempfile.TemporaryDirectory(prefix="jogg-async-")
+        super().__init__(Path(self._temporary.name), address)
+        self._uploads = ThreadPoolExecutor(_MAX_UPLOADS, "jogg-async-upload")
+        self._of_thread = threading.local()
+
+    async def __aexit__(self, *_: object) -> None:
+        self._uploads.shutdown(wait=False, cancel_futures=True)
+        try:
+            await asyncio.to_thread(self._uploads.shutdown)
+        finally:
+            await super().__aexit__()
+            self._temporary.cleanup()
+
+    def open(self) -> Listing:
+        """Make the folder if it is missing, and list it. Blocks.
+
+        Raises:
+            OSError: the folder cannot be made or read.
+        """
+        filesystem, path = filesystem_at(self.name)
+        filesystem.makedirs(path, exist_ok=True)
+        listing = Listing()
+        try:
+            entries: list[dict[str, Any]] = filesystem.ls(path, detail=True)
+        except FileNotFoundError:  # an object store has no empty folders
+            entries = []
+        for entry in entries:
+            number = id_of_file(entry["name"].rpartition("/")[2])
+            if number is not None and entry["type"] == "file" and entry["size"]:
+                listing.complete.add_all((number,))
+        return listing
+
+    async def store(self, part: PartFile, name: str) -> None:
+        """Upload a complete file, and remove it here. It appears there once it is whole.
+
+        Raises:
+            OSError: the upload failed.
+        """
+        await asyncio.get_running_loop().run_in_executor(self._uploads, self._upload, part.path, name)
+        await self.run(part.discard)
+
+    def _upload(self, path: Path, name: str) -> None:
+        filesystem, folder = self._filesystem()
+        with (
+            filesystem.transaction,
+            path.open("rb") as source,
+            filesystem.open(f"{folder.rstrip('/')}/{name}", "wb") as target,
+        ):
+            shutil.copyfileobj(source, target, _CHUNK)
+
+    def _filesystem(self) -> tuple[Any, str]:
+        """Return the file system of this thread, since each has one transaction at a time."""
+        if not hasattr(self._of_thread, "found"):
+            self._of_thread.found = filesystem_at(self.name)
+        found: tuple[Any, str] = self._of_thread.found
+        return found

@@ -1,0 +1,46 @@
+"""Local paths, and file systems under an address such as ``s3://bucket/music``, through fsspec (extra ``fsspec``)."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from jogg_async.errors import ArgumentError
+
+
+def local_path(address: str) -> Path | None:
+    """Return the path that a path or a ``file://`` address names; `None` for every other address."""
+    if address.startswith("file://"):
+        return Path(url2pathname(urlsplit(address).path))
+    return None if "://" in address else Path(address)
+
+
+def require_fsspec() -> Any:
+    """Return the module fsspec.
+
+    Raises:
+        ImportError: it is not installed. The text names the extra.
+    """
+    try:
+        return import_module("fsspec")
+    except ImportError as fault:
+        raise ImportError("An address needs fsspec: pip install 'jogg-async[fsspec]'.") from fault
+
+
+def filesystem_at(address: str) -> tuple[Any, str]:
+    """Return the file system of an address, and the path in it.
+
+    The file system is a new instance: a cached one might have another transaction open.
+
+    Raises:
+        ArgumentError: fsspec does not know the address.
+        ImportError: fsspec, or the package it needs for the address, is not installed.
+    """
+    try:
+        found: tuple[Any, str] = require_fsspec().core.url_to_fs(address, skip_instance_cache=True)
+    except ValueError as error:
+        raise ArgumentError(f"fsspec does not know the address {address!r}: {error}.") from error
+    return found
