@@ -1,37 +1,45 @@
-"""`read_tracks`: the catalogue as a Dask data frame, read by the workers of a cluster (extra ``dask``).
+"""The catalogue as a Dask data frame, and its audio files, both fetched by the workers of a cluster (extra ``dask``).
 
 ::
 
     with distributed.Client(cluster):
         frame = read_tracks(mood="Calm")
         print(frame.duration.sum().compute())
+        print(download(frame, "s3://bucket/music"))
 """
 
 from __future__ import annotations
 
 import asyncio
-import copy
 import math
-from collections.abc import Coroutine, Mapping
+import os
+from collections.abc import Coroutine, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import attrs
 
-from ._api.arguments import checked_int
+from ._api.arguments import checked_int, checked_retry, checked_timeout
+from ._download.limits import MAX_BYTES, SizeLimits
+from ._download.transfer import RETRY
+from ._export.filesystems import filesystem_at, local_path
 from ._paging.options import PAGE_SIZE, START_PAGE
-from ._paging.seen_ids import SeenIds
-from .errors import CatalogueChangedError, CatalogueChangedWarning, DecodeError
+from .downloads import DownloadReport
+from .downloads import download as download_here
+from .errors import DecodeError
 from .models import Page, Pagination
 from .retry import RetryPolicy
 from .session import JoggSession
+from .settings import base_url_from
 
 try:
     dask: Any = import_module("dask")
     frames: Any = import_module("dask.dataframe")
     pd: Any = import_module("pandas")
-    from ._engines.cluster import Cluster, Turn, distributed
+    from ._engines.cluster import Cluster, Turn
+    from ._engines.partition_tracks import check_columns, tracks_of
+    from ._engines.repeats import DRIFTED, without_repeats
     from ._render import arrow
 except ImportError as _fault:
     raise ImportError("Reading tracks into Dask needs dask and pyarrow: pip install 'jogg-async[dask]'.") from _fault
@@ -41,11 +49,7 @@ if TYPE_CHECKING:
 
     from .settings import OnDrift, OnInvalid
 
-__all__ = ["read_tracks"]
-
-_CHANGED: Final = "the catalogue changed while it was read (its totals, or an id on two pages)"
-
-_DRIFTED: Final = "drifted"
+__all__ = ["download", "read_tracks"]
 
 _MAX_PAGES: Final = 1000
 """Most pages of a partition, by default: 100,000 tracks take about 50 MB."""
@@ -125,7 +129,86 @@ def read_tracks(
         start, total, npartitions or max(cluster.partitions, math.ceil((total.total_pages or 0) / _MAX_PAGES))
     )
     read = frames.from_map(reader.read, starts, meta=_meta(), label="read-tracks")
-    return cast("DataFrame", _without_repeats(read, on_drift))
+    return cast("DataFrame", without_repeats(read, on_drift, _meta()))
+
+
+def download(
+    tracks: DataFrame,
+    folder: str | os.PathLike[str],
+    *,
+    concurrency: int = 8,
+    max_bytes: int | None = MAX_BYTES,
+    timeout: float = 30.0,
+    retry: RetryPolicy = RETRY,
+    base_url: str | None = None,
+) -> DownloadReport:
+    """Download the audio files of a data frame's tracks: the workers fetch those of each partition.
+
+    It computes the frame, and waits until every file is stored or failed. Otherwise `jogg_async.download` for each
+    partition. A partition whose worker died is begun again and skips the files that are complete.
+
+    Args:
+        tracks: data frame of `read_tracks`, or another Dask one with the columns ``id`` and ``music_url``; ``name``,
+            ``duration`` and ``extra`` are used where there are any.
+        folder: folder that every worker sees, or an address that fsspec knows on every worker, such as
+            ``s3://bucket/music``.
+        concurrency: files downloaded at once for each partition that is being downloaded, 1 or more.
+        max_bytes: bytes that one file may have, 1 or more; a larger one fails. `None` for no limit.
+        timeout: seconds without any data after which an attempt fails, above 0.
+        retry: policy for transient failures of one file.
+        base_url: base URL of the service whose origin may have a private address; `None` for the environment variable
+            ``JOGG_BASE_URL`` of each worker.
+
+    Raises:
+        ValueError: an argument is out of its range, or a column is missing.
+        OSError: the folder cannot be made or written.
+        ImportError: the address needs a package that is not installed.
+        JoggError: the frame of `read_tracks` cannot be computed.
+    """
+    check_columns(tracks)
+    SizeLimits(max_bytes, None)
+    settings = {
+        "concurrency": checked_int("concurrency", concurrency, 1),
+        "max_bytes": max_bytes,
+        "timeout": checked_timeout(timeout),
+        "retry": checked_retry(retry),
+        "base_url": None if base_url is None else str(base_url_from(base_url)),
+    }
+    fetch = dask.delayed(_Fetcher(_checked_folder(folder), settings))
+    parts: list[Any] = cast("Any", tracks).to_delayed()
+    return _merged(dask.compute(*map(fetch, parts)))
+
+
+def _checked_folder(folder: str | os.PathLike[str]) -> str:
+    """Return the address, or the absolute path: a worker may run in another folder."""
+    address = os.fspath(folder)
+    path = local_path(address)
+    if path is None:
+        filesystem_at(address)
+    return address if path is None else str(path.absolute())
+
+
+@attrs.frozen
+class _Fetcher:
+    """Folder and settings with which the workers download the files of partitions."""
+
+    folder: str
+    settings: dict[str, Any]
+
+    def __call__(self, part: Any) -> DownloadReport:
+        return _run(download_here(tracks_of(part), self.folder, **self.settings))
+
+
+def _merged(reports: Iterable[DownloadReport]) -> DownloadReport:
+    total = DownloadReport(0, 0, (), 0)
+    for each in reports:
+        total = DownloadReport(
+            total.downloaded + each.downloaded,
+            total.skipped + each.skipped,
+            total.failed + each.failed,
+            total.bytes + each.bytes,
+        )
+    return total
 
 
 @attrs.frozen
@@ -176,7 +259,7 @@ class _Reader:
             if watch:
                 watch.cancel()
         frame = _frame(tracks)
-        frame.attrs[_DRIFTED] = pager.progress.drifted
+        frame.attrs[DRIFTED] = pager.progress.drifted
         return frame
 
 
@@ -235,48 +318,3 @@ def _frame(tracks: Any) -> Any:
     types = {arrow.pa.string(): pd.StringDtype("pyarrow"), arrow.pa.int64(): pd.Int64Dtype()}
     frame = arrow.table(tracks).to_pandas(types_mapper=types.get)
     return frame.astype({"id": "int64"})
-
-
-@attrs.frozen
-class _Earlier:
-    """Summary of the partitions before one."""
-
-    ids: SeenIds
-    drifted: bool
-
-
-def _without_repeats(read: Any, on_drift: OnDrift) -> Any:
-    """Return the frame without the ids that came before. A change of the catalogue is reported where it first shows."""
-    earlier: Any = _Earlier(SeenIds(), drifted=False)
-    checked: list[Any] = []
-    for part in read.to_delayed():
-        after = dask.delayed(_add)(part, earlier, on_drift)
-        checked.append(dask.delayed(_new_tracks)(part, earlier, after))
-        earlier = after
-    return frames.from_delayed(checked, meta=_meta(), prefix="tracks", verify_meta=False)
-
-
-def _add(part: Any, earlier: _Earlier, on_drift: OnDrift) -> _Earlier:
-    """Return the summary of the earlier partitions and this one.
-
-    Raises:
-        CatalogueChangedError: the catalogue changed, under ``on_drift="raise"``.
-    """
-    ids = copy.deepcopy(earlier.ids)  # other tasks read it
-    drifted = ids.add_all(part["id"].tolist()) is not None or part.attrs[_DRIFTED]
-    if drifted and not earlier.drifted:
-        _report(on_drift)
-    return _Earlier(ids, earlier.drifted or drifted)
-
-
-def _new_tracks(part: Any, earlier: _Earlier, _: _Earlier) -> Any:
-    """Return the partition without the ids of earlier ones. It depends on its own summary, which reports changes."""
-    new = copy.deepcopy(earlier.ids).add_all(part["id"].tolist())
-    return part if new is None else part.iloc[new]
-
-
-def _report(on_drift: OnDrift) -> None:
-    if on_drift == "raise":
-        raise CatalogueChangedError(_CHANGED)
-    if on_drift != "ignore":
-        distributed.warn(CatalogueChangedWarning(f"{_CHANGED}: some tracks may be missing"), CatalogueChangedWarning)

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-distributed = pytest.importorskip("distributed")
+pytest.importorskip("distributed")
 pytest.importorskip("dask.dataframe")
 
-import cloudpickle  # noqa: E402
-import pandas as pd  # noqa: E402
+import cloudpickle
+import pandas as pd
 
-from jogg_async import (  # noqa: E402
+from jogg_async import (
     CatalogueChangedError,
     CatalogueChangedWarning,
     ConfigurationError,
@@ -29,38 +29,17 @@ from jogg_async import (  # noqa: E402
     RetryPolicy,
     ServerError,
 )
-from jogg_async._engines.cluster import Cluster  # noqa: E402
-from jogg_async.testing import FakeJogg, Fault, RateLimit  # noqa: E402
+from jogg_async._engines.cluster import Cluster
+from jogg_async.testing import FakeJogg, Fault, RateLimit
+
+from .conftest import KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
     from contextlib import AbstractContextManager
 
 read_tracks: Any = import_module("jogg_async.dask").read_tracks  # what Dask returns has hardly any types
-KEY = "fake-jogg-key"
 COLUMNS = ["id", "name", "music_url", "duration", "extra"]
-
-
-@pytest.fixture
-def fake(fake_jogg_env: FakeJogg) -> FakeJogg:
-    return fake_jogg_env
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Any]:
-    """Start three workers, each a process with one thread, with the key of the fakes in its environment."""
-    options = {"threads_per_worker": 1, "processes": True, "dashboard_address": ":0", "silence_logs": 50}
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("JOGG_API_KEY", KEY)
-        with distributed.LocalCluster(n_workers=3, **options) as cluster:
-            yield cluster
-
-
-@pytest.fixture
-def client(cluster: Any) -> Iterator[Any]:
-    with distributed.Client(cluster) as client:
-        client.wait_for_workers(3)
-        yield client
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from jogg_async.testing import FakeJogg
 
 PAGE = Path(__file__).parents[2] / "docs" / "engines.md"
-WITH_DLT, WITH_DASK = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+WITH_DLT, WITH_DASK, WITH_DOWNLOAD = BLOCKS
 
 
 def run(block: str) -> None:
@@ -38,3 +39,14 @@ def test_the_dask_example_sums_the_durations(fake_jogg_env: FakeJogg, capsys: py
     run(WITH_DASK)
     seconds = sum(row["duration"] for row in fake_jogg_env.catalogue.filtered(genre="Corporate"))
     assert capsys.readouterr().out == f"{seconds} seconds of music in 2 partitions\n"
+
+
+@pytest.mark.filterwarnings("ignore:Port 8787 is already in use")
+def test_the_download_example_fetches_twenty_files(
+    fake_jogg_env: FakeJogg, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run(WITH_DOWNLOAD)
+    sizes = [path.stat().st_size for path in Path("music").iterdir()]
+    assert capsys.readouterr().out == f"20 files, {sum(sizes)} bytes\n"
+    assert len(sizes) == 20
