@@ -37,7 +37,7 @@ try:
     dask: Any = import_module("dask")
     frames: Any = import_module("dask.dataframe")
     pd: Any = import_module("pandas")
-    from ._engines.cluster import Cluster, Turn
+    from ._engines.cluster import Cluster, ClusterLimiter
     from ._engines.partition_tracks import check_columns, tracks_of
     from ._engines.repeats import DRIFTED, without_repeats
     from ._render import arrow
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 __all__ = ["download", "read_tracks"]
 
 _MAX_PAGES: Final = 1000
-"""Most pages of a partition, by default: 100,000 tracks take about 50 MB."""
+"""Default upper limit on the pages of a partition: their 100,000 tracks take about 50 MB."""
 
 _T = TypeVar("_T")
 
@@ -81,12 +81,13 @@ def read_tracks(
     (int64), ``name``, ``music_url`` (string), ``duration`` (Int64, seconds) and ``extra`` (string: the undocumented
     fields as a JSON object), the strings backed by pyarrow.
 
-    Every process reads the API key from its own environment variable ``JOGG_API_KEY``, so that it is in no graph.
+    Every process reads the API key from its own environment variable ``JOGG_API_KEY``; the task graph does not hold it.
 
-    Where a `distributed.Client` is current, it bounds the requests in flight over the cluster, and after the first rate
-    limit only one partition at a time sends requests. Otherwise each process reads one partition at a time.
+    With a current `distributed.Client`, the requests in flight are bounded over the whole cluster, and after the first
+    rate limit only one partition at a time sends requests. Without one, each process reads one partition at a time.
 
-    An id that an earlier partition had is left out. So a partition waits for those before it, but not for all.
+    A track whose id an earlier partition has is left out. So each partition waits for those before it, and for no
+    later one.
 
     Args:
         npartitions: partitions, 1 or more, and at most one for each page; `None` for one for each worker, or more if
@@ -100,7 +101,8 @@ def read_tracks(
             lower the number.
         start_page: first page to fetch, from 1.
         end_page: last page to fetch; `None` for the catalogue's last.
-        ordered: keep the catalogue's order; if false, tracks of a partition stand as their pages arrive.
+        ordered: keep the catalogue's order; if false, the tracks of a partition are in the order in which their pages
+            arrived.
         on_invalid: policy for invalid records, as for `JoggSession.tracks`.
         on_drift: policy for changes of the catalogue between the first request and the last one. ``"ignore"`` them;
             ``"warn"`` once, on the client; ``"raise"`` a `CatalogueChangedError`; ``"recrawl"``: each partition reads
@@ -222,7 +224,7 @@ class _Reader:
     on_invalid: OnInvalid
     on_drift: OnDrift
 
-    def session(self, limiter: Turn | None = None) -> JoggSession:
+    def session(self, limiter: ClusterLimiter | None = None) -> JoggSession:
         concurrency = self.cluster.concurrency
         return JoggSession(base_url=self.base_url, concurrency=concurrency, retry=self.retry, limiter=limiter)
 
@@ -245,14 +247,14 @@ class _Reader:
 
     def read(self, start: dict[str, Any]) -> Any:
         """Return a partition as a pandas data frame, whose ``attrs`` tell whether the catalogue changed."""
-        with self.cluster.share() as turn:
-            return _run(self._crawl(start, turn))
+        with self.cluster.share() as limiter:
+            return _run(self._crawl(start, limiter))
 
-    async def _crawl(self, start: dict[str, Any], turn: Turn | None) -> Any:
+    async def _crawl(self, start: dict[str, Any], limiter: ClusterLimiter | None) -> Any:
         on_drift: OnDrift = "recrawl" if self.on_drift == "recrawl" else "ignore"
-        watch = asyncio.create_task(turn.watch()) if turn else None
+        watch = asyncio.create_task(limiter.watch()) if limiter else None
         try:
-            async with self.session(turn) as jogg:
+            async with self.session(limiter) as jogg:
                 pager = jogg.tracks(resume=start, ordered=self.ordered, on_invalid=self.on_invalid, on_drift=on_drift)
                 tracks = await pager.collect()
         finally:
@@ -305,7 +307,7 @@ def _split(start: dict[str, Any], total: Pagination, npartitions: int) -> list[d
     ]
     starts[0]["place"] = start["place"]
     before = (firsts[-1] - first) * size - start["place"] if count > 1 else 0
-    # The last one goes on to the end of the catalogue, which may have grown.
+    # The last partition goes on to the end of the catalogue, which may have grown.
     starts[-1] |= {"end_page": start["end_page"], "limit": None if limit is None else max(limit - before, 0)}
     return starts
 

@@ -97,7 +97,7 @@ async def download(
     retry: RetryPolicy = RETRY,
     base_url: str | None = None,
 ) -> DownloadReport:
-    """Download the audio files of tracks into a folder, and return what became of each.
+    """Download the audio files of tracks into a folder, and report how many were downloaded, skipped or failed.
 
     A file is named after its track, ``<id> <title>.<extension>``, with everything in the title that a file system or
     the network could misuse left out. It is written as ``<id>.part`` and renamed once it is complete. A track whose
@@ -109,9 +109,9 @@ async def download(
     received into a temporary folder of this machine and uploaded once it is complete; partial files are not kept.
 
     The API key is never sent, nor cookies; proxy variables and ``.netrc`` are not used. At most five redirects are
-    followed. Private, loopback, link-local, multicast and reserved addresses are refused, whatever name leads to them.
-    Exempt is the origin (scheme, host and port) of each base URL of a `JoggSession` made in this process, and of
-    `base_url`.
+    followed. Private, loopback, link-local, multicast and reserved addresses are refused, also if a host name resolves
+    to them. The origin (scheme, host and port) of `base_url`, and of the base URL of each `JoggSession` made in this
+    process, is exempt.
 
     Cancelling it keeps the complete and the partial files.
 
@@ -136,7 +136,7 @@ async def download(
             malformed.
         OSError: the folder cannot be made or written, for instance because the disk is full. A file that cannot be
             downloaded is no exception: the report names it.
-        JoggError: the pager that `tracks` is failed. Files downloaded before are kept.
+        JoggError: `tracks` is a pager, and its crawl failed. Files downloaded before are kept.
         ImportError: an extra that `progress` or the address needs is not installed.
     """
     files = _Files(tracks, checked_int("concurrency", concurrency, 1))
@@ -177,7 +177,7 @@ def _folder_at(folder: str | os.PathLike[str]) -> Folder:
 
 
 class _Files:
-    """The tracks of one call, and what became of them."""
+    """Tracks of one call, and the number of those downloaded, skipped and failed."""
 
     def __init__(self, tracks: Iterable[Track] | AsyncIterable[Track], concurrency: int) -> None:
         if not isinstance(tracks, Iterable | AsyncIterable):

@@ -24,7 +24,7 @@ The service's reference defines the codes. Every error can be pickled and copied
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,7 +64,7 @@ class JoggError(Exception):
         tracks: tracks that `TrackPager.collect` had collected before the error; `None` elsewhere.
     """
 
-    advice: ClassVar[str] = ""
+    advice: str = ""
     """Advice on what to do: the last sentence of the error's text."""
 
     page: int | None = None
@@ -167,6 +167,8 @@ class APIError(JoggError):
         self.code = code
         self.http_status = http_status
         self.rid = rid
+        if http_status is not None and 300 <= http_status < 400:
+            self.advice = "Check the address of the service."
 
     def _details(self) -> Iterator[str]:
         if self.code is not None:
@@ -260,9 +262,7 @@ class DecodeError(JoggError):
         value: a short `repr` of the wrong value; `None` if there is none.
     """
 
-    advice = (
-        "Check the base_url and look for a newer version of jogg-async. on_invalid='skip' leaves invalid records out."
-    )
+    advice = "Check the base_url and look for a newer version of jogg-async."
 
     path: str | None = None
     value: str | None = None
@@ -274,6 +274,13 @@ class DecodeError(JoggError):
         self.path = path
         self.value = value
         self.rid = rid
+        if self.in_record:
+            self.advice = "Look for a newer version of jogg-async. on_invalid='skip' leaves invalid records out."
+
+    @property
+    def in_record(self) -> bool:
+        """True if a single record is invalid: ``on_invalid="skip"`` leaves it out."""
+        return (self.path or "").startswith("$.data.music[")
 
 
 class CatalogueChangedError(JoggError):

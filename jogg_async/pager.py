@@ -28,7 +28,7 @@ _USES: Final = (
     ("await pager.save('tracks.csv')", "saves them to a file; or to Parquet, SQLite and others"),
     ("async for page in pager.pages(): ...", "yields pages"),
 )
-"""Text that a notebook shows for a pager: it requests nothing until its first step."""
+"""Ways to use a pager, which a notebook shows for it, because a pager by itself sends no request."""
 
 
 @attrs.frozen

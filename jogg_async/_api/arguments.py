@@ -71,7 +71,7 @@ def query_filters(genre: object, mood: object, params: Mapping[Any, Any] | None)
         if not isinstance(name, str) or not name:
             raise argument_error("params", f"must have non-empty strings as names, not {name!r}.")
         if name in _RESERVED_PARAMETERS:
-            raise argument_error("params", f"must not name {name!r}: give it as {name}=.")
+            raise argument_error("params", f"must not name {name!r}, which has an argument of its own.")
         filters[name] = _parameter(name, value)
     return filters
 

@@ -63,7 +63,7 @@ def file_name(track_id: int, title: str | None, extension: str) -> str:
 
 
 def extension_for(*paths: str, media_type: str) -> str:
-    """Return the extension that the first path with a known one has, else that of the media type, else ``.mp3``.
+    """Return the first known extension of the paths, else that of the media type, else ``.mp3``.
 
     Args:
         paths: paths of the file's URLs, before and after redirects.

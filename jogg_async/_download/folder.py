@@ -20,7 +20,7 @@ _T = TypeVar("_T")
 
 @attrs.frozen
 class Listing:
-    """Files that a folder held at the beginning.
+    """Files in the folder before the download.
 
     Attributes:
         complete: ids of the tracks whose file is there.
@@ -57,12 +57,13 @@ class Folder:
         """Run a job in the thread and return its result.
 
         Raises:
-            OSError: the job failed; the error names the folder if no file.
+            OSError: the job failed. The error names the file, or else the folder.
         """
         try:
             return await asyncio.get_running_loop().run_in_executor(self._writer, job, *arguments)
         except OSError as fault:
-            fault.filename = fault.filename or self.name
+            if fault.errno is not None:  # else the text is a sentence that names the folder
+                fault.filename = fault.filename or self.name
             raise
 
     def submit(self, job: Callable[[], object]) -> None:
@@ -85,6 +86,8 @@ class Folder:
         Raises:
             OSError: the folder cannot be made or read.
         """
+        if not self.path.parent.is_dir():
+            raise FileNotFoundError(f"the folder {self.path.parent} does not exist; create it first.")
         self.path.mkdir(exist_ok=True)
         listing = Listing()
         with os.scandir(self.path) as entries:

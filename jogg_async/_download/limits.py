@@ -39,9 +39,9 @@ class SizeLimits:
             raise TransferError(f"max_total_bytes ({self._in_all:,.0f} bytes) would be exceeded")
 
     def take(self, count: int) -> None:
-        """Take bytes from what may be received in all.
+        """Subtract bytes from the number that may still be received in all.
 
-        If there are fewer left, raise `TransferError` and take the rest: files that come later are not requested.
+        If fewer are left, raise `TransferError` and set the number to 0, so that no further file is requested.
         """
         fits = count <= self._left
         self._left = self._left - count if fits else 0

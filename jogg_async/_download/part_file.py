@@ -1,4 +1,6 @@
-"""A file while it is downloaded: ``<id>.part``, and beside it ``<id>.part.json`` with what its rest must match.
+"""A file while it is downloaded: ``<id>.part``.
+
+Beside it, ``<id>.part.json`` has the data that show whether the rest of a later response belongs to the same file.
 
 Every method blocks; `Folder.run` calls them in the thread that writes. At any moment a killed process leaves either a
 partial file whose content fits its state, or a partial file without a state, which is not resumed.
@@ -105,7 +107,7 @@ class PartFile:
             self._file = None
 
     def discard(self) -> None:
-        """Remove the file and its state, if it is open: else it may be another download's."""
+        """Remove the file and its state if this object opened it; otherwise another download may be writing it."""
         if self._file is not None:
             self.close()
             self._state_path.unlink(missing_ok=True)

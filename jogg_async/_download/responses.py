@@ -48,8 +48,8 @@ def range_headers(partial: Partial | None) -> dict[str, str]:
 def body_offset(status: int, headers: Mapping[str, str], partial: Partial) -> int | None:
     """Return where the body of the response to `range_headers` begins in the file.
 
-    `None` if the response cannot be used, and the file is to be requested as a whole: the range is no longer in the
-    file, or the response holds another one.
+    `None` if the response cannot be used, so that the whole file must be requested: the requested range lies beyond the
+    file, or the response has another range.
     """
     if status == 416:
         return None
@@ -73,7 +73,7 @@ def file_size(headers: Mapping[str, str], offset: int) -> int | None:
 def strong_validator(headers: Mapping[str, str]) -> str | None:
     """Return the value for ``If-Range``: a strong ``ETag``, or a ``Last-Modified`` at least a second before ``Date``.
 
-    A later one could stand for two different files (RFC 9110, 8.8.2.2). `None` if there is neither.
+    A later ``Last-Modified`` could stand for two different files (RFC 9110, 8.8.2.2). `None` if there is neither.
     """
     tag = headers.get("ETag", "")
     if len(tag) > 1 and tag[0] == tag[-1] == '"':

@@ -77,7 +77,7 @@ class Downloader:
 
 @attrs.define(eq=False)
 class Transfer:
-    """One file on its way."""
+    """Download of one file."""
 
     _shared: Downloader
     _track: Track
@@ -149,7 +149,7 @@ class Transfer:
         await self._shared.folder.run(part.begin, partial)
 
     async def _receive(self, part: PartFile, response: FileResponse, offset: int, total: int | None) -> int:
-        """Store the body; return the size of the file then."""
+        """Store the body; return the resulting size of the file."""
         shared, size = self._shared, offset
         reserved = 0 if total is None else total - offset
         shared.limits.take(reserved)

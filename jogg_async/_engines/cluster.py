@@ -1,4 +1,4 @@
-"""Requests of all workers of a Dask cluster together: a bound on those in flight, and turns under a rate limit."""
+"""Requests of a Dask cluster: a shared bound on those in flight; after a rate limit, one sender at a time."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ CONCURRENCY: Final = 8
 """Requests in flight at once for each worker, by default."""
 
 _POLL_INTERVAL: Final = 0.1
-"""Seconds between two looks at whether another worker has met a rate limit."""
+"""Seconds between two checks whether another worker has met a rate limit."""
 
 _MEASURING_TIME: Final = 3.0
 """Seconds over which the accepted rate is measured."""
 
 _START_SHARE: Final = 0.96
-"""Rate with which a turn begins, as a share of the one measured before: a burst may have raised that."""
+"""Start rate of the next sender, as a share of the measured one, which a burst may have raised."""
 
 _GROWTH: Final = 1.03
-"""Factor of this rate in each second."""
+"""Factor by which a sender's rate grows each second."""
 
 _process_lock = threading.Lock()
 """Held while a partition is read outside a cluster: more than one at a time would gain nothing in one process."""
 
 
-class Pace:
-    """Times of the requests of a partition whose turn begins, by the rate that the service accepted before.
+class SendSchedule:
+    """Send times of a partition's requests, from the rate that the service accepted from the partition before it.
 
     Args:
         rate: requests a second, above 0.
@@ -62,13 +62,14 @@ class Pace:
         return at - now
 
 
-class Turn:
-    """Limiter of a session in a worker. After a rate limit, one partition of the whole cluster sends requests.
+class ClusterLimiter:
+    """Limiter of a session in a worker. After a rate limit, only one partition of the whole cluster sends requests.
 
-    One key has one rate limit. Several sessions that each look for it would be refused several times as often. So the
-    partition that ends its turn leaves the rate that the service accepted, and the next one begins with it.
+    One key has one rate limit. Several sessions that each search for it would be refused several times as often. So
+    the partition that stops sending publishes the rate that the service accepted, and the next one starts with it.
 
-    The scheduler's metadata under the name holds that rate: none before the first rate limit, 0 while it is unknown.
+    The rate is stored in the scheduler's metadata under the name: no entry before the first rate limit, then 0 until
+    the rate is known.
 
     Args:
         name: name of the metadata and of the semaphore.
@@ -77,18 +78,18 @@ class Turn:
     def __init__(self, name: str) -> None:
         self._name = name
         self._client = distributed.get_client()
-        self._turn = distributed.Semaphore(1, f"{name}-turn")
+        self._sender = distributed.Semaphore(1, f"{name}-sender")
         self._lock = asyncio.Lock()
-        self._is_limited = self._left_rate() is not None
+        self._is_limited = self._published_rate() is not None
         self._is_held = False
-        self._pace: Pace | None = None
+        self._schedule: SendSchedule | None = None
         self._accepted: deque[float] = deque()
         self._rate = 0.0
 
     async def watch(self) -> None:
         """Notice the rate limit that another worker meets. Runs beside the requests, until it is cancelled."""
         while not self._is_limited:
-            self._is_limited = await asyncio.to_thread(self._left_rate) is not None
+            self._is_limited = await asyncio.to_thread(self._published_rate) is not None
             await asyncio.sleep(_POLL_INTERVAL)
 
     async def __aenter__(self) -> None:
@@ -97,19 +98,19 @@ class Turn:
         async with self._lock:
             if not self._is_held:
                 await asyncio.to_thread(self._acquire)
-                rate = await asyncio.to_thread(self._left_rate)
-                self._pace = Pace(rate, asyncio.get_running_loop().time()) if rate else None
-        if self._pace:
-            await asyncio.sleep(self._pace.delay(asyncio.get_running_loop().time()))
+                rate = await asyncio.to_thread(self._published_rate)
+                self._schedule = SendSchedule(rate, asyncio.get_running_loop().time()) if rate else None
+        if self._schedule:
+            await asyncio.sleep(self._schedule.delay(asyncio.get_running_loop().time()))
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if isinstance(error, JoggError) and is_rate_limit(error):
-            self._pace = None  # from now on the session's own throttle knows better
+            self._schedule = None  # from now on the session's own throttle knows better
             if not self._is_limited:
                 self._is_limited = True
-                await asyncio.to_thread(self._leave_rate, 0.0)
+                await asyncio.to_thread(self._publish_rate, 0.0)
         elif error is None and self._is_held:
             self._count(asyncio.get_running_loop().time())
 
@@ -122,22 +123,22 @@ class Turn:
                 self._accepted.popleft()
 
     def _acquire(self) -> None:
-        self._turn.acquire()
+        self._sender.acquire()
         self._is_held = True  # in this thread: the request that waits may have been cancelled
 
     def release(self) -> None:
-        """Pass the turn on, and the rate. The event loop of the requests must have ended."""
+        """Publish the accepted rate and let another partition send. The event loop of the requests must have ended."""
         if not self._is_held:
             return
         if self._rate:
-            self._leave_rate(self._rate)
-        self._turn.release()
+            self._publish_rate(self._rate)
+        self._sender.release()
 
-    def _left_rate(self) -> float | None:
+    def _published_rate(self) -> float | None:
         rate: float | None = self._client.get_metadata(self._name, None)
         return rate
 
-    def _leave_rate(self, rate: float) -> None:
+    def _publish_rate(self, rate: float) -> None:
         self._client.set_metadata(self._name, rate)
 
 
@@ -172,7 +173,7 @@ class Cluster:
         return cls(min(workers, concurrency), max(concurrency // workers, 1), f"jogg-{uuid4().hex}")
 
     @contextmanager
-    def share(self) -> Generator[Turn | None]:
+    def share(self) -> Generator[ClusterLimiter | None]:
         """Wait until a further partition may be read, and yield the limiter for its session.
 
         The lease of a worker that died returns after dask's ``distributed.scheduler.locks.lease-timeout``.
@@ -182,8 +183,8 @@ class Cluster:
                 yield None
             return
         with distributed.Semaphore(self.partitions, self.name):
-            turn = Turn(self.name)
+            limiter = ClusterLimiter(self.name)
             try:
-                yield turn
+                yield limiter
             finally:
-                turn.release()
+                limiter.release()

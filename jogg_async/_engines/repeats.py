@@ -17,21 +17,21 @@ frames: Any = import_module("dask.dataframe")
 distributed: Any = import_module("distributed")
 
 DRIFTED: Final = "drifted"
-"""Name in ``attrs`` of a partition that tells whether the catalogue changed while it was read."""
+"""Key in the ``attrs`` of a partition: true if the catalogue changed while it was read."""
 
 _CHANGED: Final = "the catalogue changed while it was read (its totals, or an id on two pages)"
 
 
 @attrs.frozen
 class _Earlier:
-    """Summary of the partitions before one."""
+    """Ids of the partitions before a partition, and whether one of them noticed a change of the catalogue."""
 
     ids: SeenIds
     drifted: bool
 
 
 def without_repeats(read: Any, on_drift: OnDrift, meta: Any) -> Any:
-    """Return the frame without the ids that came before. A change of the catalogue is reported where it first shows.
+    """Return the frame without tracks whose ids an earlier partition has. Report a change of the catalogue once.
 
     Args:
         read: frame whose partitions have `DRIFTED` in their ``attrs``.

@@ -199,9 +199,9 @@ def _count(database: sqlite3.Connection, column: str, time: str) -> int:
 
 
 def _mark_gone(database: sqlite3.Connection, crawl: FinishedCrawl, now: str) -> int:
-    """Mark tracks as gone that a complete crawl did not find, and return their number. Store the ids of its query.
+    """Mark the tracks that a complete crawl did not find as gone; return how many. Store the ids that the crawl found.
 
-    With filters, only tracks are marked that its query found before and that no other query has found.
+    A crawl with filters marks only tracks that the same filters found before, and that no other filters found.
     """
     query, seen, earlier = _query(crawl.plan), _bitmap(crawl.ids), _ids_by_query(database)
     before = earlier.pop(query, BitMap64())

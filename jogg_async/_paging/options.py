@@ -105,7 +105,7 @@ def crawl_options(
 def _checked_end(end_page: int, start: Checkpoint, *, resumed: bool) -> int:
     checked_int("end_page", end_page, 1)
     if not resumed and end_page < start.page:
-        raise argument_error("end_page", f"must not be before the first page ({start.page}), not {end_page}.")
+        raise argument_error("end_page", f"must be at least the first page ({start.page}), not {end_page}.")
     # The checkpoint of a crawl that finished its end_page is at the start of the page after it.
     if end_page < start.page - (start.place == 0):
         raise ValueError(f"end_page ({end_page}) contradicts resume, which is at page {start.page} already.")

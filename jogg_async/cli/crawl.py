@@ -33,7 +33,7 @@ class Saving:
         format: Format, such as csv or jsonl.gz, if the suffix does not tell it.
         resume: Continue an interrupted crawl, or start if there is none.
         json: Print the report as one JSON object.
-        progress: On standard error: a bar if it is a terminal, a line of JSON every second, or nothing.
+        progress: What standard error shows: auto (a bar if it is a terminal), json (a line every second), or none.
     """
 
     format: str | None = None

@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Generator, Iterable
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final
 
 import attrs
 from cyclopts import Parameter
@@ -20,6 +20,7 @@ from jogg_async.models import Track
 from jogg_async.retry import RetryPolicy
 
 from . import log
+from .bar import ProgressMode
 from .connection import connected
 from .failure import ExitCode, UsageError, with_options
 from .mirror import mirror_tracks
@@ -28,8 +29,6 @@ from .outlet import Outlet
 from .running import Ending, run
 from .terminal import Screen
 from .tracks import make_pager
-
-ProgressStyle = Literal["auto", "none", "json"]
 
 _JSON_INTERVAL: Final = 1.0
 """Seconds between two lines of progress as JSON."""
@@ -44,14 +43,14 @@ class Files:
         from_: Take the tracks from an SQLite mirror made by "jogg-async crawl", and send no request to the service.
         max_bytes: Bytes that one file may have; a larger one fails.
         max_total_bytes: Bytes to receive in all; files beyond it fail.
-        progress: A bar if standard error is a terminal, nothing, or JSON lines on standard error.
+        progress: What standard error shows: auto (a bar if it is a terminal), json (a line every second), or none.
         json: Print the report as one JSON object.
     """
 
     from_: Annotated[Path | None, Parameter(name="--from")] = None
     max_bytes: int = default_of(downloads.download, "max_bytes")
     max_total_bytes: int | None = None
-    progress: ProgressStyle = "auto"
+    progress: ProgressMode = "auto"
     json: Annotated[bool, Parameter(show_default=False)] = False
 
 
@@ -144,7 +143,7 @@ class _Command:
 
 
 @contextlib.contextmanager
-def _progress(style: ProgressStyle, screen: Screen) -> Generator[Callable[[DownloadProgress], object] | None]:
+def _progress(style: ProgressMode, screen: Screen) -> Generator[Callable[[DownloadProgress], object] | None]:
     """Yield the function that shows the progress; `None` if no progress is shown."""
     if style == "json":
         lines = _JsonProgress(screen)

@@ -65,6 +65,8 @@ _CODES: Final[tuple[tuple[type[JoggError], ExitCode], ...]] = (
     (CatalogueChangedError, ExitCode.CHANGED),
 )
 
+_INVALID_RECORD: Final = "Look for a newer version of jogg-async; --on-invalid skip leaves invalid records out."
+
 # Used where the library's own advice names Python arguments.
 _ADVICE: Final[tuple[tuple[type[JoggError], str], ...]] = (
     (AuthenticationError, "Check the key in JOGG_API_KEY."),
@@ -73,7 +75,7 @@ _ADVICE: Final[tuple[tuple[type[JoggError], str], ...]] = (
     (RateLimitError, "Wait, then continue{from_page}; a lower --concurrency avoids it."),
     (ServerError, "Try again later{from_page}; if it persists, give the rid to the service's support."),
     (TransportError, "Check the network and --base-url or JOGG_BASE_URL, then continue{from_page}."),
-    (DecodeError, "Look for a newer version of jogg-async; --on-invalid skip leaves invalid records out."),
+    (DecodeError, "Check --base-url or JOGG_BASE_URL, and look for a newer version of jogg-async."),
     (CatalogueChangedError, "Run the command again, or use --on-drift recrawl to find missing tracks."),
 )
 
@@ -92,6 +94,8 @@ def message_of(error: JoggError) -> str:
     if isinstance(error, ConfigurationError):
         return with_options(error)
     advice = next((advice for kind, advice in _ADVICE if isinstance(error, kind)), error.advice)
+    if isinstance(error, DecodeError) and error.in_record:
+        advice = _INVALID_RECORD
     is_crawl = isinstance(error, APIError | TransportError) and (error.page or 1) > 1
     from_page = f" with --start-page {error.page}" if is_crawl else ""
     notes = _notes(error)

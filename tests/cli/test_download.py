@@ -109,7 +109,7 @@ def test_an_unusable_mirror_or_folder_is_one_line(cli_with_fake: CliWithFake, fo
         ([folder, "--from", good, "--demo"], 2, "--from goes with --limit"),
         ([folder, "--from", good, "--limit=-1"], 2, "--limit must be"),
         ([folder, "--max-bytes", "0"], 2, "--max-bytes must be"),
-        ([str(tmp_path / "missing" / "music")], 1, "music: No such file or directory"),
+        ([str(tmp_path / "missing" / "music")], 1, "missing does not exist; create it first."),
         ([str(tmp_path / "text.db")], 1, "text.db: File exists"),
     ]
     # In one process, since most of the time would go into starting the others.

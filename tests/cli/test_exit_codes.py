@@ -53,7 +53,7 @@ def test_a_refused_connection_exits_with_5(cli_with_fake: CliWithFake) -> None:
 
 USAGE: list[tuple[list[str], str]] = [
     (["tracks", "--page-size", "0"], "--page-size must be a whole number from 1 to 100, not 0"),
-    (["tracks", "--start-page=5", "--end-page=3"], "--end-page must not be before the first page (5), not 3"),
+    (["tracks", "--start-page=5", "--end-page=3"], "--end-page must be at least the first page (5), not 3"),
     (["tracks", "--concurrency", "0"], "--concurrency must be"),
     (["tracks", "--limit", "many"], "--limit"),
     (["tracks", "--on-drift", "panic"], "--on-drift"),

@@ -273,8 +273,9 @@ async def test_something_else_than_tracks_is_refused(folder: Path, tracks: Any) 
 
 
 async def test_a_folder_without_a_parent_is_an_error(server: AudioServer, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="missing"):
+    with pytest.raises(FileNotFoundError) as caught:
         await jogg_async.download([track(server)], tmp_path / "missing" / "music")
+    assert str(caught.value) == f"the folder {tmp_path / 'missing'} does not exist; create it first."
     assert not server.requests
 
 

@@ -42,7 +42,9 @@ async def test_every_file_format_is_uploaded(
     assert names(tmp_path) == [local.name]
 
 
-async def test_the_journal_lies_in_the_current_folder(fake: FakeJogg, make_pager: MakePager, tmp_path: Path) -> None:
+async def test_journal_of_a_save_to_an_address_lies_in_the_current_folder(
+    fake: FakeJogg, make_pager: MakePager, tmp_path: Path
+) -> None:
     fake.fail(Fault.business(18025), page=3, times=None)
     with pytest.raises(PermissionDeniedError):
         await make_pager(fake).save("memory://bucket/t.csv")

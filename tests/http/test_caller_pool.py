@@ -66,7 +66,7 @@ async def test_attempt_has_its_whole_timeout_after_waiting_in_the_pool(make_fake
         assert round(asyncio.get_running_loop().time() - left_at, 3) >= 0.4
 
 
-async def test_requests_waiting_in_the_pool_are_not_counted(make_fake: MakeFake) -> None:
+async def test_requests_waiting_in_the_callers_pool_do_not_count_as_attempts(make_fake: MakeFake) -> None:
     fake = await make_fake(1000)
     fake.fail(Fault.stall(), page=2)
     async with session_with_one_connection(fake, concurrency=8) as jogg:

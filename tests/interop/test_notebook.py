@@ -50,14 +50,14 @@ def test_a_notebook_without_ipywidgets_shows_text_and_no_warning(tmp_path: Path)
     assert outputs[-1]["data"]["text/plain"] == "700"
 
 
-def test_a_notebook_with_ipywidgets_shows_a_full_bar(tmp_path: Path) -> None:
+def test_collect_shows_a_progress_bar_widget_in_a_notebook_with_ipywidgets(tmp_path: Path) -> None:
     pytest.importorskip("ipywidgets")
     outputs, metadata = run_cell(textwrap.dedent(COLLECT), tmp_path)
     assert text_of(outputs) == ""
     assert "700/700 tracks" in widget_text(metadata)
 
 
-def test_save_shows_a_full_bar_in_a_notebook(tmp_path: Path) -> None:
+def test_save_shows_a_progress_bar_widget_in_a_notebook_with_ipywidgets(tmp_path: Path) -> None:
     pytest.importorskip("ipywidgets")
     code = textwrap.dedent(COLLECT).replace("collect(", "save('tracks.csv', ").replace("len(tracks)", "tracks.tracks")
     outputs, metadata = run_cell(code, tmp_path)

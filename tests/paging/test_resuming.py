@@ -190,7 +190,7 @@ async def test_checkpoint_after_an_error_is_at_the_failed_page(fake: FakeJogg, j
     assert await ids_from(jogg.tracks(resume=checkpoint)) == list(range(101, 251))
 
 
-async def test_checkpoint_under_a_waiting_step_is_at_the_awaited_page(
+async def test_checkpoint_taken_while_a_step_waits_is_at_the_awaited_page(
     make_fake: MakeFake, make_session: MakeSession
 ) -> None:
     fake = await make_fake(50)
