@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jogg_async import JoggError, JoggSession, SessionClosedError, TrackPager
+from jogg_async._http import connector as connector_module
 from jogg_async.testing import FakeJogg, Fault
 from tests.http.raw import Connection, RawServer
 from tests.model import REJECTED, examples, iterate_loop, no_loop_errors, until
@@ -378,3 +379,14 @@ async def test_end_of_a_crawl_cancels_the_connections_being_opened_ahead(way: st
         await until(lambda: preconnects() == [], 5)
     await server.close()
     assert isinstance(step.exception(), JoggError) if way == "closed" else step.cancelled()
+
+
+async def test_crawl_that_ended_leaves_no_connection_being_opened_ahead(
+    fake: FakeJogg, jogg: JoggSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connector_module, "_PRECONNECT_DELAY", 3600.0)
+    pager = jogg.tracks()
+    await anext(pager)
+    assert len(preconnects()) == 3
+    assert len(await pager.collect()) == 249
+    assert preconnects() == []
