@@ -287,6 +287,7 @@ async def test_next_page_of_a_crawl_without_totals_is_requested_before_the_next_
 ) -> None:
     fake = await make_fake(100)
     fake.fail(UNKNOWN, times=None)
+    HeldResponses(fake, 2, 3)
     pager = make_session(fake, concurrency=2).tracks(page_size=10)
     await anext(pager)
     await until(lambda: len(fake.requests) == 3, 5)
