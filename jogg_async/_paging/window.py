@@ -115,10 +115,10 @@ class Window(Generic[T]):
         while True:
             if (result := self.get_nowait()) is not None:
                 return result
-            if self._failed and (self.lowest in self._failed or not (self._running or self._buffered)):
+            if self._failed and (self.lowest in self._failed or not self._running):
                 self._raised = min(self._failed)
                 raise self._failed.pop(self._raised)
-            if not (self._running or self._buffered):
+            if not self._running:  # else `lowest` runs: a result is buffered only beyond it
                 return None
             self._wakeup = self._loop.create_future()
             await self._wakeup
@@ -148,8 +148,8 @@ class Window(Generic[T]):
 
     @property
     def is_drained(self) -> bool:
-        """True if every number up to `last` is taken, and none is running, buffered or failed."""
-        return self.lowest > self.last and not (self._running or self._buffered or self._failed)
+        """True if every number up to `last` is taken, and no result beyond it is buffered."""
+        return self.lowest > self.last and not self._buffered
 
     def _startable(self) -> int | None:
         """Return the next number that the bounds allow to start; `None` for none."""

@@ -8,7 +8,8 @@ import re
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING, Final
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import aiohttp
 import pytest
@@ -20,7 +21,7 @@ from jogg_async._http import connector as connector_module
 from jogg_async._http.connector import Connector
 from jogg_async._http.transport import Transport
 from jogg_async.testing import Fault
-from tests.model import until
+from tests.model import no_loop_errors, until
 
 from .conftest import Serve
 from .raw import AT_ONCE, Connection, RawServer
@@ -44,12 +45,16 @@ class Recorder:
         self.connections: list[Connection] = []
         self.pages: list[tuple[int, int]] = []
         """Connection and page of each request."""
+        self.responds = asyncio.Event()
+        """Set while requests are responded to."""
+        self.responds.set()
 
     async def __call__(self, connection: Connection) -> None:
         self.connections.append(connection)
         while True:
             page = int(re.findall(rb"[?&]page=(\d+)", await connection.request())[0])
             self.pages.append((connection.number, page))
+            await self.responds.wait()
             await connection.send(response(page))
 
 
@@ -423,3 +428,39 @@ async def test_switching_protocols_is_an_error_that_closes_the_connection(serve:
         assert type(caught.value) is APIError
         assert (caught.value.http_status, caught.value.attempts) == (101, 1)
         await until(lambda: server.open == 0)
+
+
+@over_tls
+async def test_tls_connection_that_is_reset_is_forgotten_without_an_error_in_the_loop(client: Client) -> None:
+    with no_loop_errors():
+        assert await client.page(1) == 1
+        client.recorder.responds.clear()
+        request = asyncio.ensure_future(client.page(2))
+        await until(lambda: len(client.recorder.pages) == 2)
+        client.recorder.connections[0].reset()
+        client.recorder.responds.set()
+        assert await request == 2  # aiohttp has sent it again
+        assert client.recorder.pages == [(0, 1), (0, 2), (1, 2)]
+        connector = client.transport._connector
+        assert connector is None or len(connector._tls_transports) == 1
+
+
+@pytest.mark.parametrize(("transport", "protocol"), [(None, object()), (object(), None), (None, None)])
+async def test_connection_closed_before_its_request_is_used_as_it_is(
+    monkeypatch: pytest.MonkeyPatch, transport: object, protocol: object
+) -> None:
+    """Sending over it raises aiohttp's own error."""
+    lost = SimpleNamespace(transport=transport, protocol=protocol)
+
+    async def connect(*_: object) -> SimpleNamespace:
+        return lost
+
+    monkeypatch.setattr(aiohttp.TCPConnector, "connect", connect)
+    connector = Connector()
+    assert cast("Any", await connector.connect(cast("Any", None), [], aiohttp.ClientTimeout())) is lost
+    await connector.close()
+
+
+def test_transport_without_a_socket_counts_as_idle() -> None:
+    transport = cast("Any", SimpleNamespace(get_extra_info=lambda _: None))
+    assert not connector_module._is_readable(transport)

@@ -52,7 +52,7 @@ MODULES: Final[dict[str, tuple[str, ...]]] = {
     "_paging/options.py": ("paging/test_checkpoint.py", *_CRAWL, "http/test_injection.py"),
     # The window and the crawl.
     "_paging/window.py": ("paging/test_window.py", "paging/test_crawl.py", "requests/test_concurrency.py"),
-    "_paging/passes.py": _CRAWL,
+    "_paging/passes.py": ("paging/test_passes.py", *_CRAWL),
     "_paging/crawl.py": (*_CRAWL, "export/test_save.py", "requests/test_events.py", "paging/test_random_crawls.py"),
     "pager.py": ("test_pager.py", "paging/test_resuming.py", "paging/test_drift.py", "paging/test_ending.py"),
     # The retry and the throttle.
@@ -61,6 +61,8 @@ MODULES: Final[dict[str, tuple[str, ...]]] = {
     "_requests/page_fetcher.py": (
         "test_retry.py",
         "requests/test_retrying.py",
+        "requests/test_events.py",
+        "requests/test_stamina_hooks.py",
         "http/test_secrecy.py",
         "test_session.py",
     ),
@@ -72,6 +74,7 @@ MODULES: Final[dict[str, tuple[str, ...]]] = {
     "_http/connector.py": (
         "test_structure.py",
         "http/test_connections.py",
+        "http/test_caller_pool.py",
         "http/test_tls.py",
         "test_session.py",
         "http/test_transport.py",

@@ -282,6 +282,20 @@ async def test_crawl_without_totals_ends_at_an_empty_page(
     assert -(-found // 100) + 1 <= len(fake.requests) <= -(-found // 100) + 1 + concurrency
 
 
+async def test_next_page_of_a_crawl_without_totals_is_requested_before_the_next_step(
+    make_fake: MakeFake, make_session: MakeSession
+) -> None:
+    fake = await make_fake(100)
+    fake.fail(UNKNOWN, times=None)
+    HeldResponses(fake, 2, 3)
+    pager = make_session(fake, concurrency=2).tracks(page_size=10)
+    await anext(pager)
+    await until(lambda: len(fake.requests) == 3, 5)
+    await iterate_loop(20)
+    assert fake.pages == [1, 2, 3]
+    await pager.aclose()
+
+
 async def test_crawl_without_totals_ends_at_a_page_without_a_new_id(
     make_fake: MakeFake, make_session: MakeSession
 ) -> None:
@@ -357,6 +371,17 @@ async def test_crawl_of_a_mock_server_that_repeats_one_response_ends(
     with pytest.warns(CatalogueChangedWarning):
         assert await ids_from(jogg.tracks()) == [1]
     assert len(fake.requests) <= 10
+
+
+async def test_no_page_is_returned_after_one_hundred_that_repeat_the_first(fake: FakeJogg, jogg: JoggSession) -> None:
+    data = {"music": [{"id": 1}], "pagination": {"page_size": 10, "total_pages": 105}}
+    fake.fail(Fault.raw(json.dumps({"code": 0, "msg": "Success", "data": data}).encode()), times=None)
+    pager = jogg.tracks(on_drift="ignore")
+    pages = [await anext(pager.pages())]
+    await until(lambda: len(fake.requests) == 105 and fake.in_flight == 0)
+    await asyncio.sleep(0.02)  # the last responses arrive
+    pages += [page async for page in pager.pages()]
+    assert len(pages) == 101
 
 
 @pytest.mark.parametrize("ordered", [True, False])

@@ -16,7 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jogg_async import JoggError, JoggSession, SessionClosedError, TrackPager
+from jogg_async._http import connector as connector_module
 from jogg_async.testing import FakeJogg, Fault
+from tests.http.raw import Connection, RawServer
 from tests.model import REJECTED, examples, iterate_loop, no_loop_errors, until
 
 if TYPE_CHECKING:
@@ -350,3 +352,41 @@ async def test_program_that_exits_during_crawls_prints_nothing(last: int) -> Non
     program = [sys.executable, "-X", "dev", "-W", "error", "-c", SCRIPT.format(last=last)]
     done = await asyncio.to_thread(subprocess.run, program, capture_output=True, text=True, timeout=60, check=False)
     assert (done.stdout, done.stderr, done.returncode) == ("done\n", "", 0)
+
+
+def preconnects() -> list[str]:
+    """Return the names of the coroutines that open connections in advance."""
+    names = [getattr(task.get_coro(), "__qualname__", "") for task in asyncio.all_tasks()]
+    return [name for name in names if name.startswith("Connector.")]
+
+
+@pytest.mark.parametrize("way", ["closed", "dropped"])
+async def test_end_of_a_crawl_cancels_the_connections_being_opened_ahead(way: str) -> None:
+    server = RawServer(Connection.stay_silent, None)  # no handshake comes to its end
+    await server.start()
+    async with JoggSession("key", base_url=f"https://127.0.0.1:{server.port}") as jogg:
+        pager = jogg.tracks()
+        step = asyncio.ensure_future(anext(pager))
+        await until(lambda: server.open == 4)
+        assert len(preconnects()) == 3
+        if way == "closed":
+            await pager.aclose()
+            assert preconnects() == []
+        else:
+            del pager
+            step.cancel()
+        await asyncio.wait([step])
+        await until(lambda: preconnects() == [], 5)
+    await server.close()
+    assert isinstance(step.exception(), JoggError) if way == "closed" else step.cancelled()
+
+
+async def test_crawl_that_ended_leaves_no_connection_being_opened_ahead(
+    fake: FakeJogg, jogg: JoggSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connector_module, "_PRECONNECT_DELAY", 3600.0)
+    pager = jogg.tracks()
+    await anext(pager)
+    assert len(preconnects()) == 3
+    assert len(await pager.collect()) == 249
+    assert preconnects() == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from jogg_async import JoggSession
 from jogg_async.testing import FakeJogg, Fault
-from tests.model import REJECTED, examples, ids_from, pages_of, sequential_crawl
+from tests.model import REJECTED, HeldResponses, examples, ids_from, pages_of, sequential_crawl, until
 
 if TYPE_CHECKING:
     from tests.conftest import MakeFake, MakeSession
@@ -192,3 +193,22 @@ async def test_invalid_arguments_are_rejected_at_the_call(
     with pytest.raises(ValueError, match=complaint):
         jogg.tracks(**arguments)
     assert fake.requests == []
+
+
+async def test_crawl_from_within_a_page_requests_all_pages_that_its_limit_needs_and_no_more(
+    make_fake: MakeFake, make_session: MakeSession
+) -> None:
+    fake = await make_fake(100)
+    jogg = make_session(fake)
+    first = jogg.tracks(page_size=10, limit=9)
+    assert await ids_from(first) == list(range(1, 10))
+    assert fake.pages == [1]
+    pager = jogg.tracks(resume=first.checkpoint(), limit=11)
+    held = HeldResponses(fake, 1)
+    step = asyncio.ensure_future(anext(pager))
+    await until(lambda: len(fake.requests) == 3, 5)  # both pages at once
+    await held.release()
+    assert (await step).id == 10
+    await asyncio.sleep(0.02)
+    assert await ids_from(pager) == list(range(11, 21))
+    assert sorted(fake.pages, key=str) == [1, 1, 2]

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jogg_async import JoggError
 from jogg_async._paging.window import Window
 from tests.model import examples, iterate_loop, no_loop_errors
 
@@ -446,3 +447,163 @@ async def test_window_is_drained_only_after_the_last_number_is_taken() -> None:
     await harness.settle()
     assert harness.taken == [1]
     assert harness.window.is_drained
+
+
+async def test_window_without_a_pass_is_at_its_end() -> None:
+    async def fetch(number: int) -> int:
+        return number
+
+    window: Window[int] = Window(fetch, lambda *_: None, width=1, replaceable=lambda: 0, ahead=1, ordered=True)
+    assert (window.lowest, window.last, window.is_drained) == (1, 0, True)
+    assert await window.get() is None
+
+
+async def test_waiting_consumer_learns_that_the_last_number_fell_below_all_running_ones() -> None:
+    harness = WindowHarness(3)
+    harness.take()
+    await harness.settle()
+    harness.window.set_last(0)
+    await harness.settle()
+    assert harness.ended
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+async def test_received_numbers_do_not_start_again_when_the_last_number_falls_and_rises(ordered: bool) -> None:
+    harness = WindowHarness(9, ahead=9, ordered=ordered)
+    harness.window.fill()
+    for number in (7, 5):
+        harness.finish(number)
+        await harness.settle()
+    harness.take()  # unordered, it takes 7
+    await harness.settle()
+    harness.window.set_last(3)
+    await harness.settle()
+    harness.window.set_last(9)
+    harness.window.fill()
+    assert harness.started == [*range(1, 10), 4, 6, 8, 9]
+    taken = await drained(harness)
+    assert taken == [*range(1, 10)] if ordered else sorted(taken) == [*range(1, 10)]
+
+
+async def test_result_taken_beyond_the_last_number_is_not_fetched_again_when_it_rises() -> None:
+    harness = WindowHarness(9, ahead=9)
+    harness.window.fill()
+    for number in (7, 1, 2):
+        harness.finish(number)
+    await harness.settle()
+    harness.window.set_last(3)
+    for _ in range(3):
+        harness.take()
+        await harness.settle()
+    assert harness.taken == [1, 2]  # 7 comes after 3
+    harness.finish(3)
+    await harness.settle()
+    harness.take()
+    await harness.settle()
+    assert harness.taken == [1, 2, 3, 7]
+    harness.window.set_last(9)
+    harness.window.fill()
+    assert harness.started == [*range(1, 10), 4, 5, 6, 8, 9]
+    assert await drained(harness) == [1, 2, 3, 7, 4, 5, 6, 8, 9]
+
+
+async def test_retried_number_does_not_start_twice_when_the_last_number_falls_and_rises() -> None:
+    harness = WindowHarness(2)
+    harness.window.fill()
+    harness.fail(1)
+    await harness.settle()
+    harness.take()
+    await harness.settle()
+    assert harness.failed == [1]
+    harness.window.set_last(0)
+    harness.window.set_last(2)
+    await harness.settle()
+    harness.take()
+    await harness.settle()
+    assert harness.started == [1, 2, 1, 2]
+    assert await drained(harness) == [1, 2]
+
+
+async def test_number_that_becomes_the_last_one_still_starts() -> None:
+    harness = WindowHarness(9, width=2)
+    harness.window.fill()
+    harness.window.set_last(3)
+    assert await drained(harness) == [1, 2, 3]
+
+
+async def test_results_beyond_a_last_number_that_stays_are_discarded_on_request() -> None:
+    harness = WindowHarness(4)
+    harness.window.fill()
+    harness.finish(4)
+    await harness.settle()
+    harness.window.set_last(2)
+    harness.window.set_last(2, discard=True)
+    await harness.settle()
+    assert await drained(harness) == [1, 2]
+
+
+async def test_window_with_results_beyond_its_last_number_is_not_drained() -> None:
+    harness = WindowHarness(2)
+    harness.window.fill()
+    for number in (1, 2):
+        harness.finish(number)
+    await harness.settle()
+    harness.window.set_last(1)
+    harness.take()
+    await harness.settle()
+    assert (harness.taken, harness.window.is_drained) == ([1], False)
+    harness.take()
+    await harness.settle()
+    assert (harness.taken, harness.window.is_drained) == ([1, 2], True)
+
+
+async def test_closed_window_has_neither_results_nor_errors() -> None:
+    harness = WindowHarness(3)
+    harness.window.fill()
+    harness.finish(1)
+    harness.fail(2)
+    await harness.settle()
+    await harness.window.aclose()
+    await harness.settle()
+    assert await harness.window.get() is None
+
+
+async def test_closed_window_does_not_retry_a_failed_number() -> None:
+    harness = WindowHarness(1)
+    harness.window.fill()
+    harness.fail(1)
+    await harness.settle()
+    harness.take()
+    await harness.settle()
+    await harness.window.aclose()
+    assert await harness.window.get() is None
+    assert (harness.failed, harness.started) == ([1], [1])
+
+
+async def test_ordered_window_does_not_remember_the_numbers_taken() -> None:
+    harness = WindowHarness(50)
+    assert await drained(harness) == list(range(1, 51))
+    assert harness.window._taken == set()
+
+
+@pytest.mark.parametrize("cause", [None, JoggError("sent already"), BrokenError()], ids=repr)
+async def test_error_of_a_cancelled_job_is_the_cause_that_describes_it(cause: Exception | None) -> None:
+    async def fetch(number: int) -> int:
+        try:
+            return await asyncio.sleep(3600, number)
+        except asyncio.CancelledError as cancelled:
+            cancelled.__cause__ = cause
+            raise
+
+    before = asyncio.all_tasks()
+    window: Window[int] = Window(fetch, lambda *_: None, width=1, replaceable=lambda: 0, ahead=1, ordered=True)
+    window.start(7, 7)
+    window.fill()
+    await iterate_loop(2)
+    for job in asyncio.all_tasks() - before:
+        job.cancel()
+    with pytest.raises((JoggError, BrokenError)) as caught:
+        await window.get()
+    assert cause is None or caught.value is cause
+    assert isinstance(caught.value, BrokenError) or getattr(caught.value, "page", None) == 7
+    await window.aclose()

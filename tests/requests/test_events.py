@@ -16,6 +16,7 @@ from jogg_async._requests.events import FIELDS
 from jogg_async.testing import Fault, RecordedRequest
 from tests.conftest import AT_ONCE
 from tests.http.leaks import leaks_in_log
+from tests.http.raw import PAGE
 from tests.simulation import Simulation, simulate
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ def test_retry_is_logged_with_its_facts(log: pytest.LogCaptureFixture) -> None:
         return simulation.fake.url
 
     url = simulate(scenario, retry=EXACT)
+    assert {record.funcName for record in log.records} == {"log_retry"}
     request = {"jogg_event": "retry", "jogg_request": f"GET {url}/v2/musics?page_size=10&page=7", "jogg_page": 7}
     assert events(log, "retry") == [
         {
@@ -114,6 +116,21 @@ def test_longer_pause_is_logged_again(log: pytest.LogCaptureFixture) -> None:
     assert [pause["jogg_wait"] for pause in events(log, "pause")] == [1.0, 60.0]
 
 
+def test_pause_is_logged_again_only_if_it_is_twice_as_long_as_the_time_left(log: pytest.LogCaptureFixture) -> None:
+    async def scenario(simulation: Simulation) -> None:
+        for page, wait in ((2, 10), (3, 15), (4, 40)):
+            simulation.fake.fail(Fault.business(429, retry_after=wait), page=page)
+
+        async def respond_in_order(seen: RecordedRequest) -> None:
+            await asyncio.sleep(0.01 * (seen.page or 0))
+
+        simulation.fake.on_request = respond_in_order
+        assert len(await simulation.jogg.tracks(page_size=10, concurrency=5).collect()) == 60
+
+    simulate(scenario)
+    assert [pause["jogg_wait"] for pause in events(log, "pause")] == [10.0, 40.0]
+
+
 def test_refusal_that_pauses_nothing_logs_no_pause(log: pytest.LogCaptureFixture) -> None:
     async def scenario(simulation: Simulation) -> None:
         simulation.fake.fail(Fault.business(429, retry_after=4000))
@@ -131,6 +148,18 @@ def test_request_that_succeeds_logs_nothing(log: pytest.LogCaptureFixture) -> No
 
     simulate(scenario)
     assert log.records == []
+
+
+def test_each_response_is_logged_at_debug_with_its_status_and_length(debug_log: pytest.LogCaptureFixture) -> None:
+    async def scenario(simulation: Simulation) -> str:
+        simulation.fake.fail(Fault.raw(b"seven b", status=502))
+        simulation.fake.fail(Fault.raw(PAGE))
+        await simulation.jogg.page(7, page_size=2)
+        return f"GET {simulation.fake.url}/v2/musics?page_size=2&page=7"
+
+    request = simulate(scenario)
+    logged = [(record.levelname, record.getMessage()) for record in debug_log.records if record.name == "jogg_async"]
+    assert logged == [("DEBUG", f"{request}: HTTP 502, 7 bytes"), ("DEBUG", f"{request}: HTTP 200, {len(PAGE)} bytes")]
 
 
 def test_final_failure_logs_nothing_beside_its_exception(log: pytest.LogCaptureFixture) -> None:

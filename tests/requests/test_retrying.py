@@ -321,6 +321,17 @@ def test_rate_limit_pauses_the_whole_session(fault: Fault, pauses: bool) -> None
     assert third >= 60
 
 
+@pytest.mark.parametrize(("longest", "paused"), [(50.0, 50.0), (49.9, 0.0)])
+def test_named_wait_pauses_the_session_up_to_max_retry_after(longest: float, paused: float) -> None:
+    async def scenario(simulation: Simulation) -> None:
+        simulation.fake.fail(Fault.business(429, retry_after=50))
+        with pytest.raises(RateLimitError):
+            await simulation.jogg.page(retry=RetryPolicy(attempts=1))
+        assert simulation.jogg.paused == pytest.approx(paused)
+
+    simulate(scenario, retry=RetryPolicy(max_retry_after=longest))
+
+
 def test_503_without_a_named_wait_does_not_pause_the_session() -> None:
     async def scenario(simulation: Simulation) -> None:
         simulation.fake.fail(Fault.html(503), page=1)
