@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jogg_async._requests.adaptive_rate import AdaptiveRate
+from jogg_async._requests.refusal import Refusal
 
 
 class Server(Protocol):
@@ -111,7 +112,7 @@ def crawl(
 
 def limited(accepted: int = 100, every: float = 0.02) -> tuple[AdaptiveRate, float]:
     """Return a rate after `accepted` requests and one refusal with a wait of a second, and the time then."""
-    adaptive = AdaptiveRate(0.0)
+    adaptive = AdaptiveRate(0.0, 8)
     now = 0.0
     for _ in range(accepted):
         adaptive.sent(now)
@@ -124,7 +125,7 @@ def limited(accepted: int = 100, every: float = 0.02) -> tuple[AdaptiveRate, flo
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 100), st.booleans()), max_size=50), st.floats(-1e6, 1e6))
 def test_no_rate_is_set_before_the_first_refusal(steps: list[tuple[float, bool]], now: float) -> None:
-    adaptive = AdaptiveRate(now)
+    adaptive = AdaptiveRate(now, 8)
     for passed, accepts in steps:
         now += passed
         assert (adaptive.rate(now), adaptive.delay(now), adaptive.paused(now), adaptive.limited) == (
@@ -146,7 +147,7 @@ STEPS = st.tuples(
 @settings(deadline=None)
 @given(st.lists(STEPS, max_size=60))
 def test_rate_and_pause_stay_finite_for_any_sequence_of_refusals(steps: list[tuple[str, float, float, bool]]) -> None:
-    adaptive, now, resume = AdaptiveRate(0.0), 0.0, 0.0
+    adaptive, now, resume = AdaptiveRate(0.0, 8), 0.0, 0.0
     for step, passed, wait, waits in steps:
         now += passed
         if step == "send":
@@ -335,6 +336,123 @@ def with_ceiling(ceiling: float, climb: float, *, burst: int = 0) -> AdaptiveRat
     return adaptive
 
 
+@pytest.mark.parametrize(
+    ("seconds", "rate"),
+    [
+        (-1.0, 90.0),
+        (0.0, 90.0),
+        (5.0, 98.75),
+        (10.0, 100.0),
+        (15.0, 101.25),
+        (15.5, 202.5),
+        (16.0, 405.0),
+        (35.0, 101.25 * 2**40),
+        (1e9, 101.25 * 2**40),
+    ],
+)
+def test_rate_climbs_to_the_ceiling_stays_about_there_and_then_doubles(seconds: float, rate: float) -> None:
+    assert with_ceiling(100, 10).rate(seconds) == pytest.approx(rate)
+
+
+@pytest.mark.parametrize(("wait", "climb"), [(0.01, 3.0), (0.1, 3.0), (0.2, 6.0), (1.9, 57.0), (2.1, 60.0), (99, 60.0)])
+def test_first_climb_takes_thirty_pauses_within_bounds(wait: float, climb: float) -> None:
+    adaptive = AdaptiveRate(0.0, 8)
+    adaptive._search = 20.0
+    now = held_back(adaptive, 0.0, 100)
+    adaptive.refused(now, wait, first=True)
+    now += wait
+    start = adaptive.rate(now)
+    assert start is not None
+    assert adaptive.rate(now + climb) == pytest.approx(start / 0.9)
+    assert adaptive.rate(now + 1.5 * climb + 1) == pytest.approx(4.05 * start / 0.9)
+
+
+@pytest.mark.parametrize(
+    ("ceiling", "span", "accepted", "recent", "estimate"),
+    [
+        # The first ceiling: the recent rate; less what a bucket had refilled in a pause longer than the span.
+        (None, 1.0, 60, 80.0, 80.0),
+        (None, 0.9, 95, 80.0, (50 * 80.0**2) ** (1 / 3)),
+        (None, 0.9, 19, 200.0, 50.0),  # (10 * 100**2) ** (1 / 3), but at least half the rate at the refusal
+        (None, 1.0, 60, 20.0, 50.0),
+        # The climb to the last ceiling failed early.
+        (90.0, 3.0, 200, 80.0, (50 * 80.0**2) ** (1 / 3)),
+        # It succeeded: what came beyond the ceiling may have been refilled.
+        (90.0, 9.0, 400, 85.0, 85.0),
+        (90.0, 9.0, 400, 95.0, 90.0),
+        (60.0, 9.0, 400, 95.0, 85.0),
+        (60.0, 9.0, 400, 300.0, 90.0),
+    ],
+)
+def test_ceiling_is_estimated_from_what_was_accepted_before_the_refusal(
+    ceiling: float | None, span: float, accepted: int, recent: float, estimate: float
+) -> None:
+    adaptive = with_ceiling(60, climb=9, burst=10)
+    adaptive._ceiling = ceiling
+    refusal = Refusal(100.0, span, 1.0, accepted, recent)
+    assert adaptive._estimate(refusal, 100.0) == pytest.approx(estimate)
+
+
+@pytest.mark.parametrize(("late", "lowers"), [(0.0, True), (0.024, True), (0.026, False), (1.0, False)])
+def test_refusal_sets_a_ceiling_if_the_rate_held_back_its_request_to_half_the_slack(late: float, lowers: bool) -> None:
+    adaptive = AdaptiveRate(0.0, 8)
+    adaptive._search = 20.0
+    now = held_back(adaptive, 0.0, 100)
+    now += adaptive.delay(now) + late
+    adaptive.sent(now)
+    adaptive.refused(now, 1.0, first=True)
+    assert adaptive.rate(now + 1) is not None
+    assert (adaptive._ceiling is not None) is lowers
+
+
+def test_number_in_flight_is_halved_down_to_1_and_recovers_by_a_quarter_per_accepted_request() -> None:
+    adaptive, now, found = AdaptiveRate(0.0, 8), 0.0, [8.0]
+    assert adaptive.in_flight == 8
+    for _ in range(4):
+        now = held_back(adaptive, now, 1)
+        for place in range(8):
+            adaptive.refused(now, 1.0, first=not place)
+        now += 1
+        assert adaptive.rate(now) is not None
+        found.append(adaptive.in_flight)
+    for _ in range(29):
+        adaptive.accepted(now)
+        found.append(adaptive.in_flight)
+    assert found[:5] == [8, 4, 2.125, 1.1875, 1]
+    assert found[5:7] == [1.25, 1.5]
+    assert found[-2:] == [8, 8]
+
+
+def excused() -> AdaptiveRate:
+    """Return a rate for which the next four refusals count as chance."""
+    adaptive = AdaptiveRate(0.0, 8)
+    adaptive._excuses, adaptive._excused = 2, 4
+    return adaptive
+
+
+def refused_soon(adaptive: AdaptiveRate, now: float) -> float | None:
+    """Refuse one of thirty requests; return the rate after it."""
+    now = held_back(adaptive, now + 1, 30)
+    adaptive.refused(now, 1.0, first=True)
+    return adaptive.rate(now + 1)
+
+
+def test_limit_met_after_a_whole_climb_ends_the_excuses_of_refusals() -> None:
+    adaptive = excused()
+    adaptive._ceiling, adaptive._climb = 50.0, 3.0
+    now = held_back(adaptive, 0.0, 200)  # four seconds
+    adaptive.refused(now, 1.0, first=True)
+    assert refused_soon(adaptive, now) is not None
+
+
+def test_refusal_of_all_in_flight_ends_the_excuses_of_refusals() -> None:
+    adaptive, now = excused(), 0.0
+    now = held_back(adaptive, now, 20) + 0.1
+    for place in range(8):
+        adaptive.refused(now, 1.0, first=not place)
+    assert refused_soon(adaptive, now) is not None
+
+
 def test_ceiling_is_not_set_below_a_sustained_rate() -> None:
     adaptive = with_ceiling(50, 30)
     adaptive._sustained = 44.0
@@ -355,7 +473,7 @@ def test_search_does_not_start_below_a_sustained_rate() -> None:
 
 
 def test_number_of_ignored_refusals_doubles_up_to_sixteen() -> None:
-    adaptive = AdaptiveRate(0.0)
+    adaptive = AdaptiveRate(0.0, 8)
     excused: list[int] = []
     for _ in range(6):
         adaptive._excuse()
@@ -435,7 +553,7 @@ def test_long_delay_is_not_followed_by_a_burst() -> None:
 def test_crawl_through_a_token_bucket_is_near_the_ideal_time(
     requests: int, share: float, concurrency: int, seed: int
 ) -> None:
-    done = crawl(AdaptiveRate(0.0), Bucket(50), requests, concurrency=concurrency, seed=seed)
+    done = crawl(AdaptiveRate(0.0, 8), Bucket(50), requests, concurrency=concurrency, seed=seed)
     assert done.ended_at <= share * (requests - 10) / 50
     assert done.refused <= (0.05 if concurrency == 8 else 0.1) * done.sent
 
@@ -447,7 +565,7 @@ def test_crawl_through_a_token_bucket_is_near_the_ideal_time(
 def test_crawl_through_token_buckets_of_other_rates_and_bursts_is_near_the_ideal_time(
     rate: float, burst: int, retry_after: float, share: float
 ) -> None:
-    done = crawl(AdaptiveRate(0.0), Bucket(rate, burst, retry_after), 1500)
+    done = crawl(AdaptiveRate(0.0, 8), Bucket(rate, burst, retry_after), 1500)
     assert done.ended_at <= share * (1500 - burst) / rate
     assert done.refused <= 0.05 * done.sent
 
@@ -457,13 +575,13 @@ def test_crawl_through_token_buckets_of_other_rates_and_bursts_is_near_the_ideal
 )
 def test_crawl_through_fixed_windows_is_near_the_ideal_time(requests: int, seconds: float, share: float) -> None:
     wanted = max(300, 6 * requests)
-    done = crawl(AdaptiveRate(0.0), Window(requests, seconds), wanted)
+    done = crawl(AdaptiveRate(0.0, 8), Window(requests, seconds), wanted)
     assert done.ended_at <= share * wanted / requests * seconds
     assert done.refused <= 0.1 * done.sent
 
 
 def test_rate_rises_when_the_limit_is_lifted() -> None:
-    adaptive = AdaptiveRate(0.0)
+    adaptive = AdaptiveRate(0.0, 8)
     before = crawl(adaptive, Bucket(50), 500)
     after = crawl(adaptive, Bucket(1e9, 10**9), 3000, start=before.ended_at)
     assert after.refused == 0
@@ -482,7 +600,7 @@ def test_rate_rises_when_the_limit_is_lifted() -> None:
     ],
 )
 def test_rate_recovers_soon_after_an_outage(before: int, outage: float) -> None:
-    adaptive = AdaptiveRate(0.0)
+    adaptive = AdaptiveRate(0.0, 8)
     start = crawl(adaptive, Bucket(50), before).ended_at
     ended_at = crawl(adaptive, Outage(start + outage), 300, start=start).ended_at
     assert ended_at - (start + outage) < 20
@@ -490,7 +608,7 @@ def test_rate_recovers_soon_after_an_outage(before: int, outage: float) -> None:
 
 @pytest.mark.parametrize("idle", [60.0, *[pytest.param(idle) for idle in (3600.0, 86400.0)]])
 def test_idle_time_before_the_first_refusal_does_not_lower_the_rate(idle: float) -> None:
-    adaptive = AdaptiveRate(0.0)
+    adaptive = AdaptiveRate(0.0, 8)
     crawl(adaptive, Bucket(50), 8)
     assert crawl(adaptive, Bucket(50), 300, start=idle).ended_at - idle < 2 * 300 / 50
 
