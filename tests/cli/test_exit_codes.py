@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from jogg_async import JoggSession, RetryPolicy, errors
-from jogg_async.cli.failure import EXIT_CODES, exit_code_of, message_of
+from jogg_async.cli.failure import EXIT_CODES, exit_code_of, message_of, os_message_of
 from jogg_async.testing import Fault
 
 from .processes import PIPES, ended, ended_together, fake_of, started
@@ -114,6 +114,66 @@ def test_every_error_has_a_documented_exit_code_and_names_options() -> None:
         assert exit_code_of(error) in EXIT_CODES
         if kind is not errors.SessionClosedError:  # the command line never meets it
             assert not re.search(r"error\.page|on_\w+=|base_url|JoggSession", message_of(error))
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [
+        (errors.ConfigurationError, 2),
+        (errors.ParameterError, 2),
+        (errors.AuthenticationError, 3),
+        (errors.PermissionDeniedError, 3),
+        (errors.InsufficientCreditError, 3),
+        (errors.RateLimitError, 4),
+        (errors.ServerError, 5),
+        (errors.TransportError, 5),
+        (errors.DecodeError, 6),
+        (errors.CatalogueChangedError, 7),
+        (errors.NotFoundError, 1),
+        (errors.JoggError, 1),
+    ],
+)
+def test_exit_code_tells_the_kind_of_error(kind: type[errors.JoggError], code: int) -> None:
+    assert exit_code_of(kind("it failed")) == code
+    assert sorted(EXIT_CODES) == [0, 1, 2, 3, 4, 5, 6, 7, 130]
+
+
+@pytest.mark.parametrize(
+    ("page", "from_page"), [(None, ""), (1, ""), (2, " with --start-page 2"), (31, " with --start-page 31")]
+)
+@pytest.mark.parametrize(
+    ("kind", "before", "after"),
+    [
+        (errors.RateLimitError, "Wait, then continue", "; a lower --concurrency avoids it."),
+        (errors.TransportError, "Check the network and --base-url or JOGG_BASE_URL, then continue", "."),
+        (errors.CatalogueChangedError, "Run the command again, or use --on-drift recrawl to find missing tracks.", None),
+    ],
+)
+def test_message_names_the_start_page_to_continue_with(
+    kind: type[errors.JoggError], before: str, after: str | None, page: int | None, from_page: str
+) -> None:
+    error = kind("it failed.")
+    error.page = page
+    assert message_of(error).endswith(before if after is None else f"{before}{from_page}{after}")
+    error.add_note("3 tracks are kept: resume=True continues there.")
+    advice = before if after is None else f"{before} with --resume{after}"
+    assert message_of(error).endswith(f"{advice} 3 tracks are kept: --resume continues there.")
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (OSError(28, "No space left"), "No space left"),
+        (OSError(28, "No space left", "t.csv"), "t.csv: No space left"),
+        (OSError(28, "No space left", ""), ": No space left"),
+        (OSError("continue with resume=True"), "continue with --resume"),
+    ],
+    ids=["number", "file", "file without a name", "text"],
+)
+def test_message_of_an_error_of_the_system_names_its_file_and_options(error: OSError, text: str) -> None:
+    assert os_message_of(error) == text
+    error.add_note("Kept: resume=True continues.")
+    assert os_message_of(error) == f"{text} Kept: --resume continues."
 
 
 def test_message_of_the_service_cannot_control_the_terminal(asking: Asking) -> None:

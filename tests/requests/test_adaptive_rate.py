@@ -423,6 +423,24 @@ def test_number_in_flight_is_halved_down_to_1_and_recovers_by_a_quarter_per_acce
     assert found[-2:] == [8, 8]
 
 
+@pytest.mark.parametrize(("gap", "span"), [(0.0, 1.0), (0.5, 1.5), (1.0, 2.0), (1.1, 1.0), (1.5, 1.0), (600.0, 1.0)])
+def test_idle_time_longer_than_a_second_is_left_out_of_the_measured_rate(gap: float, span: float) -> None:
+    adaptive, begun = AdaptiveRate(0.0, 8), gap
+    adaptive.sent(0.0)
+    for number in range(20):
+        adaptive.accepted(begun + number / 20)
+    adaptive.refused(begun + 1, 1.0, first=True)
+    assert adaptive.rate(begun + 2) == pytest.approx(1.5 * 20 / (span + 1))
+
+
+def test_refusal_that_arrives_after_the_pause_is_no_evidence_of_its_cause() -> None:
+    adaptive, now = limited()
+    for _ in range(3):
+        adaptive.refused(now + 1.5, 1.0, first=False)
+    assert adaptive.rate(now + 2.5) is not None
+    assert not adaptive._confirmed
+
+
 def excused() -> AdaptiveRate:
     """Return a rate for which the next four refusals count as chance."""
     adaptive = AdaptiveRate(0.0, 8)
