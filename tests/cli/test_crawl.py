@@ -19,6 +19,7 @@ import pytest
 
 from jogg_async import Progress
 from jogg_async.cli import bar
+from jogg_async.cli.crawl import Saving
 from jogg_async.testing import Fault, RateLimit
 
 from .processes import PIPES, Outcome, ended, fake_of, started
@@ -111,6 +112,10 @@ def test_a_missing_folder_and_a_missing_extra_are_errors_of_one_line(asking: Ask
         "jogg-async: error: Parquet needs pyarrow: pip install 'jogg-async[arrow]'.",
     ]
     assert fake_of(cli).requests == []
+
+
+def test_options_of_a_crawl_have_the_documented_defaults() -> None:
+    assert attrs.asdict(Saving()) == {"format": None, "resume": False, "json": False, "progress": "auto"}
 
 
 def test_two_crawls_into_one_destination_are_one_too_many(asking: Asking, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import pytest
 
 from jogg_async.cli import download
@@ -61,6 +62,12 @@ def test_download_fetches_what_is_missing_and_prints_a_summary(asking: Asking, f
     assert (second.code, second.err) == (0, "")
     assert json.loads(second.out) == {"downloaded": 2, "skipped": 5, "failed": [], "bytes": 2 * SIZE}
     assert len(list(Path(folder).iterdir())) == 7
+
+
+def test_options_of_a_download_have_the_documented_defaults() -> None:
+    assert attrs.asdict(download.Files()) == {
+        "from_": None, "max_bytes": 100_000_000, "max_total_bytes": None, "progress": "auto", "json": False,
+    }  # fmt: skip
 
 
 def test_each_failure_is_a_line_and_the_exit_code_is_1(asking: Asking, folder: str) -> None:

@@ -4,10 +4,13 @@ import inspect
 import re
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import pytest
 
 from jogg_async import JoggSession, RetryPolicy, errors
+from jogg_async.cli.app import app
 from jogg_async.cli.failure import EXIT_CODES, exit_code_of, message_of, os_message_of
+from jogg_async.cli.options import Bounds, Connection, Filters
 from jogg_async.testing import Fault
 
 from .processes import PIPES, ended, ended_together, fake_of, started
@@ -202,6 +205,25 @@ def test_help_of_a_command_shows_the_defaults_of_the_library(cli: Cli) -> None:
     assert f"1 to 100. [default: {tracks['page_size'].default}]" in text
     assert f"1 or more. [default: {session['concurrency'].default}]" in text
     assert f"one attempt. [default: {session['timeout'].default}]" in text
+
+
+def test_shared_options_have_the_documented_defaults() -> None:
+    assert attrs.asdict(Filters()) == {"genre": None, "mood": None}
+    assert attrs.asdict(Bounds()) == {
+        "limit": None, "page_size": 100, "start_page": 1, "end_page": None, "concurrency": 8, "unordered": False,
+        "on_invalid": "raise", "on_drift": "warn",
+    }  # fmt: skip
+    assert attrs.asdict(Connection()) == {
+        "base_url": None, "timeout": 30.0, "attempts": 8, "demo": False, "verbose": False,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("command", ["tracks", "crawl", "download", "count", "serve"])
+def test_help_shows_no_default_of_a_flag(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert app([command, "--help"]) is None
+    out, _ = capsys.readouterr()
+    assert "--" in out
+    assert "False" not in out
 
 
 def test_help_of_a_command_names_the_exit_codes_and_needs_no_key(cli: Cli) -> None:

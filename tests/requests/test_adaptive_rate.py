@@ -5,7 +5,7 @@ import itertools
 import math
 import random
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
 from hypothesis import given, settings
@@ -439,6 +439,95 @@ def test_refusal_that_arrives_after_the_pause_is_no_evidence_of_its_cause() -> N
         adaptive.refused(now + 1.5, 1.0, first=False)
     assert adaptive.rate(now + 2.5) is not None
     assert not adaptive._confirmed
+
+
+def test_requests_accepted_during_the_pause_count_as_sent_before_it() -> None:
+    adaptive, now = limited(accepted=20, every=0.005)
+    adaptive.accepted(now + 0.02)
+    assert adaptive.rate(now + 1) == pytest.approx(1.5 * 21 / 1.1)
+
+
+LIMIT, CHANCE, UNKNOWN = (7, 0), (0, 7), (0, 0)
+"""How many in flight at a refusal were refused and accepted, by its cause."""
+
+Learnt = tuple[str, float, bool, int, float]
+"""Name and value of what is set, whether a limit is confirmed, refusals excused from now on, and sustained rate."""
+
+LESSONS: dict[str, tuple[dict[str, Any], dict[str, Any], Learnt]] = {
+    "a limit is met without a rate": (
+        {"_sustained": 50.0, "_excuses": 2, "_excused": 4},
+        {"others": LIMIT, "before": 15.0},
+        ("search", 30, True, 0, 15),
+    ),
+    "a limit is met right after a pause": (
+        {"_ceiling": 100.0, "_excuses": 2, "_excused": 4},
+        {"rate": 100.0, "others": LIMIT, "before": 25.0, "span": 0.4, "accepted": 28},
+        ("search", 30, True, 0, 20),
+    ),
+    "a limit is met at a rate": (
+        {"_search": 100.0, "_excuses": 2, "_excused": 4},
+        {"rate": 100.0, "others": LIMIT},
+        ("ceiling", 60, False, 4, 0),
+    ),
+    "an excused refusal": ({"_ceiling": 50.0, "_excuses": 1, "_excused": 2}, {"rate": 50.0}, ("", 0, False, 1, 0)),
+    "an excused refusal long after the pause": (
+        {"_search": 100.0, "_excuses": 1, "_excused": 2},
+        {"rate": 100.0, "span": 4.0, "accepted": 100},
+        ("ceiling", 60, False, 2, 0),
+    ),
+    "the first refusal by chance": ({"_confirmed": True}, {"others": CHANCE}, ("", 0, False, 2, 0)),
+    "a later refusal by chance": (
+        {"_excuses": 1, "_sustained": 44.0}, {"others": CHANCE}, ("search", 44, False, 0, 44)
+    ),
+    "a refusal by chance long after the pause": (
+        {}, {"others": CHANCE, "span": 4.0, "accepted": 100}, ("search", 30, False, 0, 0)
+    ),
+    "a refusal of unknown cause": ({}, {}, ("search", 30, False, 0, 0)),
+    "a slow service": (
+        {}, {"span": 60.0, "wait": 60.0, "accepted": 5, "recent": 0.1}, ("search", 0.1, False, 0, 0)
+    ),
+    "a slow rate": (
+        {"_search": 0.5},
+        {"rate": 0.5, "span": 90.0, "wait": 30.0, "accepted": 40, "recent": 0.4},
+        ("ceiling", 0.4, False, 0, 0),
+    ),
+    "a rate that was sustained before": (
+        {"_ceiling": 50.0, "_confirmed": True}, {"rate": 40.0, "before": 40.0}, ("", 0, False, 2, 28)
+    ),
+    "a rate below the sustained one": (
+        {"_ceiling": 50.0}, {"rate": 16.0, "before": 17.0, "accepted": 75}, ("", 0, False, 2, 21)
+    ),
+    "an unconfirmed ceiling that is too high": ({"_ceiling": 90.0}, {"rate": 85.0}, ("", 0, False, 2, 0)),
+    "a confirmed ceiling that is too high": (
+        {"_ceiling": 90.0, "_confirmed": True}, {"rate": 85.0, "accepted": 125}, ("ceiling", 180000 ** (1 / 3), True, 0, 0)
+    ),
+    "a confirmed ceiling that is too high after excuses": (
+        {"_ceiling": 90.0, "_confirmed": True, "_excuses": 1}, {"rate": 85.0}, ("", 0, False, 4, 0)
+    ),
+    "an unconfirmed ceiling long after the pause": (
+        {"_ceiling": 90.0}, {"rate": 85.0, "span": 4.0, "accepted": 250}, ("ceiling", 180000 ** (1 / 3), False, 0, 0)
+    ),
+    "a whole climb": (
+        {"_ceiling": 90.0, "_climb": 1.5, "_excuses": 1}, {"rate": 85.0}, ("ceiling", 60, True, 0, 0)
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("state", "refused", "learnt"), LESSONS.values(), ids=LESSONS)
+def test_refusal_sets_a_ceiling_or_a_search_or_is_excused(
+    state: dict[str, Any], refused: dict[str, Any], learnt: Learnt
+) -> None:
+    adaptive = AdaptiveRate(0.0, 8)
+    for name, value in ({"_climb": 10.0, "_sustained": 0.0} | state).items():
+        setattr(adaptive, name, value)
+    facts = {"rate": None, "span": 1.5, "wait": 1.0, "accepted": 50, "recent": 60.0} | refused
+    others, before = facts.pop("others", UNKNOWN), facts.pop("before", 0.0)
+    adaptive._learn(Refusal(*facts.values(), *others), before)
+    kind = "ceiling" if adaptive._ceiling else "search" if adaptive._search else ""
+    value = adaptive._ceiling or adaptive._search or 0
+    found = (kind, value, adaptive._confirmed, adaptive._excused, adaptive._sustained)
+    assert found == (learnt[0], pytest.approx(learnt[1]), *learnt[2:4], pytest.approx(learnt[4]))
+    assert adaptive.in_flight == (4 if kind else 8)
 
 
 def excused() -> AdaptiveRate:
