@@ -131,7 +131,9 @@ def test_limit_option_requests_no_page_beyond_it(asking: Asking) -> None:
 def test_count_prints_the_number_of_tracks(asking: Asking) -> None:
     cli = asking(2500)
     assert cli("count").out == "2500\n"
-    assert cli("count", "--mood", "Calm").out == f"{len(fake_of(cli).catalogue.filtered(mood='Calm'))}\n"
+    outcome = cli("count", "--genre=Corporate", "--mood=Calm", "--verbose")
+    assert outcome.out == f"{len(fake_of(cli).catalogue.filtered(genre='Corporate', mood='Calm'))}\n"
+    assert outcome.err.count("HTTP 200") == 1
 
 
 def test_control_characters_are_replaced_or_escaped() -> None:

@@ -447,6 +447,14 @@ def test_requests_accepted_during_the_pause_count_as_sent_before_it() -> None:
     assert adaptive.rate(now + 1) == pytest.approx(1.5 * 21 / 1.1)
 
 
+@pytest.mark.parametrize("late", [1.0, 1.2])
+def test_request_accepted_after_the_pause_counts_as_sent_after_it(late: float) -> None:
+    adaptive, now = limited(accepted=20, every=0.005)
+    adaptive.accepted(now + late)
+    assert adaptive.rate(now + 1) == pytest.approx(1.5 * 20 / 1.1)
+    assert adaptive._accepted == 1
+
+
 LIMIT, CHANCE, UNKNOWN = (7, 0), (0, 7), (0, 0)
 """How many in flight at a refusal were refused and accepted, by its cause."""
 
