@@ -37,7 +37,9 @@ def test_retry_policy_has_the_documented_defaults() -> None:
 
 
 @pytest.mark.parametrize("name", SECONDS)
-@pytest.mark.parametrize("value", [-1, -0.001, math.inf, -math.inf, math.nan, 10**309, "1", True, [1]], ids=lambda value: f"{value!r:.9}")
+@pytest.mark.parametrize(
+    "value", [-1, -0.001, math.inf, -math.inf, math.nan, 10**309, "1", True, [1]], ids=lambda value: f"{value!r:.9}"
+)
 def test_seconds_of_a_policy_must_be_finite_numbers_from_zero(name: str, value: Any) -> None:
     with pytest.raises(ValueError, match=name):
         RetryPolicy(**{name: value})

@@ -149,7 +149,11 @@ def test_exit_code_tells_the_kind_of_error(kind: type[errors.JoggError], code: i
     [
         (errors.RateLimitError, "Wait, then continue", "; a lower --concurrency avoids it."),
         (errors.TransportError, "Check the network and --base-url or JOGG_BASE_URL, then continue", "."),
-        (errors.CatalogueChangedError, "Run the command again, or use --on-drift recrawl to find missing tracks.", None),
+        (
+            errors.CatalogueChangedError,
+            "Run the command again, or use --on-drift recrawl to find missing tracks.",
+            None,
+        ),
     ],
 )
 def test_message_names_the_start_page_to_continue_with(

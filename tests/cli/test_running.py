@@ -73,6 +73,7 @@ def test_signal_ends_the_command_and_its_handlers_are_restored(
         await asyncio.sleep(PATIENCE)
 
     before = [signal.getsignal(each) for each in SIGNALS]
+    assert running.INTERRUPTED == 130
     code = {signal.SIGINT: 130, signal.SIGTERM: 143}[number] if after_signal is None else after_signal
     assert running.run(work, after_signal=after_signal) == code
     assert [signal.getsignal(each) for each in SIGNALS] == before
@@ -125,7 +126,7 @@ def test_each_change_of_the_catalogue_is_a_line_and_other_warnings_are_shown_as_
     def show(message: Warning | str, category: type[Warning], filename: str, *_: Any, **__: Any) -> None:
         others.append((str(message), category, filename))
 
-    async def work(_: Ending) -> None:
+    async def work(ending: Ending) -> None:
         for _ in range(2):
             warnings.warn("2 tracks came twice", CatalogueChangedWarning, stacklevel=1)
         warnings.simplefilter("always", UserWarning)

@@ -90,9 +90,7 @@ def test_fake_of_serve_has_the_options_of_the_command(monkeypatch: pytest.Monkey
     made: list[tuple[Any, ...]] = []
     monkeypatch.setattr(serve, "FakeJogg", lambda *args, **kwargs: made.append((*args, kwargs)))
     serve._fake(serve.Fake())
-    serve._fake(serve.Fake(
-            tracks=3, port=4, latency=0.5, jitter=0.6, rate_limit=7.0, burst=8, error_rate=0.9, seed=10
-        ))
+    serve._fake(serve.Fake(tracks=3, port=4, latency=0.5, jitter=0.6, rate_limit=7.0, burst=8, error_rate=0.9, seed=10))
     usual = {"seed": 0, "port": 0, "latency": 0.0, "jitter": 0.0, "rate_limit": None, "error_rate": 0.0}
     other = {"seed": 10, "port": 4, "latency": 0.5, "jitter": 0.6, "rate_limit": RateLimit(7.0, 8), "error_rate": 0.9}
     assert made == [(2500, {**usual, "record": False}), (3, {**other, "record": False})]

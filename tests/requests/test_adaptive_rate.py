@@ -458,8 +458,36 @@ def test_request_accepted_after_the_pause_counts_as_sent_after_it(late: float) -
 LIMIT, CHANCE, UNKNOWN = (7, 0), (0, 7), (0, 0)
 """How many in flight at a refusal were refused and accepted, by its cause."""
 
+
+@pytest.mark.parametrize(
+    ("before", "sustained", "returned"), [(None, 0, 0), (0.0, 20, 0), (5.0, 20, 5), (30.0, 30, 30)]
+)
+@pytest.mark.parametrize(
+    ("span", "others", "held", "burst"),
+    [
+        (0.4, UNKNOWN, 0, 28),
+        (0.4, LIMIT, 0, 28),
+        (0.4, LIMIT, 50, 50),
+        (0.4, CHANCE, 5, 5),
+        (0.5, LIMIT, 5, 5),
+    ],
+)
+def test_refusal_raises_the_sustained_rate_from_the_second_on_and_the_burst_if_it_is_immediate(  # noqa: PLR0917 (a table)
+    before: float | None, sustained: float, returned: float, span: float, others: tuple[int, int], held: int, burst: int
+) -> None:
+    adaptive = AdaptiveRate(0.0, 8)
+    adaptive._sustained, adaptive._burst = before, held
+    refusal = Refusal(None, span, 1.0, round(20 * (span + 1)), 120.0, *others)
+    assert adaptive._measure(refusal) == returned
+    assert adaptive._sustained == pytest.approx(sustained)
+    assert adaptive._burst == burst
+
+
 Learnt = tuple[str, float, bool, int, float]
 """Name and value of what is set, whether a limit is confirmed, refusals excused from now on, and sustained rate."""
+
+BETWEEN = (50 * 60.0**2) ** (1 / 3)
+"""Estimate between the sustained rate, 50, and the recent one, 60."""
 
 LESSONS: dict[str, tuple[dict[str, Any], dict[str, Any], Learnt]] = {
     "a limit is met without a rate": (
@@ -507,13 +535,13 @@ LESSONS: dict[str, tuple[dict[str, Any], dict[str, Any], Learnt]] = {
     ),
     "an unconfirmed ceiling that is too high": ({"_ceiling": 90.0}, {"rate": 85.0}, ("", 0, False, 2, 0)),
     "a confirmed ceiling that is too high": (
-        {"_ceiling": 90.0, "_confirmed": True}, {"rate": 85.0, "accepted": 125}, ("ceiling", 180000 ** (1 / 3), True, 0, 0)
+        {"_ceiling": 90.0, "_confirmed": True}, {"rate": 85.0, "accepted": 125}, ("ceiling", BETWEEN, True, 0, 0)
     ),
     "a confirmed ceiling that is too high after excuses": (
         {"_ceiling": 90.0, "_confirmed": True, "_excuses": 1}, {"rate": 85.0}, ("", 0, False, 4, 0)
     ),
     "an unconfirmed ceiling long after the pause": (
-        {"_ceiling": 90.0}, {"rate": 85.0, "span": 4.0, "accepted": 250}, ("ceiling", 180000 ** (1 / 3), False, 0, 0)
+        {"_ceiling": 90.0}, {"rate": 85.0, "span": 4.0, "accepted": 250}, ("ceiling", BETWEEN, False, 0, 0)
     ),
     "a whole climb": (
         {"_ceiling": 90.0, "_climb": 1.5, "_excuses": 1}, {"rate": 85.0}, ("ceiling", 60, True, 0, 0)
@@ -533,8 +561,8 @@ def test_refusal_sets_a_ceiling_or_a_search_or_is_excused(
     adaptive._learn(Refusal(*facts.values(), *others), before)
     kind = "ceiling" if adaptive._ceiling else "search" if adaptive._search else ""
     value = adaptive._ceiling or adaptive._search or 0
-    found = (kind, value, adaptive._confirmed, adaptive._excused, adaptive._sustained)
-    assert found == (learnt[0], pytest.approx(learnt[1]), *learnt[2:4], pytest.approx(learnt[4]))
+    assert (kind, adaptive._confirmed, adaptive._excused) == (learnt[0], *learnt[2:4])
+    assert (value, adaptive._sustained) == pytest.approx((learnt[1], learnt[4]))
     assert adaptive.in_flight == (4 if kind else 8)
 
 
