@@ -19,7 +19,7 @@ import pytest
 
 from jogg_async import Progress
 from jogg_async.cli import bar
-from jogg_async.cli.crawl import Saving
+from jogg_async.cli import crawl as crawl_command
 from jogg_async.testing import Fault, RateLimit
 
 from .processes import PIPES, Outcome, ended, fake_of, started
@@ -115,7 +115,34 @@ def test_a_missing_folder_and_a_missing_extra_are_errors_of_one_line(asking: Ask
 
 
 def test_options_of_a_crawl_have_the_documented_defaults() -> None:
-    assert attrs.asdict(Saving()) == {"format": None, "resume": False, "json": False, "progress": "auto"}
+    assert attrs.asdict(crawl_command.Saving()) == {"format": None, "resume": False, "json": False, "progress": "auto"}
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (OSError(28, "No space left", "t.csv"), "t.csv: No space left"),
+        (ImportError("Parquet needs pyarrow"), "Parquet needs pyarrow"),
+        (BrokenPipeError(32, "Broken pipe"), None),
+    ],
+    ids=["disk", "extra", "pipe"],
+)
+def test_error_of_a_crawl_is_a_line_and_code_1_except_a_closed_pipe(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, line: str | None
+) -> None:
+    def fail(work: object) -> int:
+        raise error
+
+    lines: list[str] = []
+    screen = SimpleNamespace(fail=lines.append)
+    monkeypatch.setattr(crawl_command, "run", fail)
+    monkeypatch.setattr(crawl_command, "Screen", SimpleNamespace(of_process=lambda: screen))
+    if line is None:
+        with pytest.raises(BrokenPipeError):
+            crawl_command.crawl("t.csv")
+    else:
+        assert crawl_command.crawl("t.csv") == 1
+        assert lines == [line]
 
 
 def test_two_crawls_into_one_destination_are_one_too_many(asking: Asking, tmp_path: Path) -> None:

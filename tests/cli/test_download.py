@@ -20,6 +20,7 @@ from jogg_async.testing import Fault
 
 from .processes import PIPES, ended, fake_of, started
 from .test_endings import eventually, interrupted
+from .test_terminal import displayed
 
 if TYPE_CHECKING:
     from jogg_async.testing import FakeJogg
@@ -174,7 +175,7 @@ def test_a_terminal_shows_a_bar_with_files_and_bytes(asking: Asking, on_terminal
     with on_terminal(cli, "download", folder) as terminal:
         assert terminal.wait() == 0
     assert re.search(rb"\d+/12 files", terminal.raw)
-    assert b"12 downloaded" in terminal.raw
+    assert displayed(terminal.raw) == [f"12 downloaded, 0 skipped, 0 failed, {12 * SIZE:,} bytes received"]
 
 
 def test_the_demo_needs_no_key_and_progress_none_shows_no_bar(cli: Cli, on_terminal: OnTerminal, folder: str) -> None:

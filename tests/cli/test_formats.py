@@ -86,12 +86,13 @@ def test_output_is_utf_8_whatever_the_locale(asking: Asking, format: str) -> Non
 
 
 def test_options_reach_the_service(asking: Asking) -> None:
-    cli = asking(2500)
-    options = ("--genre=Corporate", "--mood", "calm", "--page-size=10", "--start-page=2", "--end-page=3")
-    outcome = cli("tracks", *options, "--concurrency", "2", "--on-drift", "ignore")
-    wanted = fake_of(cli).catalogue.filtered(genre="Corporate", mood="calm")[10:30]
+    cli = asking(2500, latency=0.02)
+    options = ("--genre=Corporate", "--mood", "calm", "--page-size=5", "--start-page=2", "--end-page=5")
+    outcome = cli("tracks", *options, "--concurrency", "1", "--on-drift", "ignore")
+    wanted = fake_of(cli).catalogue.filtered(genre="Corporate", mood="calm")[5:25]
     assert [json.loads(line)["id"] for line in outcome.out.splitlines()] == [row["id"] for row in wanted]
-    assert sorted(page or 0 for page in fake_of(cli).pages) == [2, 3]
+    assert sorted(page or 0 for page in fake_of(cli).pages) == [2, 3, 4, 5]
+    assert fake_of(cli).max_in_flight == 1
     assert {(seen.query["genre"], seen.query["mood"]) for seen in fake_of(cli).requests} == {("Corporate", "calm")}
 
 

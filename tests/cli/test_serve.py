@@ -76,7 +76,7 @@ NUMBERS: list[tuple[str, list[str], list[str]]] = [
 ]
 
 
-@pytest.mark.parametrize(("option", "valid", "invalid"), NUMBERS, ids=lambda value: str(value))
+@pytest.mark.parametrize(("option", "valid", "invalid"), NUMBERS, ids=str)
 def test_numbers_of_serve_must_be_in_their_range(option: str, valid: list[str], invalid: list[str]) -> None:
     for value in valid:
         _, bound, _ = app.parse_args(["serve", f"--{option}={value}"], exit_on_error=False, print_error=False)
