@@ -8,7 +8,6 @@ from types import MappingProxyType
 from typing import Final
 
 from jogg_async.errors import (
-    APIError,
     ArgumentError,
     AuthenticationError,
     CatalogueChangedError,
@@ -92,8 +91,7 @@ def message_of(error: JoggError) -> str:
     if isinstance(error, ConfigurationError):
         return with_options(error)
     advice = next((advice for kind, advice in _ADVICE if isinstance(error, kind)), error.advice)
-    is_crawl = isinstance(error, APIError | TransportError) and (error.page or 1) > 1
-    from_page = f" with --start-page {error.page}" if is_crawl else ""
+    from_page = f" with --start-page {error.page}" if (error.page or 1) > 1 else ""
     notes = _notes(error)
     if notes:  # of a crawl into a file
         from_page = " with --resume"

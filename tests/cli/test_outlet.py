@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from jogg_async.cli import outlet
+from jogg_async.cli import outlet, running
 from jogg_async.cli.outlet import Outlet
 from tests.model import no_loop_errors, until
 
@@ -112,6 +112,7 @@ async def test_cancelled_write_gets_a_moment_to_finish_and_its_error_no_longer_m
 async def test_cancelled_write_that_does_not_finish_hangs(
     monkeypatch: pytest.MonkeyPatch, make_outlet: Callable[[int], Outlet], ending: Ending
 ) -> None:
+    assert outlet._LAST_WRITE < running._GRACE  # else the process exits before
     monkeypatch.setattr(outlet, "_LAST_WRITE", 0.01)
     released, done = threading.Event(), threading.Event()
 

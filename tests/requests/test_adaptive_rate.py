@@ -447,6 +447,19 @@ def test_requests_accepted_during_the_pause_count_as_sent_before_it() -> None:
     assert adaptive.rate(now + 1) == pytest.approx(1.5 * 21 / 1.1)
 
 
+@pytest.mark.parametrize(
+    ("refused", "accepted", "limit"),
+    [(0, 0, None), (1, 0, None), (2, 0, True), (0, 1, None), (0, 2, False), (1, 5, False), (3, 2, True)],
+)
+def test_each_request_in_flight_at_a_refusal_is_counted_once(refused: int, accepted: int, limit: bool | None) -> None:
+    adaptive, now = limited(accepted=20, every=0.005)
+    for _ in range(refused):
+        adaptive.refused(now + 0.01, 1.0, first=False)
+    for _ in range(accepted):
+        adaptive.accepted(now + 0.02)
+    assert (adaptive.rate(now + 2) is None, adaptive._confirmed) == (limit is False, limit is True)
+
+
 @pytest.mark.parametrize("late", [1.0, 1.2])
 def test_request_accepted_after_the_pause_counts_as_sent_after_it(late: float) -> None:
     adaptive, now = limited(accepted=20, every=0.005)
