@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import weakref
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -209,6 +210,30 @@ async def test_collect_shows_progress(jogg: JoggSession, capsys: pytest.CaptureF
     out, err = capsys.readouterr()
     assert out == ""
     assert "250/250" in err
+
+
+async def test_save_writes_the_given_format_and_shows_progress_only_if_wanted(
+    jogg: JoggSession, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("rich")
+    for options, shown in (({}, ""), ({"progress": True}, "250/250")):
+        report = await jogg.tracks().save(tmp_path / "tracks", format="csv", **options)
+        out, err = capsys.readouterr()
+        assert (report.tracks, out, shown in err, bool(err)) == (250, "", True, bool(shown))
+        assert (tmp_path / "tracks").read_bytes().startswith(b"id,name,music_url")
+
+
+async def test_save_resumes_an_interrupted_one_only_if_wanted(
+    fake: FakeJogg, jogg: JoggSession, tmp_path: Path
+) -> None:
+    fake.fail(REJECTED, page=3)
+    with pytest.raises(ParameterError):
+        await jogg.tracks().save(tmp_path / "tracks.jsonl")
+    with pytest.raises(FileExistsError):
+        await jogg.tracks().save(tmp_path / "tracks.jsonl")
+    fake.clear()
+    report = await jogg.tracks().save(tmp_path / "tracks.jsonl", resume=True)
+    assert (report.tracks, fake.pages) == (250, [3])
 
 
 async def test_error_of_collect_keeps_the_collected_tracks(fake: FakeJogg, jogg: JoggSession) -> None:

@@ -4,6 +4,7 @@ import copy
 import json
 import math
 import pickle
+import sys
 import time
 from email.utils import formatdate
 from typing import Any
@@ -36,14 +37,16 @@ def test_retry_policy_has_the_documented_defaults() -> None:
 
 
 @pytest.mark.parametrize("name", SECONDS)
-@pytest.mark.parametrize("value", [-1, -0.001, math.inf, -math.inf, math.nan, "1", True, [1]], ids=repr)
+@pytest.mark.parametrize(
+    "value", [-1, -0.001, math.inf, -math.inf, math.nan, 10**309, "1", True, [1]], ids=lambda value: f"{value!r:.9}"
+)
 def test_seconds_of_a_policy_must_be_finite_numbers_from_zero(name: str, value: Any) -> None:
     with pytest.raises(ValueError, match=name):
         RetryPolicy(**{name: value})
 
 
 @pytest.mark.parametrize("name", SECONDS)
-@pytest.mark.parametrize("value", [0, 0.0, 1, 0.25, 1e9])
+@pytest.mark.parametrize("value", [0, 0.0, 1, 0.25, 1e9, sys.float_info.max])
 def test_seconds_in_range_are_accepted(name: str, value: float) -> None:
     arguments: dict[str, Any] = {name: value}
     assert getattr(RetryPolicy(**arguments), name) == value

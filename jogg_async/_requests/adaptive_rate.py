@@ -75,7 +75,7 @@ class AdaptiveRate:
         concurrency: Most requests in flight.
     """
 
-    def __init__(self, now: float, concurrency: int = 1) -> None:
+    def __init__(self, now: float, concurrency: int) -> None:
         self.in_flight = float(concurrency)
         """Requests that may be in flight, from 1 to the concurrency."""
         self._concurrency = float(concurrency)

@@ -54,4 +54,4 @@ class _JsonLines:
         """Print one line."""
         seconds = round(time.monotonic() - self._began, 3)
         with contextlib.suppress(OSError):  # standard error is closed: not a reason to fail
-            print(json.dumps(attrs.asdict(self._pager.progress) | {"seconds": seconds}), file=sys.stderr, flush=True)  # noqa: T201
+            print(json.dumps(attrs.asdict(self._pager.progress) | {"seconds": seconds}), file=sys.stderr)  # noqa: T201

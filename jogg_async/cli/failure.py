@@ -8,7 +8,6 @@ from types import MappingProxyType
 from typing import Final
 
 from jogg_async.errors import (
-    APIError,
     ArgumentError,
     AuthenticationError,
     CatalogueChangedError,
@@ -96,8 +95,7 @@ def message_of(error: JoggError) -> str:
     advice = next((advice for kind, advice in _ADVICE if isinstance(error, kind)), error.advice)
     if isinstance(error, DecodeError) and error.in_record:
         advice = _INVALID_RECORD
-    is_crawl = isinstance(error, APIError | TransportError) and (error.page or 1) > 1
-    from_page = f" with --start-page {error.page}" if is_crawl else ""
+    from_page = f" with --start-page {error.page}" if (error.page or 1) > 1 else ""
     notes = _notes(error)
     if notes:  # on how to resume an interrupted save
         from_page = " with --resume"

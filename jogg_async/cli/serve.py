@@ -11,7 +11,6 @@ from cyclopts import Parameter, validators
 
 from jogg_async.testing import FakeJogg, RateLimit, RecordedRequest
 
-from . import log
 from .failure import ExitCode
 from .outlet import Outlet
 from .running import Ending, run
@@ -64,7 +63,6 @@ def serve(
 
 async def _serve(options: Fake, verbose: bool, ending: Ending) -> None:
     outlet, screen = Outlet(ending), Screen.of_process()
-    log.set_up(screen, verbose=verbose)
     fake = _fake(options)
     if verbose:
         fake.on_request = partial(_log_request, screen)

@@ -11,10 +11,15 @@ import sys
 import time
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
+import attrs
 import pytest
 
+from jogg_async import Progress
+from jogg_async.cli import bar
+from jogg_async.cli import crawl as crawl_command
 from jogg_async.testing import Fault, RateLimit
 
 from .processes import PIPES, Outcome, ended, fake_of, started
@@ -111,6 +116,37 @@ def test_a_missing_folder_and_a_missing_extra_are_errors_of_one_line(
     assert fake_of(cli).requests == []
 
 
+def test_options_of_a_crawl_have_the_documented_defaults() -> None:
+    assert attrs.asdict(crawl_command.Saving()) == {"format": None, "resume": False, "json": False, "progress": "auto"}
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (OSError(28, "No space left", "t.csv"), "t.csv: No space left"),
+        (ImportError("Parquet needs pyarrow"), "Parquet needs pyarrow"),
+        (BrokenPipeError(32, "Broken pipe"), None),
+    ],
+    ids=["disk", "extra", "pipe"],
+)
+def test_error_of_a_crawl_is_a_line_and_code_1_except_a_closed_pipe(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, line: str | None
+) -> None:
+    def fail(work: object) -> int:
+        raise error
+
+    lines: list[str] = []
+    screen = SimpleNamespace(fail=lines.append)
+    monkeypatch.setattr(crawl_command, "run", fail)
+    monkeypatch.setattr(crawl_command, "Screen", SimpleNamespace(of_process=lambda: screen))
+    if line is None:
+        with pytest.raises(BrokenPipeError):
+            crawl_command.crawl("t.csv")
+    else:
+        assert crawl_command.crawl("t.csv") == 1
+        assert lines == [line]
+
+
 def test_second_crawl_into_a_destination_in_use_is_an_error_of_one_line(
     cli_with_fake: CliWithFake, tmp_path: Path
 ) -> None:
@@ -161,6 +197,41 @@ def test_json_progress_is_a_line_a_second_on_standard_error(cli_with_fake: CliWi
     assert (last["tracks"], last["expected"], last["pages_done"], last["total_pages"]) == (500, 500, 5, 5)
     assert last["seconds"] >= 2
     assert json.loads(outcome.out)["tracks"] == 500
+
+
+def test_line_of_json_progress_has_its_fields_and_the_seconds_so_far(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    times = iter((100.0, 101.23456))
+    monkeypatch.setattr(bar, "time", SimpleNamespace(monotonic=lambda: next(times)))
+    progress = Progress(1, 3, 100, 250, 250, 4, 1, 0, 0, False, 0.0)
+    pager: Any = SimpleNamespace(progress=progress)
+    bar._JsonLines(pager)()
+    out, err = capsys.readouterr()
+    assert (out, json.loads(err)) == ("", {**attrs.asdict(progress), "seconds": 1.235})
+    assert err.count("\n") == 1
+
+
+def test_skipped_records_are_counted_in_a_warning_and_named_under_verbose(
+    cli_with_fake: CliWithFake, tmp_path: Path
+) -> None:
+    cli = cli_with_fake(30)
+    fake_of(cli).fail(Fault.wrong_types("id", record=3), page=2, times=None)
+    command = ["crawl", str(tmp_path / "t.csv"), "--page-size=10", "--on-invalid=skip"]
+    outcome = run_all(cli, command, [*command, "--verbose"])
+    assert outcome.out.splitlines()[2:] == ["0 0"]
+    first, *logged, last = outcome.err.splitlines()
+    assert first == last == "jogg-async: warning: invalid records skipped: 1; --verbose names them."
+    assert sum("page 2: invalid record skipped: $.data.music[3].id" in line for line in logged) == 1
+
+
+def test_progress_none_shows_no_bar_on_a_terminal(
+    cli_with_fake: CliWithFake, on_terminal: OnTerminal, tmp_path: Path
+) -> None:
+    cli = cli_with_fake(50)
+    with on_terminal(cli, "crawl", str(tmp_path / "t.csv"), "--progress", "none") as terminal:
+        assert terminal.wait() == 0
+    assert terminal.raw.startswith(b"Saved 50 tracks to ")
 
 
 def test_a_terminal_shows_a_bar_and_a_pause_of_the_server(

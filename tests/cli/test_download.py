@@ -7,14 +7,20 @@ import sqlite3
 import sys
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
+import attrs
 import pytest
 
+from jogg_async.cli import download
+from jogg_async.cli.options import Bounds, Connection, Filters
+from jogg_async.downloads import DownloadProgress
 from jogg_async.testing import Fault
 
 from .processes import PIPES, ended, fake_of, started
 from .test_endings import eventually, interrupted
+from .test_terminal import displayed
 
 if TYPE_CHECKING:
     from jogg_async.testing import FakeJogg
@@ -59,6 +65,12 @@ def test_download_fetches_what_is_missing_and_prints_a_summary(cli_with_fake: Cl
     assert len(list(Path(folder).iterdir())) == 7
 
 
+def test_options_of_a_download_have_the_documented_defaults() -> None:
+    assert attrs.asdict(download.Files()) == {
+        "from_": None, "max_bytes": 100_000_000, "max_total_bytes": None, "progress": "auto", "json": False,
+    }  # fmt: skip
+
+
 def test_each_failure_is_a_line_and_the_exit_code_is_1(cli_with_fake: CliWithFake, folder: str) -> None:
     cli = cli_with_fake([{"id": 1, "name": "\x1b[2JNo file"}, {"id": 2, "music_url": "http://127.0.0.1:9/a.mp3"}])
     outcome = cli("download", folder, "--json")
@@ -70,15 +82,31 @@ def test_each_failure_is_a_line_and_the_exit_code_is_1(cli_with_fake: CliWithFak
     assert (report["downloaded"], [failed["track"]["id"] for failed in report["failed"]]) == (0, [1, 2])
 
 
-def test_limits_and_attempts_of_the_command_apply_to_files(cli_with_fake: CliWithFake, folder: str) -> None:
+def test_limits_attempts_and_timeout_of_the_command_apply_to_files(cli_with_fake: CliWithFake, folder: str) -> None:
     cli = cli_with_fake(3)
-    fake_of(cli).fail(503, path="/music/1.wav", times=None)
-    outcome = cli("download", folder, "--max-total-bytes", str(SIZE), "--attempts", "2", "--concurrency", "1")
+    fake_of(cli).fail(503, path="/music/1.wav")
+    fake_of(cli).fail(Fault.stall(), path="/music/1.wav", times=None)
+    limits = (f"--max-total-bytes={SIZE}", "--attempts=2", "--concurrency=1", "--timeout=0.5")
+    outcome = cli("download", folder, *limits)
     assert outcome.code == 1
+    assert "timed out: nothing came for 0.5 s" in outcome.err
     assert outcome.out == f"1 downloaded, 0 skipped, 2 failed, {SIZE:,} bytes received\n"
     assert "track 3" in outcome.err
     assert "max_total_bytes" in outcome.err
     assert [request.path for request in fake_of(cli).requests[1:]] == ["/music/1.wav"] * 2 + ["/music/2.wav"]
+
+
+def test_json_progress_is_a_line_a_second_and_a_last_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, lines = 100.0, list[dict[str, int]]()
+    monkeypatch.setattr(download, "time", SimpleNamespace(monotonic=lambda: now))
+    screen: Any = SimpleNamespace(line=lambda text: lines.append(json.loads(text)))
+    show = download._JsonProgress(screen)
+    show.print_last()
+    for number, now in enumerate((100.0, 100.5, 100.9, 101.0, 101.5)):  # noqa: B007 (read by the clock)
+        show(DownloadProgress(downloaded=number, skipped=0, failed=0, bytes=0, total=None))
+    show.print_last()
+    show.print_last()
+    assert [line["downloaded"] for line in lines] == [0, 3, 4]
 
 
 def test_a_mirror_is_downloaded_without_a_key(cli_with_fake: CliWithFake, folder: str, tmp_path: Path) -> None:
@@ -87,13 +115,19 @@ def test_a_mirror_is_downloaded_without_a_key(cli_with_fake: CliWithFake, folder
     path = mirror(tmp_path / "a %23?mirror.db", fake, 6)
     before = path.read_bytes()
     cli.env = {"JOGG_API_KEY": "", "JOGG_BASE_URL": ""}
-    options = ("--from", str(path), "--base-url", fake.url, "--limit", "3", "--progress", "json")
+    options = ("--from", str(path), "--base-url", fake.url, "--limit=3", "--concurrency=2", "--progress=json")
     outcome = cli("download", folder, *options)
     assert (outcome.code, outcome.out[:12]) == (0, "3 downloaded")
     assert sorted(request.path for request in fake.requests) == [f"/music/{number}.wav" for number in (2, 3, 4)]
     last = json.loads(outcome.err.splitlines()[-1])
     assert last == {"downloaded": 3, "skipped": 0, "failed": 0, "bytes": 3 * SIZE, "total": 3}
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("bounds", [Bounds(limit=0), Bounds(limit=5, concurrency=3), Bounds()], ids=str)
+def test_limit_and_concurrency_go_with_a_mirror(bounds: Bounds) -> None:
+    files = download.Files(from_=Path("t.db"))
+    download._Command("music", files, Filters(), bounds, Connection())._check_mirror_options()
 
 
 def test_an_unusable_mirror_or_folder_is_one_line(cli_with_fake: CliWithFake, folder: str, tmp_path: Path) -> None:
@@ -108,6 +142,7 @@ def test_an_unusable_mirror_or_folder_is_one_line(cli_with_fake: CliWithFake, fo
         ([folder, "--from", good, "--mood", "Calm"], 2, "--from goes with --limit"),
         ([folder, "--from", good, "--demo"], 2, "--from goes with --limit"),
         ([folder, "--from", good, "--limit=-1"], 2, "--limit must be"),
+        ([folder, "--from", good, "--limit=3", "--page-size=5"], 2, "--from goes with --limit"),
         ([folder, "--max-bytes", "0"], 2, "--max-bytes must be"),
         ([str(tmp_path / "missing" / "music")], 1, "missing does not exist; create it first."),
         ([str(tmp_path / "text.db")], 1, "text.db: File exists"),
@@ -142,7 +177,7 @@ def test_a_terminal_shows_a_bar_with_files_and_bytes(
     with on_terminal(cli, "download", folder) as terminal:
         assert terminal.wait() == 0
     assert re.search(rb"\d+/12 files", terminal.raw)
-    assert b"12 downloaded" in terminal.raw
+    assert displayed(terminal.raw) == [f"12 downloaded, 0 skipped, 0 failed, {12 * SIZE:,} bytes received"]
 
 
 def test_the_demo_needs_no_key_and_progress_none_shows_no_bar(cli: Cli, on_terminal: OnTerminal, folder: str) -> None:

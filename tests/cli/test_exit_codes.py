@@ -4,10 +4,13 @@ import inspect
 import re
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import pytest
 
 from jogg_async import JoggSession, RetryPolicy, errors
-from jogg_async.cli.failure import EXIT_CODES, exit_code_of, message_of
+from jogg_async.cli.app import app
+from jogg_async.cli.failure import EXIT_CODES, exit_code_of, message_of, os_message_of
+from jogg_async.cli.options import Bounds, Connection, Filters
 from jogg_async.testing import Fault
 
 from .processes import PIPES, ended, ended_together, fake_of, started
@@ -118,6 +121,70 @@ def test_every_error_has_a_documented_exit_code_and_names_no_python_argument() -
             assert not re.search(r"error\.page|on_\w+=|base_url|JoggSession", message_of(error))
 
 
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [
+        (errors.ConfigurationError, 2),
+        (errors.ParameterError, 2),
+        (errors.AuthenticationError, 3),
+        (errors.PermissionDeniedError, 3),
+        (errors.InsufficientCreditError, 3),
+        (errors.RateLimitError, 4),
+        (errors.ServerError, 5),
+        (errors.TransportError, 5),
+        (errors.DecodeError, 6),
+        (errors.CatalogueChangedError, 7),
+        (errors.NotFoundError, 1),
+        (errors.JoggError, 1),
+    ],
+)
+def test_exit_code_tells_the_kind_of_error(kind: type[errors.JoggError], code: int) -> None:
+    assert exit_code_of(kind("it failed")) == code
+    assert sorted(EXIT_CODES) == [0, 1, 2, 3, 4, 5, 6, 7, 130]
+
+
+@pytest.mark.parametrize(
+    ("page", "from_page"), [(None, ""), (1, ""), (2, " with --start-page 2"), (31, " with --start-page 31")]
+)
+@pytest.mark.parametrize(
+    ("kind", "before", "after"),
+    [
+        (errors.RateLimitError, "Wait, then continue", "; a lower --concurrency avoids it."),
+        (errors.TransportError, "Check the network and --base-url or JOGG_BASE_URL, then continue", "."),
+        (
+            errors.CatalogueChangedError,
+            "Run the command again, or use --on-drift recrawl to find missing tracks.",
+            None,
+        ),
+    ],
+)
+def test_message_names_the_start_page_to_continue_with(
+    kind: type[errors.JoggError], before: str, after: str | None, page: int | None, from_page: str
+) -> None:
+    error = kind("it failed.")
+    error.page = page
+    assert message_of(error).endswith(before if after is None else f"{before}{from_page}{after}")
+    error.add_note("3 tracks are kept: resume=True continues there.")
+    advice = before if after is None else f"{before} with --resume{after}"
+    assert message_of(error).endswith(f"{advice} 3 tracks are kept: --resume continues there.")
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (OSError(28, "No space left"), "No space left"),
+        (OSError(28, "No space left", "t.csv"), "t.csv: No space left"),
+        (OSError(28, "No space left", ""), ": No space left"),
+        (OSError("continue with resume=True"), "continue with --resume"),
+    ],
+    ids=["number", "file", "file without a name", "text"],
+)
+def test_message_of_an_error_of_the_system_names_its_file_and_options(error: OSError, text: str) -> None:
+    assert os_message_of(error) == text
+    error.add_note("Kept: resume=True continues.")
+    assert os_message_of(error) == f"{text} Kept: --resume continues."
+
+
 def test_message_of_the_service_cannot_control_the_terminal(cli_with_fake: CliWithFake) -> None:
     cli = cli_with_fake(10)
     fake_of(cli).fail(Fault.business(18025, "no\x1b[2J\n[red]way"), times=None)
@@ -144,6 +211,25 @@ def test_help_of_a_command_shows_the_defaults_of_the_library(cli: Cli) -> None:
     assert f"1 to 100. [default: {tracks['page_size'].default}]" in text
     assert f"1 or more. [default: {session['concurrency'].default}]" in text
     assert f"one attempt. [default: {session['timeout'].default}]" in text
+
+
+def test_shared_options_have_the_documented_defaults() -> None:
+    assert attrs.asdict(Filters()) == {"genre": None, "mood": None}
+    assert attrs.asdict(Bounds()) == {
+        "limit": None, "page_size": 100, "start_page": 1, "end_page": None, "concurrency": 8, "unordered": False,
+        "on_invalid": "raise", "on_drift": "warn",
+    }  # fmt: skip
+    assert attrs.asdict(Connection()) == {
+        "base_url": None, "timeout": 30.0, "attempts": 8, "demo": False, "verbose": False,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("command", ["tracks", "crawl", "download", "count", "serve"])
+def test_help_shows_no_default_of_a_flag(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert app([command, "--help"]) is None
+    out, _ = capsys.readouterr()
+    assert "--" in out
+    assert "False" not in out
 
 
 def test_help_of_a_command_names_the_exit_codes_and_needs_no_key(cli: Cli) -> None:

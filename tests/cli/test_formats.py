@@ -4,18 +4,21 @@ import asyncio
 import csv
 import io
 import json
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from jogg_async import Track
-from jogg_async.cli.formats import Layout
+from jogg_async.cli.formats import Layout, TerminalTable, _link
 from jogg_async.cli.terminal import escaped, printable
 from jogg_async.testing import Fault
 
 from .processes import ended_together, fake_of
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from jogg_async.testing import RecordedRequest
 
     from .conftest import CliWithFake
@@ -83,12 +86,13 @@ def test_output_is_utf_8_whatever_the_locale(cli_with_fake: CliWithFake, format:
 
 
 def test_options_reach_the_service(cli_with_fake: CliWithFake) -> None:
-    cli = cli_with_fake(2500)
-    options = ("--genre=Corporate", "--mood", "calm", "--page-size=10", "--start-page=2", "--end-page=3")
-    outcome = cli("tracks", *options, "--concurrency", "2", "--on-drift", "ignore")
-    wanted = fake_of(cli).catalogue.filtered(genre="Corporate", mood="calm")[10:30]
+    cli = cli_with_fake(2500, latency=0.02)
+    options = ("--genre=Corporate", "--mood", "calm", "--page-size=5", "--start-page=2", "--end-page=5")
+    outcome = cli("tracks", *options, "--concurrency", "1", "--on-drift", "ignore")
+    wanted = fake_of(cli).catalogue.filtered(genre="Corporate", mood="calm")[5:25]
     assert [json.loads(line)["id"] for line in outcome.out.splitlines()] == [row["id"] for row in wanted]
-    assert sorted(page or 0 for page in fake_of(cli).pages) == [2, 3]
+    assert sorted(page or 0 for page in fake_of(cli).pages) == [2, 3, 4, 5]
+    assert fake_of(cli).max_in_flight == 1
     assert {(seen.query["genre"], seen.query["mood"]) for seen in fake_of(cli).requests} == {("Corporate", "calm")}
 
 
@@ -130,12 +134,102 @@ def test_limit_option_requests_no_page_beyond_it(cli_with_fake: CliWithFake) -> 
 def test_count_prints_the_number_of_tracks(cli_with_fake: CliWithFake) -> None:
     cli = cli_with_fake(2500)
     assert cli("count").out == "2500\n"
-    assert cli("count", "--mood", "Calm").out == f"{len(fake_of(cli).catalogue.filtered(mood='Calm'))}\n"
+    outcome = cli("count", "--genre=Corporate", "--mood=Calm", "--verbose")
+    assert outcome.out == f"{len(fake_of(cli).catalogue.filtered(genre='Corporate', mood='Calm'))}\n"
+    assert outcome.err.count("HTTP 200") == 1
 
 
 def test_control_characters_are_replaced_or_escaped() -> None:
     assert printable("a\tb\x1b[2J\x9b\u202ec\u2028é音🎵") == "a�b�[2J��c�é音🎵"
     assert escaped('{"a":"\x9b\x7f"}\n') == '{"a":"\\u009b\\u007f"}\n'
+
+
+@pytest.mark.parametrize(
+    ("ids", "width", "layout"),
+    [
+        ([], None, (7, 32, 8, None)),
+        ([1, 123456], None, (7, 32, 8, None)),
+        ([1234567, 1], None, (8, 32, 8, None)),
+        ([], 80, (7, 23, 8, 36)),
+        ([12345678], 80, (9, 22, 8, 35)),
+        ([1], 120, (7, 39, 8, 60)),
+        ([1], 200, (7, 40, 8, 139)),
+        ([1], 42, (7, 8, 8, 13)),
+        ([1], 41, (7, 8, 8, 12)),
+        ([1], 1, (7, 8, 8, 12)),
+    ],
+)
+def test_widths_of_the_columns_follow_from_the_ids_and_the_terminal(
+    ids: list[int], width: int | None, layout: tuple[int, int, int, int | None]
+) -> None:
+    assert Layout.of([Track(number) for number in ids], width) == Layout(*layout)
+
+
+@pytest.mark.parametrize(
+    ("layout", "texts", "row"),
+    [
+        (Layout(3, 5, 8, 6), ("1", "Short", "1:01", "abcdef"), "  1  Short      1:01  abcdef"),
+        (Layout(3, 5, 8, 6), ("1", "Longer", "", "abcdefg"), "  1  Long…            abcde…"),
+        (Layout(3, 5, 8, 6), ("1", "A", "", ""), "  1  A                "),
+        (Layout(3, 5, 8, 6), ("1", "音楽の", "", "音楽"), "  1  音楽…            音楽"),
+        (Layout(3, 5, 8, None), ("1", "Longer", "1:01", "abcdefg"), "  1  Longer      1:01  abcdefg"),
+        (Layout(3, 5, 8, None), ("1", "音", "1:01", "a"), "  1  音         1:01  a"),
+    ],
+)
+def test_cells_of_a_row_are_padded_and_cut_to_their_columns(
+    layout: Layout, texts: tuple[str, str, str, str], row: str
+) -> None:
+    assert "".join(layout.cells(texts)) == row
+
+
+def test_table_on_a_terminal_has_one_header_colours_and_links() -> None:
+    printed: list[tuple[str, dict[str, Any]]] = []
+
+    def show(text: Text, **options: Any) -> None:
+        styles = [(text.plain[span.start : span.end].strip(), str(span.style)) for span in text.spans]
+        printed.append((text.plain, {"styles": styles, **options}))
+
+    console: Any = SimpleNamespace(width=60, print=show)
+    table = TerminalTable(console)
+    table([Track(1, "Short", "https://host/1.mp3", 61)])
+    table([Track(2, None, None, None)])
+    link = "dim link https://host/1.mp3"
+    assert printed == [
+        (
+            "     id  name             duration  music_url\n      1  Short                1:01  https://host/1.mp3\n",
+            {
+                "styles": [
+                    ("id  name             duration  music_url", "bold"),
+                    ("1", "cyan"),
+                    ("1:01", "green"),
+                    ("https://host/1.mp3", link),
+                ],
+                "end": "",
+                "soft_wrap": True,
+            },
+        ),
+        (
+            "      2                             \n",
+            {"styles": [("2", "cyan"), ("", "green")], "end": "", "soft_wrap": True},
+        ),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("address", "linked"),
+    [
+        ("https://host/1.mp3", True),
+        ("http://host/1.mp3", True),
+        (None, False),
+        ("ftp://host/1.mp3", False),
+        ("https://host/1 2.mp3", False),
+        ("https://host/ä.mp3", False),
+        ("https://host/\x1b.mp3", False),
+    ],
+)
+def test_only_addresses_of_printable_ascii_become_links(address: str | None, linked: bool) -> None:
+    style = _link(address)
+    assert (style.dim, style.link) == (True, address if linked else None)
 
 
 @pytest.mark.parametrize("width", [1, 40, 80, 200])

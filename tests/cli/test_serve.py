@@ -3,12 +3,16 @@ from __future__ import annotations
 import re
 import signal
 import sys
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from cyclopts import CycloptsError
 
 from jogg_async import JoggSession
-from jogg_async.testing import FakeJogg
+from jogg_async.cli import serve
+from jogg_async.cli.app import app
+from jogg_async.testing import FakeJogg, RateLimit
 
 from .processes import ended
 
@@ -59,6 +63,48 @@ def test_serve_on_a_taken_port_is_an_error_of_one_line(cli: Cli) -> None:
         outcome = cli("serve", "--port", fake.url.rpartition(":")[2])
     assert (outcome.code, outcome.err.count("\n")) == (1, 1)
     assert "in use" in outcome.err
+
+
+NUMBERS: list[tuple[str, list[str], list[str]]] = [
+    ("tracks", ["0", "1"], ["-1"]),
+    ("port", ["0", "65535"], ["-1", "65536"]),
+    ("latency", ["0", "0.5"], ["-0.1"]),
+    ("jitter", ["0", "0.5"], ["-0.1"]),
+    ("rate-limit", ["0.5", "5"], ["0", "-1"]),
+    ("burst", ["1"], ["0"]),
+    ("error-rate", ["0", "1"], ["-0.1", "1.1"]),
+]
+
+
+@pytest.mark.parametrize(("option", "valid", "invalid"), NUMBERS, ids=str)
+def test_numbers_of_serve_must_be_in_their_range(option: str, valid: list[str], invalid: list[str]) -> None:
+    for value in valid:
+        _, bound, _ = app.parse_args(["serve", f"--{option}={value}"], exit_on_error=False, print_error=False)
+        assert getattr(bound.arguments["fake"], option.replace("-", "_")) == float(value)
+    for value in invalid:
+        with pytest.raises(CycloptsError, match=option):
+            app.parse_args(["serve", f"--{option}={value}"], exit_on_error=False, print_error=False)
+
+
+def test_fake_of_serve_has_the_options_of_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(serve, "FakeJogg", lambda *args, **kwargs: made.append((*args, kwargs)))
+    serve._fake(serve.Fake())
+    serve._fake(serve.Fake(tracks=3, port=4, latency=0.5, jitter=0.6, rate_limit=7.0, burst=8, error_rate=0.9, seed=10))
+    usual = {"seed": 0, "port": 0, "latency": 0.0, "jitter": 0.0, "rate_limit": None, "error_rate": 0.0}
+    other = {"seed": 10, "port": 4, "latency": 0.5, "jitter": 0.6, "rate_limit": RateLimit(7.0, 8), "error_rate": 0.9}
+    assert made == [(2500, {**usual, "record": False}), (3, {**other, "record": False})]
+    serve._fake(serve.Fake(rate_limit=5.0))
+    assert made[2][1]["rate_limit"] == RateLimit(5.0, 10)
+
+
+def test_serve_logs_a_request_with_its_query() -> None:
+    lines: list[str] = []
+    screen: Any = SimpleNamespace(note=lines.append)
+    for query in ({}, {"page": "2"}, {"page": "2", "mood": "Calm"}):
+        seen: Any = SimpleNamespace(method="GET", path="/v2/musics", query=query)
+        serve._log_request(screen, seen)
+    assert lines == ["GET /v2/musics", "GET /v2/musics?page=2", "GET /v2/musics?page=2&mood=Calm"]
 
 
 @pytest.mark.parametrize("arguments", [["count"], ["tracks", "--mood", "Calm", "--limit", "1"]])

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -173,6 +174,20 @@ def test_logs_warnings_and_errors_are_printed_above_the_progress_bar(
     assert sum(line.startswith("jogg-async: error: GET") for line in lines) == 1
     assert "Fetching" not in "".join(lines)
     assert fake_of(cli).api_key.encode() not in terminal.raw
+
+
+@pytest.mark.parametrize(("number", "noted"), [(signal.SIGINT, True), (signal.SIGTERM, False)])
+def test_ctrl_c_on_a_terminal_names_the_command_that_can_be_continued(
+    cli_with_fake: CliWithFake, on_terminal: OnTerminal, number: signal.Signals, noted: bool
+) -> None:
+    cli = cli_with_fake(300)
+    fake_of(cli).fail(Fault.stall(), page=2, times=None)
+    with on_terminal(cli, "tracks", size=(24, 120)) as terminal:
+        terminal.read(lambda raw: b"/300 tracks" in raw)
+        terminal.process.send_signal(number)
+        assert terminal.wait() == 128 + number
+    note = b"This cannot be continued. jogg-async crawl saves tracks and can be, with --resume."
+    assert (note in terminal.raw) is noted
 
 
 @pytest.mark.parametrize("streams", [{}, {"stderr": subprocess.DEVNULL}], ids=["progress", "no-progress"])

@@ -118,8 +118,8 @@ MODULES: Final[dict[str, tuple[str, ...]]] = {
     "cli/failure.py": _CLI,
     "cli/formats.py": _CLI,
     "cli/options.py": _CLI,
-    "cli/outlet.py": _CLI,
-    "cli/running.py": _CLI,
+    "cli/outlet.py": ("cli/test_outlet.py", *_CLI),
+    "cli/running.py": ("cli/test_running.py", *_CLI),
     "cli/serve.py": _CLI,
-    "cli/tracks.py": _CLI,
+    "cli/tracks.py": ("cli/test_tracks.py", *_CLI),
 }

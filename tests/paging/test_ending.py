@@ -9,6 +9,8 @@ import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pytest
@@ -76,6 +78,16 @@ async def in_collect(jogg: JoggSession, fake: FakeJogg) -> None:
     await jogg.tracks(page_size=10).collect()
 
 
+async def in_a_step_over_pages(jogg: JoggSession, fake: FakeJogg) -> None:
+    async for _ in jogg.tracks(page_size=10).pages():
+        pass
+
+
+async def in_save(jogg: JoggSession, fake: FakeJogg) -> None:
+    with TemporaryDirectory() as folder:
+        await jogg.tracks(page_size=10).save(Path(folder, "tracks.jsonl"))
+
+
 async def assert_quiet(fake: FakeJogg, tasks: set[asyncio.Task[object]]) -> None:
     """Assert that only these tasks run, that the fake's open requests end, and that it gets no new ones."""
     assert asyncio.all_tasks() == tasks
@@ -132,7 +144,7 @@ async def test_leaving_the_loop_over_a_pager_cancels_its_requests(silent: FakeJo
 
 @pytest.mark.parametrize(
     "leave",
-    [in_the_body, in_a_step, in_collect],
+    [in_the_body, in_a_step, in_a_step_over_pages, in_collect, in_save],
 )
 async def test_cancelling_the_loop_over_a_pager_cancels_its_requests(silent: FakeJogg, leave: Leave) -> None:
     async with session_on(silent) as jogg:

@@ -5,13 +5,14 @@ import itertools
 import math
 import random
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jogg_async._requests.adaptive_rate import AdaptiveRate
+from jogg_async._requests.refusal import Refusal
 
 
 class Server(Protocol):
@@ -111,7 +112,7 @@ def crawl(
 
 def limited(accepted: int = 100, every: float = 0.02) -> tuple[AdaptiveRate, float]:
     """Return a rate after `accepted` requests and one refusal with a wait of a second, and the time then."""
-    adaptive = AdaptiveRate(0.0)
+    adaptive = AdaptiveRate(0.0, 8)
     now = 0.0
     for _ in range(accepted):
         adaptive.sent(now)
@@ -124,7 +125,7 @@ def limited(accepted: int = 100, every: float = 0.02) -> tuple[AdaptiveRate, flo
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(0, 100), st.booleans()), max_size=50), st.floats(-1e6, 1e6))
 def test_no_rate_is_set_before_the_first_refusal(steps: list[tuple[float, bool]], now: float) -> None:
-    adaptive = AdaptiveRate(now)
+    adaptive = AdaptiveRate(now, 8)
     for passed, accepts in steps:
         now += passed
         assert (adaptive.rate(now), adaptive.delay(now), adaptive.paused(now), adaptive.limited) == (
@@ -146,7 +147,7 @@ STEPS = st.tuples(
 @settings(deadline=None)
 @given(st.lists(STEPS, max_size=60))
 def test_rate_and_pause_stay_finite_for_any_sequence_of_refusals(steps: list[tuple[str, float, float, bool]]) -> None:
-    adaptive, now, resume = AdaptiveRate(0.0), 0.0, 0.0
+    adaptive, now, resume = AdaptiveRate(0.0, 8), 0.0, 0.0
     for step, passed, wait, waits in steps:
         now += passed
         if step == "send":
@@ -335,6 +336,279 @@ def with_ceiling(ceiling: float, climb: float, *, burst: int = 0) -> AdaptiveRat
     return adaptive
 
 
+@pytest.mark.parametrize(
+    ("seconds", "rate"),
+    [
+        (-1.0, 90.0),
+        (0.0, 90.0),
+        (5.0, 98.75),
+        (10.0, 100.0),
+        (15.0, 101.25),
+        (15.5, 202.5),
+        (16.0, 405.0),
+        (35.0, 101.25 * 2**40),
+        (1e9, 101.25 * 2**40),
+    ],
+)
+def test_rate_climbs_to_the_ceiling_stays_about_there_and_then_doubles(seconds: float, rate: float) -> None:
+    assert with_ceiling(100, 10).rate(seconds) == pytest.approx(rate)
+
+
+@pytest.mark.parametrize(("wait", "climb"), [(0.01, 3.0), (0.1, 3.0), (0.2, 6.0), (1.9, 57.0), (2.1, 60.0), (99, 60.0)])
+def test_first_climb_takes_thirty_pauses_within_bounds(wait: float, climb: float) -> None:
+    adaptive = AdaptiveRate(0.0, 8)
+    adaptive._search = 20.0
+    now = held_back(adaptive, 0.0, 100)
+    adaptive.refused(now, wait, first=True)
+    now += wait
+    start = adaptive.rate(now)
+    assert start is not None
+    assert adaptive.rate(now + climb) == pytest.approx(start / 0.9)
+    assert adaptive.rate(now + 1.5 * climb + 1) == pytest.approx(4.05 * start / 0.9)
+
+
+@pytest.mark.parametrize(
+    ("ceiling", "span", "accepted", "recent", "estimate"),
+    [
+        # The first ceiling: the recent rate; less what a bucket had refilled in a pause longer than the span.
+        (None, 1.0, 60, 80.0, 80.0),
+        (None, 0.9, 95, 80.0, (50 * 80.0**2) ** (1 / 3)),
+        (None, 0.9, 19, 200.0, 50.0),  # (10 * 100**2) ** (1 / 3), but at least half the rate at the refusal
+        (None, 1.0, 60, 20.0, 50.0),
+        # The climb to the last ceiling failed early.
+        (90.0, 3.0, 200, 80.0, (50 * 80.0**2) ** (1 / 3)),
+        # It succeeded: what came beyond the ceiling may have been refilled.
+        (90.0, 9.0, 400, 85.0, 85.0),
+        (90.0, 9.0, 400, 95.0, 90.0),
+        (60.0, 9.0, 400, 95.0, 85.0),
+        (60.0, 9.0, 400, 300.0, 90.0),
+    ],
+)
+def test_ceiling_is_estimated_from_what_was_accepted_before_the_refusal(
+    ceiling: float | None, span: float, accepted: int, recent: float, estimate: float
+) -> None:
+    adaptive = with_ceiling(60, climb=9, burst=10)
+    adaptive._ceiling = ceiling
+    refusal = Refusal(100.0, span, 1.0, accepted, recent)
+    assert adaptive._estimate(refusal, 100.0) == pytest.approx(estimate)
+
+
+@pytest.mark.parametrize(("late", "lowers"), [(0.0, True), (0.024, True), (0.026, False), (1.0, False)])
+def test_refusal_sets_a_ceiling_if_the_rate_held_back_its_request_to_half_the_slack(late: float, lowers: bool) -> None:
+    adaptive = AdaptiveRate(0.0, 8)
+    adaptive._search = 20.0
+    now = held_back(adaptive, 0.0, 100)
+    now += adaptive.delay(now) + late
+    adaptive.sent(now)
+    adaptive.refused(now, 1.0, first=True)
+    assert adaptive.rate(now + 1) is not None
+    assert (adaptive._ceiling is not None) is lowers
+
+
+def test_number_in_flight_is_halved_down_to_1_and_recovers_by_a_quarter_per_accepted_request() -> None:
+    adaptive, now, found = AdaptiveRate(0.0, 8), 0.0, [8.0]
+    assert adaptive.in_flight == 8
+    for _ in range(4):
+        now = held_back(adaptive, now, 1)
+        for place in range(8):
+            adaptive.refused(now, 1.0, first=not place)
+        now += 1
+        assert adaptive.rate(now) is not None
+        found.append(adaptive.in_flight)
+    for _ in range(29):
+        adaptive.accepted(now)
+        found.append(adaptive.in_flight)
+    assert found[:5] == [8, 4, 2.125, 1.1875, 1]
+    assert found[5:7] == [1.25, 1.5]
+    assert found[-2:] == [8, 8]
+
+
+@pytest.mark.parametrize(("gap", "span"), [(0.0, 1.0), (0.5, 1.5), (1.0, 2.0), (1.1, 1.0), (1.5, 1.0), (600.0, 1.0)])
+def test_idle_time_longer_than_a_second_is_left_out_of_the_measured_rate(gap: float, span: float) -> None:
+    adaptive, begun = AdaptiveRate(0.0, 8), gap
+    adaptive.sent(0.0)
+    for number in range(20):
+        adaptive.accepted(begun + number / 20)
+    adaptive.refused(begun + 1, 1.0, first=True)
+    assert adaptive.rate(begun + 2) == pytest.approx(1.5 * 20 / (span + 1))
+
+
+def test_refusal_that_arrives_after_the_pause_is_no_evidence_of_its_cause() -> None:
+    adaptive, now = limited()
+    for _ in range(3):
+        adaptive.refused(now + 1.5, 1.0, first=False)
+    assert adaptive.rate(now + 2.5) is not None
+    assert not adaptive._confirmed
+
+
+def test_requests_accepted_during_the_pause_count_as_sent_before_it() -> None:
+    adaptive, now = limited(accepted=20, every=0.005)
+    adaptive.accepted(now + 0.02)
+    assert adaptive.rate(now + 1) == pytest.approx(1.5 * 21 / 1.1)
+
+
+@pytest.mark.parametrize(
+    ("refused", "accepted", "limit"),
+    [(0, 0, None), (1, 0, None), (2, 0, True), (0, 1, None), (0, 2, False), (1, 5, False), (3, 2, True)],
+)
+def test_each_request_in_flight_at_a_refusal_is_counted_once(refused: int, accepted: int, limit: bool | None) -> None:
+    adaptive, now = limited(accepted=20, every=0.005)
+    for _ in range(refused):
+        adaptive.refused(now + 0.01, 1.0, first=False)
+    for _ in range(accepted):
+        adaptive.accepted(now + 0.02)
+    assert (adaptive.rate(now + 2) is None, adaptive._confirmed) == (limit is False, limit is True)
+
+
+@pytest.mark.parametrize("late", [1.0, 1.2])
+def test_request_accepted_after_the_pause_counts_as_sent_after_it(late: float) -> None:
+    adaptive, now = limited(accepted=20, every=0.005)
+    adaptive.accepted(now + late)
+    assert adaptive.rate(now + 1) == pytest.approx(1.5 * 20 / 1.1)
+    assert adaptive._accepted == 1
+
+
+LIMIT, CHANCE, UNKNOWN = (7, 0), (0, 7), (0, 0)
+"""How many in flight at a refusal were refused and accepted, by its cause."""
+
+
+@pytest.mark.parametrize(
+    ("before", "sustained", "returned"), [(None, 0, 0), (0.0, 20, 0), (5.0, 20, 5), (30.0, 30, 30)]
+)
+@pytest.mark.parametrize(
+    ("span", "others", "held", "burst"),
+    [
+        (0.4, UNKNOWN, 0, 28),
+        (0.4, LIMIT, 0, 28),
+        (0.4, LIMIT, 50, 50),
+        (0.4, CHANCE, 5, 5),
+        (0.5, LIMIT, 5, 5),
+    ],
+)
+def test_refusal_raises_the_sustained_rate_from_the_second_on_and_the_burst_if_it_is_immediate(  # noqa: PLR0917 (a table)
+    before: float | None, sustained: float, returned: float, span: float, others: tuple[int, int], held: int, burst: int
+) -> None:
+    adaptive = AdaptiveRate(0.0, 8)
+    adaptive._sustained, adaptive._burst = before, held
+    refusal = Refusal(None, span, 1.0, round(20 * (span + 1)), 120.0, *others)
+    assert adaptive._measure(refusal) == returned
+    assert adaptive._sustained == pytest.approx(sustained)
+    assert adaptive._burst == burst
+
+
+Learnt = tuple[str, float, bool, int, float]
+"""Name and value of what is set, whether a limit is confirmed, refusals excused from now on, and sustained rate."""
+
+BETWEEN = (50 * 60.0**2) ** (1 / 3)
+"""Estimate between the sustained rate, 50, and the recent one, 60."""
+
+LESSONS: dict[str, tuple[dict[str, Any], dict[str, Any], Learnt]] = {
+    "a limit is met without a rate": (
+        {"_sustained": 50.0, "_lifts": 2, "_ignorable": 4},
+        {"others": LIMIT, "before": 15.0},
+        ("search", 30, True, 0, 15),
+    ),
+    "a limit is met right after a pause": (
+        {"_ceiling": 100.0, "_lifts": 2, "_ignorable": 4},
+        {"rate": 100.0, "others": LIMIT, "before": 25.0, "span": 0.4, "accepted": 28},
+        ("search", 30, True, 0, 20),
+    ),
+    "a limit is met at a rate": (
+        {"_search": 100.0, "_lifts": 2, "_ignorable": 4},
+        {"rate": 100.0, "others": LIMIT},
+        ("ceiling", 60, False, 4, 0),
+    ),
+    "an excused refusal": ({"_ceiling": 50.0, "_lifts": 1, "_ignorable": 2}, {"rate": 50.0}, ("", 0, False, 1, 0)),
+    "an excused refusal long after the pause": (
+        {"_search": 100.0, "_lifts": 1, "_ignorable": 2},
+        {"rate": 100.0, "span": 4.0, "accepted": 100},
+        ("ceiling", 60, False, 2, 0),
+    ),
+    "the first refusal by chance": ({"_confirmed": True}, {"others": CHANCE}, ("", 0, False, 2, 0)),
+    "a later refusal by chance": (
+        {"_lifts": 1, "_sustained": 44.0}, {"others": CHANCE}, ("search", 44, False, 0, 44)
+    ),
+    "a refusal by chance long after the pause": (
+        {}, {"others": CHANCE, "span": 4.0, "accepted": 100}, ("search", 30, False, 0, 0)
+    ),
+    "a refusal of unknown cause": ({}, {}, ("search", 30, False, 0, 0)),
+    "a slow service": (
+        {}, {"span": 60.0, "wait": 60.0, "accepted": 5, "recent": 0.1}, ("search", 0.1, False, 0, 0)
+    ),
+    "a slow rate": (
+        {"_search": 0.5},
+        {"rate": 0.5, "span": 90.0, "wait": 30.0, "accepted": 40, "recent": 0.4},
+        ("ceiling", 0.4, False, 0, 0),
+    ),
+    "a rate that was sustained before": (
+        {"_ceiling": 50.0, "_confirmed": True}, {"rate": 40.0, "before": 40.0}, ("", 0, False, 2, 28)
+    ),
+    "a rate below the sustained one": (
+        {"_ceiling": 50.0}, {"rate": 16.0, "before": 17.0, "accepted": 75}, ("", 0, False, 2, 21)
+    ),
+    "an unconfirmed ceiling that is too high": ({"_ceiling": 90.0}, {"rate": 85.0}, ("", 0, False, 2, 0)),
+    "a confirmed ceiling that is too high": (
+        {"_ceiling": 90.0, "_confirmed": True}, {"rate": 85.0, "accepted": 125}, ("ceiling", BETWEEN, True, 0, 0)
+    ),
+    "a confirmed ceiling that is too high after excuses": (
+        {"_ceiling": 90.0, "_confirmed": True, "_lifts": 1}, {"rate": 85.0}, ("", 0, False, 4, 0)
+    ),
+    "an unconfirmed ceiling long after the pause": (
+        {"_ceiling": 90.0}, {"rate": 85.0, "span": 4.0, "accepted": 250}, ("ceiling", BETWEEN, False, 0, 0)
+    ),
+    "a whole climb": (
+        {"_ceiling": 90.0, "_climb": 1.5, "_lifts": 1}, {"rate": 85.0}, ("ceiling", 60, True, 0, 0)
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("state", "refused", "learnt"), LESSONS.values(), ids=LESSONS)
+def test_refusal_sets_a_ceiling_or_a_search_or_is_excused(
+    state: dict[str, Any], refused: dict[str, Any], learnt: Learnt
+) -> None:
+    adaptive = AdaptiveRate(0.0, 8)
+    for name, value in ({"_climb": 10.0, "_sustained": 0.0} | state).items():
+        setattr(adaptive, name, value)
+    facts = {"rate": None, "span": 1.5, "wait": 1.0, "accepted": 50, "recent": 60.0} | refused
+    others, before = facts.pop("others", UNKNOWN), facts.pop("before", 0.0)
+    adaptive._learn(Refusal(*facts.values(), *others), before)
+    kind = "ceiling" if adaptive._ceiling else "search" if adaptive._search else ""
+    value = adaptive._ceiling or adaptive._search or 0
+    assert (kind, adaptive._confirmed, adaptive._ignorable) == (learnt[0], *learnt[2:4])
+    assert (value, adaptive._sustained) == pytest.approx((learnt[1], learnt[4]))
+    assert adaptive.in_flight == (4 if kind else 8)
+
+
+def excused() -> AdaptiveRate:
+    """Return a rate for which the next four refusals count as chance."""
+    adaptive = AdaptiveRate(0.0, 8)
+    adaptive._lifts, adaptive._ignorable = 2, 4
+    return adaptive
+
+
+def refused_soon(adaptive: AdaptiveRate, now: float) -> float | None:
+    """Refuse one of thirty requests; return the rate after it."""
+    now = held_back(adaptive, now + 1, 30)
+    adaptive.refused(now, 1.0, first=True)
+    return adaptive.rate(now + 1)
+
+
+def test_limit_met_after_a_whole_climb_ends_the_excuses_of_refusals() -> None:
+    adaptive = excused()
+    adaptive._ceiling, adaptive._climb = 50.0, 3.0
+    now = held_back(adaptive, 0.0, 200)  # four seconds
+    adaptive.refused(now, 1.0, first=True)
+    assert refused_soon(adaptive, now) is not None
+
+
+def test_refusal_of_all_in_flight_ends_the_excuses_of_refusals() -> None:
+    adaptive, now = excused(), 0.0
+    now = held_back(adaptive, now, 20) + 0.1
+    for place in range(8):
+        adaptive.refused(now, 1.0, first=not place)
+    assert refused_soon(adaptive, now) is not None
+
+
 def test_ceiling_is_not_set_below_a_sustained_rate() -> None:
     adaptive = with_ceiling(50, 30)
     adaptive._sustained = 44.0
@@ -355,7 +629,7 @@ def test_search_does_not_start_below_a_sustained_rate() -> None:
 
 
 def test_number_of_ignored_refusals_doubles_up_to_sixteen() -> None:
-    adaptive = AdaptiveRate(0.0)
+    adaptive = AdaptiveRate(0.0, 8)
     ignored: list[int] = []
     for _ in range(6):
         adaptive._lift_limit()
@@ -435,7 +709,7 @@ def test_long_delay_is_not_followed_by_a_burst() -> None:
 def test_crawl_through_a_token_bucket_is_near_the_ideal_time(
     requests: int, share: float, concurrency: int, seed: int
 ) -> None:
-    done = crawl(AdaptiveRate(0.0), Bucket(50), requests, concurrency=concurrency, seed=seed)
+    done = crawl(AdaptiveRate(0.0, 8), Bucket(50), requests, concurrency=concurrency, seed=seed)
     assert done.ended_at <= share * (requests - 10) / 50
     assert done.refused <= (0.05 if concurrency == 8 else 0.1) * done.sent
 
@@ -447,7 +721,7 @@ def test_crawl_through_a_token_bucket_is_near_the_ideal_time(
 def test_crawl_through_token_buckets_of_other_rates_and_bursts_is_near_the_ideal_time(
     rate: float, burst: int, retry_after: float, share: float
 ) -> None:
-    done = crawl(AdaptiveRate(0.0), Bucket(rate, burst, retry_after), 1500)
+    done = crawl(AdaptiveRate(0.0, 8), Bucket(rate, burst, retry_after), 1500)
     assert done.ended_at <= share * (1500 - burst) / rate
     assert done.refused <= 0.05 * done.sent
 
@@ -457,13 +731,13 @@ def test_crawl_through_token_buckets_of_other_rates_and_bursts_is_near_the_ideal
 )
 def test_crawl_through_fixed_windows_is_near_the_ideal_time(requests: int, seconds: float, share: float) -> None:
     wanted = max(300, 6 * requests)
-    done = crawl(AdaptiveRate(0.0), Window(requests, seconds), wanted)
+    done = crawl(AdaptiveRate(0.0, 8), Window(requests, seconds), wanted)
     assert done.ended_at <= share * wanted / requests * seconds
     assert done.refused <= 0.1 * done.sent
 
 
 def test_rate_rises_when_the_limit_is_lifted() -> None:
-    adaptive = AdaptiveRate(0.0)
+    adaptive = AdaptiveRate(0.0, 8)
     before = crawl(adaptive, Bucket(50), 500)
     after = crawl(adaptive, Bucket(1e9, 10**9), 3000, start=before.ended_at)
     assert after.refused == 0
@@ -482,7 +756,7 @@ def test_rate_rises_when_the_limit_is_lifted() -> None:
     ],
 )
 def test_rate_recovers_soon_after_an_outage(before: int, outage: float) -> None:
-    adaptive = AdaptiveRate(0.0)
+    adaptive = AdaptiveRate(0.0, 8)
     start = crawl(adaptive, Bucket(50), before).ended_at
     ended_at = crawl(adaptive, Outage(start + outage), 300, start=start).ended_at
     assert ended_at - (start + outage) < 20
@@ -490,7 +764,7 @@ def test_rate_recovers_soon_after_an_outage(before: int, outage: float) -> None:
 
 @pytest.mark.parametrize("idle", [60.0, *[pytest.param(idle) for idle in (3600.0, 86400.0)]])
 def test_idle_time_before_the_first_refusal_does_not_lower_the_rate(idle: float) -> None:
-    adaptive = AdaptiveRate(0.0)
+    adaptive = AdaptiveRate(0.0, 8)
     crawl(adaptive, Bucket(50), 8)
     assert crawl(adaptive, Bucket(50), 300, start=idle).ended_at - idle < 2 * 300 / 50
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from jogg_async import CatalogueChangedWarning, JoggError, RateLimitError, RetryPolicy, ServerError
-from jogg_async._requests.events import FIELDS
+from jogg_async._requests.events import FIELDS, log_drift, log_pause, log_retry, log_skipped
+from jogg_async.models import InvalidRecord
 from jogg_async.testing import Fault, RecordedRequest
 from tests.conftest import AT_ONCE
 from tests.http.leaks import leaks_in_log
@@ -270,6 +271,41 @@ def quiet_retries() -> Iterator[None]:
     logger.setLevel(logging.WARNING)
     yield
     logger.setLevel(logging.NOTSET)
+
+
+def test_each_event_has_its_level_function_and_text(log: pytest.LogCaptureFixture) -> None:
+    error = ServerError("failed", code=50000, http_status=503, rid=RID)
+    error.request_line, error.page, error.attempts = "GET /musics?page=7", 7, 2
+    log_retry(error, 0.256)
+    log_pause(error, 5.0)
+    log_drift("GET /musics?page=7", 7, 1, "an id came twice")
+    log_skipped("GET /musics?page=7", RID, [InvalidRecord(7, 0, "$.data.music[0].id is missing", {})])
+    assert [(record.name, record.levelname, record.funcName, record.getMessage()) for record in log.records] == [
+        (
+            "jogg_async.retry",
+            "INFO",
+            "log_retry",
+            "GET /musics?page=7: attempt 2 failed with ServerError; retrying in 0.26 s",
+        ),
+        (
+            "jogg_async.pause",
+            "INFO",
+            "log_pause",
+            "GET /musics?page=7: rate limit; all requests of the session pause for 5.00 s",
+        ),
+        (
+            "jogg_async.drift",
+            "INFO",
+            "log_drift",
+            "GET /musics?page=7: the catalogue changed during the crawl: an id came twice",
+        ),
+        (
+            "jogg_async.record_skipped",
+            "WARNING",
+            "log_skipped",
+            "page 7: invalid record skipped: $.data.music[0].id is missing",
+        ),
+    ]
 
 
 def test_documentation_names_the_events_of_each_attribute() -> None:

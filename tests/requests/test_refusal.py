@@ -2,41 +2,36 @@ from __future__ import annotations
 
 import pytest
 
-from jogg_async._requests.refusal import Cause, Refusal, accepted_rate
+from jogg_async._requests.refusal import Refusal, accepted_rate
 
 
-def refusal(
-    *, span: float = 0.1, wait: float = 1.0, accepted: int = 20, recent: float = 200.0, others: tuple[int, int] = (0, 0)
-) -> Refusal:
-    return Refusal(None, span, wait, accepted, recent, *others)
+def refusal(*, span: float = 0.1, wait: float = 1.0, accepted: int = 20, recent: float = 200.0) -> Refusal:
+    return Refusal(None, span, wait, accepted, recent)
 
 
-@pytest.mark.parametrize(
-    ("refused", "accepted", "cause"),
-    [
-        (0, 0, Cause.UNKNOWN),
-        (1, 0, Cause.UNKNOWN),
-        (0, 1, Cause.UNKNOWN),
-        (2, 1, Cause.UNKNOWN),
-        (3, 4, Cause.UNKNOWN),
-        (2, 0, Cause.LIMIT),
-        (3, 1, Cause.LIMIT),
-        (4, 3, Cause.LIMIT),
-        (7, 0, Cause.LIMIT),
-        (0, 2, Cause.CHANCE),
-        (0, 7, Cause.CHANCE),
-        (1, 6, Cause.CHANCE),
-        (3, 28, Cause.CHANCE),
-    ],
-)
-def test_cause_of_a_refusal_follows_from_the_other_requests_in_flight(
-    refused: int, accepted: int, cause: Cause
-) -> None:
-    assert refusal(others=(refused, accepted)).cause is cause
+CAUSES = """\
+??CCCCCCC
+?????CCCC
+L??????CC
+LLL??????
+LLLLL????
+LLLLLLL??
+"""
+"""Cause (limit, chance, unknown) by the number of others refused (line) and accepted (column), each from 0."""
+
+
+@pytest.mark.parametrize("refused", range(6))
+@pytest.mark.parametrize("accepted", range(9))
+def test_cause_of_a_refusal_follows_from_the_other_requests_in_flight(refused: int, accepted: int) -> None:
+    found = refusal()
+    found.others_refused += refused
+    found.others_accepted += accepted
+    assert found.cause.name[0].replace("U", "?") == CAUSES.splitlines()[refused][accepted]
 
 
 @pytest.mark.parametrize(
-    ("span", "immediate", "frequent"), [(0.0, True, True), (0.4, True, True), (0.5, False, True), (2.0, False, False)]
+    ("span", "immediate", "frequent"),
+    [(0.0, True, True), (0.49, True, True), (0.5, False, True), (1.99, False, True), (2.0, False, False)],
 )
 def test_time_since_the_pause_decides_if_a_refusal_is_immediate_or_frequent(
     span: float, immediate: bool, frequent: bool
