@@ -165,6 +165,7 @@ def test_ctrl_c_keeps_the_partial_files(cli_with_fake: CliWithFake, folder: str)
     fake_of(cli).fail(Fault.stall_body(), path="/music/2.wav")
     with cli.start("download", folder) as process:
         eventually(lambda: (Path(folder) / "2.part").exists() and (Path(folder) / "2.part").stat().st_size > 0)
+        eventually(lambda: len(list(Path(folder).glob("*.wav"))) == 2)
         outcome = interrupted(process, signal.SIGINT)
     assert (outcome.code, outcome.out, outcome.err) == (130, "", "")
     assert sorted(path.suffix for path in Path(folder).iterdir()) == [".json", ".part", ".wav", ".wav"]

@@ -71,7 +71,7 @@ def test_rows_of_the_table_are_printed_as_pages_arrive(cli_with_fake: CliWithFak
         terminal.type(b"\x03")
         assert terminal.wait() == 130
     assert b"Traceback" not in terminal.raw
-    assert b"jogg-async crawl saves tracks" in terminal.raw
+    assert b"jogg-async crawl saves the tracks" in terminal.raw
     assert cursor_shows(terminal.raw)
     assert "Fetching" not in "".join(displayed(terminal.raw))
 
@@ -186,7 +186,7 @@ def test_ctrl_c_on_a_terminal_names_the_command_that_can_be_continued(
         terminal.read(lambda raw: b"/300 tracks" in raw)
         terminal.process.send_signal(number)
         assert terminal.wait() == 128 + number
-    note = b"This cannot be continued. jogg-async crawl saves tracks and can be, with --resume."
+    note = b"This command cannot be resumed. jogg-async crawl saves the tracks, and --resume continues it."
     assert (note in terminal.raw) is noted
 
 
