@@ -144,7 +144,7 @@ def test_named_wait_within_max_retry_after_and_timeout_is_accepted(
     assert wait_of(DOUBLING, 2, elapsed, named=named) == wait
 
 
-def test_jitter_of_a_named_wait_counts_against_timeout() -> None:
+def test_jitter_of_a_wait_that_the_server_names_counts_against_the_timeout() -> None:
     assert wait_of(DOUBLING, 1, 60.0, named=39.0, jitter=1.0) == 40.0
     assert wait_of(DOUBLING, 1, 60.0, named=39.0, jitter=1.5) is None
 

@@ -163,7 +163,7 @@ def test_each_response_is_logged_at_debug_with_its_status_and_length(debug_log: 
     assert logged == [("DEBUG", f"{request}: HTTP 502, 7 bytes"), ("DEBUG", f"{request}: HTTP 200, {len(PAGE)} bytes")]
 
 
-def test_final_failure_logs_nothing_beside_its_exception(log: pytest.LogCaptureFixture) -> None:
+def test_final_failure_raises_its_exception_and_logs_no_event(log: pytest.LogCaptureFixture) -> None:
     async def scenario(simulation: Simulation) -> None:
         simulation.fake.fail(Fault.business(40000))
         with pytest.raises(JoggError):
