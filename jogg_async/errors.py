@@ -50,7 +50,7 @@ __all__ = [
 ]
 
 _LONGEST: Final = 1000
-"""Most characters of a text from the service that an error's text quotes."""
+"""Number of characters of a text from the service that an error's text quotes at most."""
 
 
 class JoggError(Exception):

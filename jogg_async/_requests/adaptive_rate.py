@@ -55,7 +55,8 @@ _MAX_LIFTS: Final = 4
 """Number of lifts of the limit that double the number of refusals to ignore, which is 16 from then on."""
 
 _TIMER_SLACK: Final = 0.05
-"""At most this many seconds of a request's delay are caught up by later requests. Timers fire late, which would lower the rate."""
+"""At most this many seconds of a request's delay are caught up by later requests: timers that fire late would lower the
+rate."""
 
 _IDLE_RESET: Final = 1.0
 """Seconds without an accepted request that restart a measurement, unless the rate held requests back."""
