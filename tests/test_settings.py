@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import inspect
 import math
 import traceback
 from collections.abc import Iterator
@@ -9,9 +10,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jogg_async import ConfigurationError, JoggError, JoggSession
+from jogg_async import ConfigurationError, JoggError, JoggSession, RetryPolicy
 from jogg_async._api.redaction import Secret, as_secret
 from jogg_async.settings import api_key_from, base_url_from, is_loopback
+
+TRACKS_DEFAULTS: dict[str, Any] = {
+    "genre": None,
+    "mood": None,
+    "page_size": 100,
+    "concurrency": None,
+    "limit": None,
+    "start_page": 1,
+    "end_page": None,
+    "ordered": True,
+    "on_invalid": "raise",
+    "on_drift": "warn",
+    "resume": None,
+    "params": None,
+    "retry": None,
+}
 
 BAD_KEYS = [
     pytest.param("", id="empty"),
@@ -237,3 +254,39 @@ def test_settings_in_range_are_accepted(concurrency: int, timeout: float) -> Non
 def test_timeout_beyond_the_range_of_floats_is_rejected() -> None:
     with pytest.raises(ConfigurationError, match="timeout"):
         JoggSession("k", timeout=10**400)
+
+
+@pytest.mark.parametrize(
+    ("call", "defaults"),
+    [
+        (
+            JoggSession,
+            {
+                "api_key": None,
+                "base_url": None,
+                "concurrency": 8,
+                "retry": RetryPolicy(8, 120.0, 0.1, 30.0, 0.2, 300.0),
+                "timeout": 30.0,
+                "limiter": None,
+                "http": None,
+            },
+        ),
+        (JoggSession.tracks, TRACKS_DEFAULTS),
+        (
+            JoggSession.page,
+            {
+                "number": 1,
+                "page_size": 10,
+                "genre": None,
+                "mood": None,
+                "on_invalid": "raise",
+                "params": None,
+                "retry": None,
+            },
+        ),
+        (JoggSession.count, {"genre": None, "mood": None, "retry": None}),
+    ],
+)
+def test_defaults_are_the_documented_ones(call: Any, defaults: dict[str, Any]) -> None:
+    parameters = inspect.signature(call).parameters.values()
+    assert {each.name: each.default for each in parameters if each.name != "self"} == defaults

@@ -399,4 +399,3 @@ class Crawl:
         self.pages_done = 0
         self._cursor = Cursor(first, 0)
         window.start(first, self.pages.last)
-        self._update_bounds(window)

@@ -53,7 +53,13 @@ MODULES: Final[dict[str, tuple[str, ...]]] = {
     # The window and the crawl.
     "_paging/window.py": ("paging/test_window.py", "paging/test_crawl.py", "requests/test_concurrency.py"),
     "_paging/passes.py": ("paging/test_passes.py", *_CRAWL),
-    "_paging/crawl.py": (*_CRAWL, "export/test_save.py", "requests/test_events.py", "paging/test_random_crawls.py"),
+    "_paging/crawl.py": (
+        *_CRAWL,
+        "export/test_save.py",
+        "requests/test_events.py",
+        "http/test_connections.py",
+        "paging/test_random_crawls.py",
+    ),
     "pager.py": ("test_pager.py", "paging/test_resuming.py", "paging/test_drift.py", "paging/test_ending.py"),
     # The retry and the throttle.
     "retry.py": ("test_retry.py", "requests/test_retrying.py"),
@@ -80,7 +86,7 @@ MODULES: Final[dict[str, tuple[str, ...]]] = {
         "http/test_transport.py",
         "http/test_faults.py",
     ),
-    "session.py": ("test_session.py", "test_settings.py", "requests/test_concurrency.py"),
+    "session.py": ("test_session.py", "test_settings.py", "requests/test_concurrency.py", "download/test_addresses.py"),
     # The download of audio files.
     "_download/file_names.py": ("download/test_file_names.py",),
     "_download/responses.py": ("download/test_responses.py", "download/test_resuming.py"),

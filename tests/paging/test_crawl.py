@@ -7,9 +7,18 @@ import json
 import warnings
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import pytest
 
-from jogg_async import CatalogueChangedError, CatalogueChangedWarning, JoggError, RetryPolicy, ServerError
+from jogg_async import (
+    CatalogueChangedError,
+    CatalogueChangedWarning,
+    JoggError,
+    RetryPolicy,
+    ServerError,
+    SessionClosedError,
+)
+from jogg_async._paging.passes import History
 from jogg_async.testing import FakeJogg, Fault
 from tests.model import REJECTED, TRANSIENT, HeldResponses, ids, ids_from, iterate_loop, take, until, with_pagination
 
@@ -249,6 +258,46 @@ async def test_a_pager_closed_after_its_last_track_is_finished(jogg: JoggSession
     assert await ids_from(pager) == []
 
 
+async def test_a_changed_crawl_closed_after_its_last_track_is_not_finished(
+    make_fake: MakeFake, make_session: MakeSession
+) -> None:
+    fake = await make_fake(50)
+    fake.fail(with_pagination(total_items=51, total_pages=5), page=2)
+    async with make_session(fake).tracks(page_size=10) as pager:
+        await take(pager, 50)
+        assert pager.progress.drifted
+    with pytest.raises(JoggError, match="closed before its end"):
+        await anext(pager)
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+async def test_an_interrupted_crawl_counts_the_records_before_it_if_it_was_ordered(
+    jogg: JoggSession, ordered: bool
+) -> None:
+    crawl = jogg.tracks()._crawl
+    history = History(changed=False, drifted=False, recrawls=0, records=70, ordered=ordered, covers_all=True)
+    crawl.resume_at(attrs.evolve(crawl.position(), page=2), history)
+    assert crawl.pages.records == (70 if ordered else 0)
+    assert len((await crawl.next_page()).tracks) == 100
+
+
+async def test_a_closed_crawl_stays_closed_when_it_is_resumed(jogg: JoggSession) -> None:
+    crawl = jogg.tracks(limit=5)._crawl
+    crawl.close(SessionClosedError)
+    history = History(changed=False, drifted=False, recrawls=0, records=0, ordered=True, covers_all=True)
+    crawl.resume_at(crawl.position(), history)
+    with pytest.raises(SessionClosedError):
+        await crawl.next_track()
+
+
+async def test_a_crawl_resumed_without_a_track_left_is_at_its_end(jogg: JoggSession) -> None:
+    crawl = jogg.tracks(limit=5)._crawl
+    history = History(changed=False, drifted=False, recrawls=0, records=5, ordered=True, covers_all=True)
+    crawl.resume_at(attrs.evolve(crawl.position(), limit=0), history)
+    with pytest.raises(StopAsyncIteration):
+        await crawl.next_track()
+
+
 async def test_drift_warning_turned_into_an_error_keeps_the_collected_tracks(
     make_fake: MakeFake, make_session: MakeSession
 ) -> None:
@@ -326,6 +375,7 @@ async def test_a_second_crawl_starts_all_pages_at_once(make_fake: MakeFake, make
     fake = await make_fake(60)
     session = make_session(fake)
     await session.tracks(page_size=10).collect()
+    await session.tracks(page_size=20).collect()
     fake.clear()
     held = HeldResponses(fake)
     second = asyncio.ensure_future(session.tracks(page_size=10).collect())

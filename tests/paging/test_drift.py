@@ -181,7 +181,15 @@ async def test_recrawl_stops_after_five_passes_over_a_catalogue_that_keeps_chang
     with pytest.warns(CatalogueChangedWarning):
         found = await ids_from(make_session(fake).tracks(page_size=10, on_drift="recrawl"))
     assert set(range(1, 61)) <= set(found)
-    assert 2 <= fake.pages.count(1) <= 10
+    assert fake.pages.count(1) == 6
+
+
+async def test_recrawl_counts_an_invalid_record_once(make_fake: MakeFake, make_session: MakeSession) -> None:
+    fake = await make_fake([{"id": 1}, {"id": "two"}, *({"id": number} for number in range(3, 31))])
+    fake.mutate_after(2, lambda catalogue: catalogue.remove(0))
+    pager = make_session(fake).tracks(page_size=10, on_drift="recrawl", on_invalid="skip", concurrency=1)
+    assert sorted(await ids_from(pager)) == [1, *range(3, 31)]
+    assert (pager.progress.invalid, len(pager.invalid_records)) == (1, 1)
 
 
 async def test_recrawl_without_totals_finds_every_track(make_fake: MakeFake, make_session: MakeSession) -> None:
