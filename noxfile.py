@@ -42,6 +42,11 @@ LOCKED = bool(os.environ.get("CI"))
 WHEEL = "build" if LOCKED else "wheel"
 # One process for each of two cores.
 PYTEST = ("-m", "pytest", "-q", "-n", "2")
+# Searches that take long, and whose code the shorter tests run as well.
+LONG_SEARCHES = [
+    f"--ignore=tests/{name}.py"
+    for name in ("api/test_random_bodies", "requests/test_fairness", "requests/test_rate_limits", "test_cancellation")
+]
 # Property tests; JOGG_LONG multiplies their number of examples.
 SEARCHES = (
     *(f"tests/{name}" for name in ("api", "download", "export", "paging", "requests", "testing")),
@@ -252,18 +257,16 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS[1:], requires=[WHEEL])
 def pythons(session: nox.Session) -> None:
-    """Run the tests on the other Pythons."""
-    _pytest(session, "tests")
+    """Run the tests on the other Pythons: on the newest all of them, else without the long searches."""
+    left_out = [] if session.python == NEWEST else LONG_SEARCHES
+    _pytest(session, "tests", *PYTEST, *left_out)
 
 
 @nox.session(python=PYTHONS[0], requires=[WHEEL])
 def lowest(session: nox.Session) -> None:
     """Run the tests on the oldest Python and the lowest dependencies, in development mode, and measure coverage."""
     env = {"COVERAGE_FILE": str(_coverage_file(session, ".lowest")), "PYTHONDEVMODE": "1"}
-    # These take minutes in development mode, and cover nothing that other tests do not.
-    slow = ("api/test_random_bodies", "requests/test_fairness", "requests/test_rate_limits", "test_cancellation")
-    left_out = [f"--ignore=tests/{name}.py" for name in slow]
-    _pytest(session, "lowest", "-m", "coverage", "run", *PYTEST, *left_out, env=env)
+    _pytest(session, "lowest", "-m", "coverage", "run", *PYTEST, *LONG_SEARCHES, env=env)
 
 
 @nox.session(requires=[WHEEL])

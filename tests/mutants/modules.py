@@ -86,7 +86,7 @@ MODULES: Final[dict[str, tuple[str, ...]]] = {
         "http/test_transport.py",
         "http/test_faults.py",
     ),
-    "session.py": ("test_session.py", "test_settings.py", "requests/test_concurrency.py", "download/test_addresses.py"),
+    "session.py": ("test_session.py", "test_settings.py", "requests/test_concurrency.py", "download/test_download.py"),
     # The download of audio files.
     "_download/file_names.py": ("download/test_file_names.py",),
     "_download/responses.py": ("download/test_responses.py", "download/test_resuming.py"),
