@@ -167,6 +167,23 @@ def test_full_stop_is_added_only_between_a_text_and_its_advice(error: JoggError,
 
 
 @pytest.mark.parametrize(
+    ("path", "in_record"),
+    [(None, False), ("$.data.pagination", False), ("$.data.music", False), ("$.data.music[3]", True)],
+)
+def test_decode_error_advises_to_skip_invalid_records_only_for_a_record(path: str | None, in_record: bool) -> None:
+    error = DecodeError("what came", path=path)
+    assert (error.in_record, "on_invalid='skip'" in str(error)) == (in_record, in_record)
+    assert ("Check the base_url" in str(error)) is not in_record
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
+
+
+@pytest.mark.parametrize(("status", "redirect"), [(299, False), (300, True), (399, True), (400, False), (None, False)])
+def test_error_of_a_redirect_advises_to_check_the_address(status: int | None, redirect: bool) -> None:
+    error = APIError("what came", http_status=status)
+    assert str(error).endswith("Check the address of the service.") is redirect
+
+
+@pytest.mark.parametrize(
     "error", [APIError(msg="No luck"), TransportError(message="No luck"), DecodeError(message="No luck")]
 )
 def test_message_given_by_keyword_is_in_the_text(error: JoggError) -> None:

@@ -185,6 +185,18 @@ def test_message_of_an_error_of_the_system_names_its_file_and_options(error: OSE
     assert os_message_of(error) == f"{text} Kept: --resume continues."
 
 
+@pytest.mark.parametrize(
+    ("path", "advice"),
+    [
+        (None, "Check --base-url or JOGG_BASE_URL, and look for a newer version of jogg-async."),
+        ("$.data.pagination", "Check --base-url or JOGG_BASE_URL, and look for a newer version of jogg-async."),
+        ("$.data.music[3].id", "Look for a newer version of jogg-async; --on-invalid skip leaves invalid records out."),
+    ],
+)
+def test_only_an_invalid_record_is_advised_to_be_skipped(path: str | None, advice: str) -> None:
+    assert message_of(errors.DecodeError("it is wrong", path=path)) == f"it is wrong. {advice}"
+
+
 def test_message_of_the_service_cannot_control_the_terminal(cli_with_fake: CliWithFake) -> None:
     cli = cli_with_fake(10)
     fake_of(cli).fail(Fault.business(18025, "no\x1b[2J\n[red]way"), times=None)
