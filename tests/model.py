@@ -35,7 +35,7 @@ def examples(count: int) -> settings:
         count: examples in the long run; `JOGG_EXAMPLES` sets another number.
     """
     return settings(
-        max_examples=int(os.environ.get("JOGG_EXAMPLES", count if LONG_RUN else max(10, count // 5))),
+        max_examples=int(os.environ.get("JOGG_EXAMPLES", count if LONG_RUN else max(8, count // 10))),
         deadline=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.filter_too_much],
     )

@@ -569,7 +569,7 @@ def test_refusal_sets_a_ceiling_or_a_search_or_is_excused(
     adaptive = AdaptiveRate(0.0, 8)
     for name, value in ({"_climb": 10.0, "_sustained": 0.0} | state).items():
         setattr(adaptive, name, value)
-    facts = {"rate": None, "span": 1.5, "wait": 1.0, "accepted": 50, "recent": 60.0} | refused
+    facts: dict[str, Any] = {"rate": None, "span": 1.5, "wait": 1.0, "accepted": 50, "recent": 60.0} | refused
     others, before = facts.pop("others", UNKNOWN), facts.pop("before", 0.0)
     adaptive._learn(Refusal(*facts.values(), *others), before)
     kind = "ceiling" if adaptive._ceiling else "search" if adaptive._search else ""
