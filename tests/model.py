@@ -25,7 +25,7 @@ TRANSIENT = Fault.business(50000)
 
 
 LONG_RUN: Final = bool(os.environ.get("JOGG_LONG"))
-"""Property tests try all their examples (`nox -s long`); otherwise a fifth of them."""
+"""Property tests try all their examples (`nox -s long`); otherwise a tenth of them, 8 at least."""
 
 
 def examples(count: int) -> settings:
