@@ -136,7 +136,7 @@ def argument_error(
 class SessionClosedError(JoggError):
     """Raised if the session is closed, or was closed during a request or a crawl, which is then incomplete."""
 
-    advice = "Make a new JoggSession."
+    advice: str = "Make a new JoggSession."
 
 
 class APIError(JoggError):
@@ -148,7 +148,7 @@ class APIError(JoggError):
         http_status: the HTTP status; `None` if unknown.
     """
 
-    advice = "See the service's reference for this code, or ask its support."
+    advice: str = "See the service's reference for this code, or ask its support."
 
     code: int | None = None
     msg: str = ""
@@ -181,31 +181,31 @@ class APIError(JoggError):
 class AuthenticationError(APIError):
     """Raised if the API key is not valid (code 10105, HTTP 401). Not retried."""
 
-    advice = "Check the key given to JoggSession, or the one in JOGG_API_KEY."
+    advice: str = "Check the key given to JoggSession, or the one in JOGG_API_KEY."
 
 
 class PermissionDeniedError(APIError):
     """Raised if the account may not call the API (code 18025, HTTP 403). Not retried."""
 
-    advice = "Check that the account's plan includes the API."
+    advice: str = "Check that the account's plan includes the API."
 
 
 class InsufficientCreditError(APIError):
     """Raised if the account has no credit left (code 18020, HTTP 402). Not retried."""
 
-    advice = "Top up the account's credit."
+    advice: str = "Top up the account's credit."
 
 
 class NotFoundError(APIError):
     """Raised if the record or the URL does not exist (code 10104, HTTP 404). Not retried."""
 
-    advice = "Check the base_url and the page number."
+    advice: str = "Check the base_url and the page number."
 
 
 class ParameterError(APIError):
     """Raised if the service refuses a parameter (code 40000, HTTP 400 and 422). Not retried."""
 
-    advice = "Check the filters and params of the request."
+    advice: str = "Check the filters and params of the request."
 
 
 class RateLimitError(APIError):
@@ -215,7 +215,9 @@ class RateLimitError(APIError):
         retry_after: the wait in seconds that the service named; `None` if it named none.
     """
 
-    advice = "Wait, then continue from error.page. A lower concurrency or JoggSession(limiter=...) avoids rate limits."
+    advice: str = (
+        "Wait, then continue from error.page. A lower concurrency or JoggSession(limiter=...) avoids rate limits."
+    )
 
     retry_after: float | None = None
 
@@ -232,7 +234,7 @@ class ServerError(APIError):
         retry_after: the wait in seconds that the service named; `None` if it named none.
     """
 
-    advice = "Try again later, from error.page. If it persists, ask the service's support."
+    advice: str = "Try again later, from error.page. If it persists, ask the service's support."
 
     retry_after: float | None = None
 
@@ -244,7 +246,7 @@ class TransportError(JoggError):
     headers.
     """
 
-    advice = "Check the network and the base_url, then continue from error.page."
+    advice: str = "Check the network and the base_url, then continue from error.page."
 
     transient: bool = False
     """True if a retry may help; false for a TLS certificate error, for instance."""
@@ -262,7 +264,7 @@ class DecodeError(JoggError):
         value: a short `repr` of the wrong value; `None` if there is none.
     """
 
-    advice = "Check the base_url and look for a newer version of jogg-async."
+    advice: str = "Check the base_url and look for a newer version of jogg-async."
 
     path: str | None = None
     value: str | None = None
@@ -286,7 +288,7 @@ class DecodeError(JoggError):
 class CatalogueChangedError(JoggError):
     """Raised at the end of a crawl under ``on_drift="raise"``: the catalogue changed. All found tracks were yielded."""
 
-    advice = "Crawl again, or use on_drift='recrawl' to find missing tracks."
+    advice: str = "Crawl again, or use on_drift='recrawl' to find missing tracks."
 
 
 class CatalogueChangedWarning(UserWarning):
