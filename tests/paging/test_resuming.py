@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from jogg_async import CatalogueChangedWarning, JoggSession, SessionClosedError
 from jogg_async.testing import FakeJogg, Fault
-from tests.model import REJECTED, TRANSIENT, HeldResponses, examples, ids_from, is_valid, sequential_crawl, take
+from tests.model import REJECTED, TRANSIENT, HeldResponses, examples, ids_from, is_valid, sequential_crawl, take, until
 
 if TYPE_CHECKING:
     from tests.conftest import MakeFake, MakeSession
@@ -203,6 +203,26 @@ async def test_checkpoint_taken_while_a_step_waits_is_at_the_awaited_page(
     await held.release()
     assert (await step).id == 11
     assert (pager.checkpoint()["page"], pager.checkpoint()["place"]) == (2, 1)
+    await pager.aclose()
+
+
+async def test_checkpoint_at_the_start_of_a_recrawl_is_at_the_first_track(
+    make_fake: MakeFake, make_session: MakeSession
+) -> None:
+    fake = await make_fake(30)
+    session = make_session(fake)
+    start = session.tracks(page_size=10)
+    await take(start, 4)
+    pager = session.tracks(resume=start.checkpoint(), on_drift="recrawl", concurrency=1)
+    await start.aclose()
+    fake.mutate_after(1, lambda catalogue: catalogue.insert(30))
+    await take(pager, 27)
+    held = HeldResponses(fake, 1)
+    step = asyncio.ensure_future(anext(pager))
+    await until(lambda: fake.in_flight == 1)
+    assert (pager.checkpoint()["page"], pager.checkpoint()["place"]) == (1, 0)
+    await held.release()
+    assert (await step).id == 1
     await pager.aclose()
 
 
