@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import math
 import os
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
@@ -201,16 +201,13 @@ class _Fetcher:
         return _run(download_here(tracks_of(part), self.folder, **self.settings))
 
 
-def _merged(reports: Iterable[DownloadReport]) -> DownloadReport:
-    total = DownloadReport(0, 0, (), 0)
-    for each in reports:
-        total = DownloadReport(
-            total.downloaded + each.downloaded,
-            total.skipped + each.skipped,
-            total.failed + each.failed,
-            total.bytes + each.bytes,
-        )
-    return total
+def _merged(reports: Sequence[DownloadReport]) -> DownloadReport:
+    return DownloadReport(
+        downloaded=sum(each.downloaded for each in reports),
+        skipped=sum(each.skipped for each in reports),
+        failed=tuple(failure for each in reports for failure in each.failed),
+        bytes=sum(each.bytes for each in reports),
+    )
 
 
 @attrs.frozen

@@ -13,6 +13,7 @@ import attrs
 
 from jogg_async._download.file_names import id_of_file, id_of_part
 from jogg_async._download.part_file import PartFile
+from jogg_async._export.filesystems import check_parent
 from jogg_async._paging.seen_ids import SeenIds
 
 _T = TypeVar("_T")
@@ -86,8 +87,7 @@ class Folder:
         Raises:
             OSError: the folder cannot be made or read.
         """
-        if not self.path.parent.is_dir():
-            raise FileNotFoundError(f"the folder {self.path.parent} does not exist; create it first.")
+        check_parent(self.path)
         self.path.mkdir(exist_ok=True)
         listing = Listing()
         with os.scandir(self.path) as entries:

@@ -24,34 +24,30 @@ class RemoteFolder(Folder):
 
     Args:
         address: the address.
-
-    Raises:
-        ArgumentError: fsspec does not know the address.
-        ImportError: fsspec, or the package it needs for the address, is not installed.
     """
 
     def __init__(self, address: str) -> None:
-        filesystem_at(address)
         self._temporary = tempfile.TemporaryDirectory(prefix="jogg-async-")
         super().__init__(Path(self._temporary.name), address)
         self._uploads = ThreadPoolExecutor(_MAX_UPLOADS, "jogg-async-upload")
         self._of_thread = threading.local()
 
     async def __aexit__(self, *_: object) -> None:
-        self._uploads.shutdown(wait=False, cancel_futures=True)
         try:
-            await asyncio.to_thread(self._uploads.shutdown)
+            await asyncio.to_thread(self._uploads.shutdown, cancel_futures=True)
         finally:
             await super().__aexit__()
             self._temporary.cleanup()
 
     def open(self) -> Listing:
-        """Make the folder if it is missing, and list it. Blocks.
+        """Make the folder if it is missing, and list it. Blocks: it may also import the package for the address.
 
         Raises:
+            ArgumentError: fsspec does not know the address.
+            ImportError: fsspec, or the package it needs for the address, is not installed.
             OSError: the folder cannot be made or read.
         """
-        filesystem, path = filesystem_at(self.name)
+        filesystem, path = self._filesystem()
         filesystem.makedirs(path, exist_ok=True)
         listing = Listing()
         try:

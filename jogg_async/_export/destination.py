@@ -13,7 +13,7 @@ from jogg_async.errors import ArgumentError
 from jogg_async.models import Track
 
 from . import mirror
-from .filesystems import filesystem_at, local_path, require_fsspec
+from .filesystems import check_parent, filesystem_at, local_path, require_fsspec
 from .formats import SQLITE, Encoder, Format, format_of
 from .mirror import Changes, FinishedCrawl
 from .replacement import replacement
@@ -174,8 +174,7 @@ def check_path(path: Path) -> None:
     Raises:
         OSError: one of them is not so.
     """
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"the folder {path.parent} does not exist; create it first.")
+    check_parent(path)
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder; name a file in it.")
     if path.exists() and not path.is_file():

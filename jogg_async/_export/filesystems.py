@@ -18,6 +18,16 @@ def local_path(address: str) -> Path | None:
     return None if "://" in address else Path(address)
 
 
+def check_parent(path: Path) -> None:
+    """Check that the folder in which a file or folder is to be made exists.
+
+    Raises:
+        FileNotFoundError: it does not.
+    """
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"the folder {path.parent} does not exist; create it first.")
+
+
 def require_fsspec() -> Any:
     """Return the module fsspec.
 
