@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import pickle
 import signal
@@ -28,6 +29,7 @@ from jogg_async import (
     DecodeError,
     RetryPolicy,
     ServerError,
+    Track,
 )
 from jogg_async._engines.cluster import Cluster
 from jogg_async.testing import FakeJogg, Fault, RateLimit
@@ -113,6 +115,20 @@ def test_partitions_continue_from_a_checkpoint(fake: FakeJogg) -> None:
     start = {"page": 2, "place": 30, "page_size": 100, "filters": {}, "total_items": 2500, "total_pages": 25}
     frame = read_tracks(npartitions=4, resume={**start, "limit": 1000})
     assert records(frame.compute()) == sequential(fake.catalogue[130:1130])
+
+
+@pytest.mark.fake_jogg(tracks=20_000)
+def test_partition_keeps_no_tracks_of_the_pages_already_read(fake: FakeJogg) -> None:
+    alive: list[int] = []
+
+    def count_tracks(_: Any) -> None:
+        if len(fake.requests) % 50 == 0:
+            alive.append(sum(type(each) is Track for each in gc.get_objects()))
+
+    fake.on_request = count_tracks
+    assert len(read_tracks(npartitions=1, concurrency=2).compute(scheduler="synchronous")) == 20_000
+    assert len(alive) == 4
+    assert max(alive) < 5000
 
 
 @pytest.mark.fake_jogg(tracks=3000, latency=0.01)
