@@ -323,7 +323,7 @@ def web(session: nox.Session) -> None:
 
 @nox.session(requires=[WHEEL])
 def engines(session: nox.Session) -> None:
-    """Load the fake's catalogue through dlt, and read it with a cluster of Dask, one worker of which is killed."""
+    """Load the fake's catalogue through dlt and into a local S3; kill one of the workers of Dask that read it."""
     _install(session, *_group("engines"), extras="[dask,dlt]")
     session.run("python", "-c", FROM_WHEEL, env=TEST_ENV)
     session.run("python", "-m", "pytest", *(session.posargs or ["tests/engines"]), env=TEST_ENV)

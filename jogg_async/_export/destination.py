@@ -13,7 +13,7 @@ from jogg_async.errors import ArgumentError
 from jogg_async.models import Track
 
 from . import mirror
-from .filesystems import check_parent, filesystem_at, local_path, require_fsspec
+from .filesystems import check_parent, filesystem_at, local_path, named_errors, require_fsspec
 from .formats import SQLITE, Encoder, Format, format_of
 from .mirror import Changes, FinishedCrawl
 from .replacement import replacement
@@ -132,7 +132,7 @@ class RemoteFile:
     def write(self, crawl: FinishedCrawl) -> Changes:
         """Upload the file. It becomes visible at its address once it is complete."""
         filesystem, path = filesystem_at(self.address)
-        with filesystem.transaction, filesystem.open(path, "wb") as file:
+        with named_errors(self.address), filesystem.transaction, filesystem.open(path, "wb") as file:
             self.encoder.write(crawl.batches, file)
         return Changes()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -54,3 +56,16 @@ def filesystem_at(address: str) -> tuple[Any, str]:
     except ValueError as error:
         raise ArgumentError(f"fsspec does not know the address {address!r}: {error}.") from error
     return found
+
+
+@contextmanager
+def named_errors(address: str) -> Generator[None]:
+    """Add the address to the text of errors that lack it, such as "The specified bucket does not exist"."""
+    try:
+        yield
+    except OSError as fault:
+        if fault.errno is None:
+            fault.args = (f"{address}: {fault}",)
+        else:
+            fault.filename = fault.filename or address
+        raise
