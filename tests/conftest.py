@@ -122,6 +122,16 @@ def debug_log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
 
 
 @pytest.fixture
+def stamina_log(debug_log: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    """Capture the log, with stamina's own records even where structlog is installed."""
+    from stamina.instrumentation import LoggingOnRetryHook, set_on_retry_hooks
+
+    set_on_retry_hooks([LoggingOnRetryHook])
+    yield debug_log
+    set_on_retry_hooks(None)
+
+
+@pytest.fixture
 def frozen_heap() -> Iterator[None]:
     """Exclude existing objects from garbage collection, for tests that collect often."""
     gc.collect()

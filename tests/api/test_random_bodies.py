@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.api.plain_decoder_comparison import compare
@@ -16,7 +16,12 @@ SELDOM = st.integers(-30, 8).map(lambda number: max(0, number))
 BODIES = st.builds(body, st.integers(0, 3), CHANGES, unknown=st.booleans(), before=SELDOM, after=SELDOM, cut=SELDOM)
 
 
+ORDERS = [Change(50000, 63, 0), Change(76, 60, 0), Change(1950, 0, 0), Change(17231, 10**6, 0)]
+"""Changes that put the undocumented fields of two records into different orders."""
+
+
 @settings(deadline=None, max_examples=1500 if LONG_RUN else 500)
+@example(body(2, ORDERS, unknown=True, before=0, after=0, cut=0), False)
 @given(BODIES, st.booleans())
 def test_random_bodies_are_decoded_as_by_a_plain_decoder(given: bytes, skip_invalid: bool) -> None:
     compare(given, skip_invalid=skip_invalid)

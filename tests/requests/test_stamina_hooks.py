@@ -101,9 +101,9 @@ async def test_stamina_hook_sees_no_key(make_fake: MakeFake, hooked: list[RetryD
     assert details.caused_by.__traceback__ is None
 
 
-def test_default_hook_of_stamina_logs_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+def test_logging_hook_of_stamina_logs_a_warning(stamina_log: pytest.LogCaptureFixture) -> None:
     simulate(failing_page, retry=EXACT)
-    records = [record for record in caplog.records if record.name == "stamina"]
+    records = [record for record in stamina_log.records if record.name == "stamina"]
     assert [record.levelno for record in records] == [logging.WARNING] * 2
 
 
