@@ -11,14 +11,10 @@ from cyclopts import App, CycloptsError, Parameter
 from jogg_async._version import __version__
 from jogg_async.errors import JoggError
 
-from .browse import browse
-from .count import count
-from .crawl import crawl
-from .download import download
 from .failure import EXIT_CODES, ExitCode, UsageError, exit_code_of, message_of
-from .serve import serve
 from .terminal import Screen, silence_stdout
-from .tracks import tracks
+
+_COMMANDS: Final = ("tracks", "crawl", "count", "download", "serve", "browse")
 
 _HELP: Final = """List JoggAI's background-music catalogue, or save it.
 
@@ -37,12 +33,8 @@ app: App = App(
     suppress_keyboard_interrupt=False,
     result_action="return_value",
 )
-app.command(tracks)
-app.command(crawl)
-app.command(count)
-app.command(download)
-app.command(serve)
-app.command(browse)
+for _name in _COMMANDS:
+    app.command(f"{__package__}.{_name}:{_name}")  # imported when it is run
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -65,6 +57,8 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _run(arguments: Sequence[str], screen: Screen) -> int:
+    if not set(arguments).intersection(_COMMANDS):
+        _ = [app[name] for name in _COMMANDS]  # imports them: the program's help shows what each does
     try:
         code = app(arguments, console=screen.out, error_console=screen.err, exit_on_error=False, print_error=False)
     except (CycloptsError, UsageError) as error:

@@ -11,7 +11,6 @@ from jogg_async.errors import ArgumentError, ConfigurationError
 from jogg_async.retry import RetryPolicy
 from jogg_async.session import JoggSession
 from jogg_async.settings import API_KEY_VARIABLE
-from jogg_async.testing import FakeJogg
 
 from .failure import UsageError, with_options
 from .options import Connection
@@ -56,6 +55,8 @@ def _retry(connection: Connection) -> RetryPolicy:
 async def _demo(connection: Connection, settings: dict[str, Any]) -> AsyncGenerator[JoggSession]:
     if connection.base_url is not None:
         raise UsageError("--demo and --base-url exclude each other.")
+    from jogg_async.testing import FakeJogg  # with aiohttp's server, which takes a tenth of the start of a command
+
     async with (
         FakeJogg(latency=_DEMO_LATENCY, jitter=_DEMO_JITTER, record=False) as fake,
         JoggSession(fake.api_key, base_url=fake.url, **settings) as jogg,
