@@ -40,8 +40,8 @@ DIST = Path("dist")
 LOCKED = bool(os.environ.get("CI"))
 # Builds the wheel that the other sessions install: in CI twice, with tools pinned by hash.
 WHEEL = "build" if LOCKED else "wheel"
-# One process for each of two cores.
-PYTEST = ("-m", "pytest", "-q", "-n", "2")
+# One process more than two cores: the tests wait for sockets and processes, too.
+PYTEST = ("-m", "pytest", "-q", "-n", "3")
 # Searches that take long, and whose code the shorter tests run as well.
 LONG_SEARCHES = [
     f"--ignore=tests/{name}.py"

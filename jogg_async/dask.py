@@ -22,7 +22,7 @@ import attrs
 
 from ._api.arguments import checked_int, checked_retry, checked_timeout
 from ._download.limits import MAX_BYTES, SizeLimits
-from ._download.transfer import RETRY
+from ._download.transfer import CONCURRENCY, RETRY, TIMEOUT
 from ._engines.page_ranges import split, totals
 from ._export.filesystems import filesystem_at, local_path
 from ._paging.options import PAGE_SIZE, START_PAGE
@@ -137,9 +137,9 @@ def download(
     tracks: DataFrame,
     folder: str | os.PathLike[str],
     *,
-    concurrency: int = 8,
+    concurrency: int = CONCURRENCY,
     max_bytes: int | None = MAX_BYTES,
-    timeout: float = 30.0,
+    timeout: float = TIMEOUT,
     retry: RetryPolicy = RETRY,
     base_url: str | None = None,
 ) -> DownloadReport:

@@ -15,7 +15,7 @@ from ._api.arguments import checked_int, checked_retry, checked_timeout
 from ._download.folder import Folder
 from ._download.limits import MAX_BYTES, SizeLimits
 from ._download.remote_folder import RemoteFolder
-from ._download.transfer import RETRY, Downloader
+from ._download.transfer import CONCURRENCY, RETRY, TIMEOUT, Downloader
 from ._export.filesystems import local_path
 from ._http.addresses import own_origins
 from ._http.files import FileClient
@@ -89,11 +89,11 @@ async def download(
     tracks: Iterable[Track] | AsyncIterable[Track],
     folder: str | os.PathLike[str],
     *,
-    concurrency: int = 8,
+    concurrency: int = CONCURRENCY,
     progress: bool | Callable[[DownloadProgress], object] = False,
     max_bytes: int | None = MAX_BYTES,
     max_total_bytes: int | None = None,
-    timeout: float = 30.0,  # noqa: ASYNC109 (of each wait for the network, not of the whole)
+    timeout: float = TIMEOUT,  # noqa: ASYNC109 (of each wait for the network, not of the whole)
     retry: RetryPolicy = RETRY,
     base_url: str | None = None,
 ) -> DownloadReport:

@@ -27,6 +27,12 @@ from jogg_async._http.transfer_error import TransferError
 from jogg_async.models import Track
 from jogg_async.retry import RetryPolicy, next_wait
 
+CONCURRENCY: Final = 8
+"""Default number of files downloaded at once."""
+
+TIMEOUT: Final = 30.0
+"""Default number of seconds without any data after which an attempt fails."""
+
 RETRY: Final = RetryPolicy(attempts=5, timeout=60.0, wait_max=10.0, max_retry_after=30.0)
 """Default retry policy of a file. It gives up sooner than a crawl: a second run tries again."""
 

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="a signal of POS
 KILLS = 25
 """Kills for each format if the environment variable JOGG_LONG is set."""
 
-FILES = {"csv.gz": 2, "parquet": 1, "jsonl": 0, "jsonl.zst": 0, "csv": 0}
+FILES = {"csv.gz": 2, "parquet": 1, "jsonl": 0, "jsonl.gz": 0, "jsonl.zst": 0, "csv": 0}
 """Kills for each format in a short run, without JOGG_LONG."""
 
 STATE = "SELECT id, name, music_url, duration, extra, changed_at IS NULL, gone_at IS NULL FROM tracks ORDER BY id"
@@ -67,9 +67,7 @@ def run_killed(fake: FakeJogg, path: Path, step: int) -> bool:
     return done.returncode != 0
 
 
-@pytest.mark.parametrize(
-    "suffix", ["jsonl", "jsonl.zst", "csv", "csv.gz", "parquet"] if LONG_RUN else ["csv.gz", "parquet"]
-)
+@pytest.mark.parametrize("suffix", [suffix for suffix, kills in FILES.items() if kills or LONG_RUN])
 async def test_killed_save_of_a_file_is_resumed_to_the_same_content(
     make_fake: MakeFake, make_pager: MakePager, tmp_path: Path, suffix: str, steps: killed.Steps
 ) -> None:
