@@ -94,6 +94,7 @@ MODULES: Final[dict[str, tuple[str, ...]]] = {
     "_download/part_file.py": _DOWNLOAD,
     "_download/folder.py": _DOWNLOAD,
     "_download/transfer.py": _DOWNLOAD,
+    "_download/remote_folder.py": ("download/test_remote_folder.py",),
     "_http/addresses.py": ("download/test_addresses.py", "download/test_requests.py"),
     "_http/files.py": ("download/test_requests.py", "download/test_download.py"),
     "downloads.py": _DOWNLOAD,
@@ -104,10 +105,13 @@ MODULES: Final[dict[str, tuple[str, ...]]] = {
     "_export/journal.py": ("export/test_journal.py", "export/test_save.py"),
     "_export/mirror.py": ("export/test_mirror.py",),
     "_export/destination.py": ("export/test_save.py", "export/test_disk.py", "export/test_addresses.py"),
+    "_export/filesystems.py": ("export/test_addresses.py", "export/test_save.py", "download/test_remote_folder.py"),
     "_export/replacement.py": ("export/test_disk.py", "export/test_save.py", "export/test_kills.py"),
     "_export/sqlite_errors.py": ("export/test_disk.py", "export/test_journal.py", "export/test_mirror.py"),
     "_export/save.py": ("export/test_save.py", "export/test_journal.py", "export/test_mirror.py"),
     "_export/worker.py": ("export/test_save.py",),
+    # Dask. The other modules are left out: their tests start clusters.
+    "_engines/page_ranges.py": ("engines/test_page_ranges.py",),
     # The redaction.
     "_api/redaction.py": (
         "api/test_redaction.py",
@@ -117,6 +121,8 @@ MODULES: Final[dict[str, tuple[str, ...]]] = {
     ),
     # The command line.
     "cli/bar.py": ("cli/test_crawl.py", "cli/test_terminal.py"),
+    "cli/app.py": _CLI,
+    "cli/connection.py": _CLI,
     "cli/count.py": _CLI,
     "cli/download.py": ("cli/test_download.py",),
     "cli/mirror.py": ("cli/test_download.py",),
