@@ -95,6 +95,15 @@ async def test_an_empty_file_counts_as_missing(server: AudioServer, fetch: Fetch
     assert (folder / "1 One.mp3").read_bytes() == CONTENT
 
 
+async def test_a_folder_with_the_name_of_a_file_counts_as_missing(
+    server: AudioServer, fetch: Fetch, folder: Path
+) -> None:
+    server.paths["/1.mp3"] = AudioFile()
+    (folder / "1 Old title.mp3" / "inside").mkdir(parents=True)
+    assert (await fetch(track(server))).downloaded == 1
+    assert (folder / "1 One.mp3").read_bytes() == CONTENT
+
+
 async def test_two_tracks_with_one_id_are_downloaded_once(server: AudioServer, fetch: Fetch, folder: Path) -> None:
     server.paths["/1.mp3"] = AudioFile()
     report = await fetch(track(server), track(server, title="Two"))
@@ -219,6 +228,23 @@ async def test_files_beyond_max_total_bytes_fail(server: AudioServer, fetch: Fet
     reason = f"max_total_bytes ({2 * size + 10:,} bytes) would be exceeded"
     assert (report.downloaded, {each for _, each in report.failed}) == (2, {reason})
     assert report.bytes <= 3 * size
+
+
+@pytest.mark.parametrize(("sizes", "limit", "downloaded"), [((3, 1), 4, 2), ((3, 3), 5, 1), ((3, 3), 6, 2)])
+async def test_max_total_bytes_is_exact(
+    server: AudioServer, fetch: Fetch, sizes: tuple[int, int], limit: int, downloaded: int
+) -> None:
+    server.paths = {f"/{number}.mp3": AudioFile(b"x" * size) for number, size in enumerate(sizes, 1)}
+    report = await fetch(track(server, 1), track(server, 2), max_total_bytes=limit, concurrency=1)
+    assert (report.downloaded, report.bytes) == (downloaded, sum(sizes[:downloaded]))
+
+
+async def test_only_the_rest_of_a_resumed_file_counts_towards_max_total_bytes(
+    server: AudioServer, fetch: Fetch
+) -> None:
+    server.paths["/1.mp3"] = AudioFile(cuts=[1000])
+    assert len((await fetch(track(server), retry=IMPATIENT)).failed) == 1
+    assert (await fetch(track(server), max_total_bytes=len(CONTENT) - 1000)).downloaded == 1
 
 
 async def test_failed_download_counts_only_received_bytes_towards_max_total_bytes(

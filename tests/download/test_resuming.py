@@ -41,8 +41,11 @@ async def test_a_broken_download_is_resumed_by_the_next_attempt(
     assert names(folder) == ["1 One.mp3"]
 
 
-async def test_a_broken_download_is_resumed_by_the_next_run(server: AudioServer, fetch: Fetch, folder: Path) -> None:
-    server.paths["/1.mp3"] = AudioFile(cuts=[CUT])
+@pytest.mark.parametrize("is_chunked", [False, True])
+async def test_a_broken_download_is_resumed_by_the_next_run(
+    server: AudioServer, fetch: Fetch, folder: Path, is_chunked: bool
+) -> None:
+    server.paths["/1.mp3"] = AudioFile(cuts=[CUT], is_chunked=is_chunked)
     broken = await fetch(track(server), retry=ONE_ATTEMPT)
     assert (len(broken.failed), broken.bytes, names(folder)) == (1, CUT, ["1.part", "1.part.json"])
     resumed = await fetch(track(server, title="Renamed"))

@@ -97,7 +97,7 @@ MODULES: Final[dict[str, tuple[str, ...]]] = {
     "_download/remote_folder.py": ("download/test_remote_folder.py",),
     "_http/addresses.py": ("download/test_addresses.py", "download/test_requests.py"),
     "_http/files.py": ("download/test_requests.py", "download/test_download.py"),
-    "downloads.py": _DOWNLOAD,
+    "downloads.py": (*_DOWNLOAD, "download/test_progress.py"),
     # Crawls into files.
     "_export/formats.py": ("export/test_save.py",),
     "_export/text.py": ("export/test_save.py", "export/test_addresses.py"),
