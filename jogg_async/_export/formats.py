@@ -66,7 +66,7 @@ def format_of(name: str, wanted: str | None) -> Format:
     Raises:
         ArgumentError: the format is unknown.
     """
-    found = _parse(f"{name}.{wanted.lower().lstrip('.')}" if wanted is not None else name)
+    found = _parse(name if wanted is None else wanted)
     if found is None and wanted is not None:
         raise argument_error("format", f"must be {_KNOWN.replace('.', '')}, not {wanted!r:.80}.")
     if found is None:

@@ -99,7 +99,7 @@ MODULES: Final[dict[str, tuple[str, ...]]] = {
     "_http/files.py": ("download/test_requests.py", "download/test_download.py"),
     "downloads.py": (*_DOWNLOAD, "download/test_progress.py"),
     # Crawls into files.
-    "_export/formats.py": ("export/test_save.py",),
+    "_export/formats.py": ("export/test_formats.py", "export/test_save.py"),
     "_export/text.py": ("export/test_save.py", "export/test_addresses.py"),
     "_export/parquet.py": ("export/test_save.py",),
     "_export/journal.py": ("export/test_journal.py", "export/test_save.py"),
