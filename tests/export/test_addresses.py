@@ -10,6 +10,7 @@ import pytest
 
 from jogg_async import PermissionDeniedError
 from jogg_async._export import text
+from jogg_async._export.filesystems import named_errors
 from jogg_async.testing import FakeJogg, Fault
 
 from .conftest import FORMATS, MakePager, names, rows_of, served_rows, skip_without_extra
@@ -51,6 +52,32 @@ async def test_journal_of_a_save_to_an_address_lies_in_the_current_folder(
     assert names(tmp_path) == ["t.csv.partial"]
     fake.clear()
     assert (await make_pager(fake).save("memory://bucket/t.csv", resume=True)).tracks == 250
+
+
+async def test_a_transaction_of_the_caller_stays_open(fake: FakeJogg, make_pager: MakePager) -> None:
+    memory = fsspec.filesystem("memory")
+    with memory.transaction:
+        await make_pager(fake).save("memory://bucket/t.csv")
+        assert memory.exists("/bucket/t.csv")
+        memory.pipe("/bucket/other", b"of the caller")
+        with memory.open("/bucket/late", "wb") as file:
+            file.write(b"of the caller")
+        assert not memory.exists("/bucket/late")
+    assert memory.exists("/bucket/late")
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (FileNotFoundError("The bucket does not exist"), "s3://b/t.csv: The bucket does not exist"),
+        (PermissionError(13, "Permission denied"), "[Errno 13] Permission denied: 's3://b/t.csv'"),
+        (PermissionError(13, "Permission denied", "b/t.csv"), "[Errno 13] Permission denied: 'b/t.csv'"),
+    ],
+)
+def test_address_is_added_to_errors_that_name_no_file(error: OSError, expected: str) -> None:
+    with pytest.raises(type(error)) as caught, named_errors("s3://b/t.csv"):
+        raise error
+    assert str(caught.value) == expected
 
 
 async def test_an_upload_that_fails_leaves_the_old_object(

@@ -105,6 +105,7 @@ async def test_a_full_disk_leaves_an_existing_mirror_as_it_was(
     "case",
     [
         ("missing/t.csv", FileNotFoundError, r"the folder .*missing does not exist"),
+        ("missing/t.db", FileNotFoundError, r"the folder .*missing does not exist"),
         ("file/t.csv", FileNotFoundError, r"the folder .*file does not exist"),
         ("folder.csv", IsADirectoryError, r"folder\.csv is a folder"),
         ("pipe.csv", FileExistsError, r"pipe\.csv is no regular file"),

@@ -51,6 +51,20 @@ def rename(fake: FakeJogg, index: int, **fields: Any) -> None:
     fake.catalogue.insert(index, track=record | fields)
 
 
+def test_timestamps_have_milliseconds_in_utc() -> None:
+    assert timestamp(datetime(2026, 1, 2, 3, 4, 5, 678_901, UTC)) == "2026-01-02T03:04:05.678Z"
+    assert timestamp(datetime(2026, 1, 2, tzinfo=UTC)) == "2026-01-02T00:00:00.000Z"
+
+
+async def test_readers_can_read_a_mirror_while_it_is_updated_whatever_its_journal_mode_was(
+    fake: FakeJogg, make_pager: MakePager, path: Path
+) -> None:
+    await make_pager(fake).save(path)
+    assert query(path, "PRAGMA journal_mode = DELETE") == [("delete",)]
+    await make_pager(fake).save(path)
+    assert query(path, "PRAGMA journal_mode") == [("wal",)]
+
+
 async def test_the_first_crawl_creates_the_documented_schema(fake: FakeJogg, make_pager: MakePager, path: Path) -> None:
     began = datetime.now(UTC)
     assert counts(await make_pager(fake).save(path)) == (250, 0, 0)

@@ -101,7 +101,7 @@ MODULES: Final[dict[str, tuple[str, ...]]] = {
     # Crawls into files.
     "_export/formats.py": ("export/test_formats.py", "export/test_save.py"),
     "_export/text.py": ("export/test_save.py", "export/test_addresses.py"),
-    "_export/parquet.py": ("export/test_save.py",),
+    "_export/parquet.py": ("export/test_parquet.py", "export/test_save.py"),
     "_export/journal.py": ("export/test_journal.py", "export/test_save.py"),
     "_export/mirror.py": ("export/test_mirror.py",),
     "_export/destination.py": ("export/test_save.py", "export/test_disk.py", "export/test_addresses.py"),
