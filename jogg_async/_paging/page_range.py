@@ -70,6 +70,7 @@ class PageRange:
         self._empty: set[int] = set()
         self._repeated = 0
         self._largest_page = 0
+        self._is_size_doubtful = True  # a single page at the end may also lack records
         self.records: int = 0
         """Number of records on the pages that the consumer reached in this pass, invalid ones included."""
         self._covers_all = first_page == 1 and self._end_page == math.inf
@@ -185,6 +186,8 @@ class PageRange:
             pages = None
         if pages is None and items is not None and items >= 0:
             last: float = -(-items // full)
+            if number >= last:
+                self._observe_end(items - (number - 1) * full, records)
         else:
             last = math.inf if pages is None else pages
         self.page_size = self._real_size(full, number, last, records)
@@ -193,14 +196,26 @@ class PageRange:
         elif last < math.inf and items is not None:
             self.total_pages = -(-items // self.page_size)
 
+    def _observe_end(self, rest: int, records: int) -> None:
+        """Notice a capped page size at the end, where a crawl that starts there sees no page before the last.
+
+        Args:
+            rest: records from this page to the end, by the total, if the service did not cap the page size.
+            records: number of records that came.
+        """
+        if records and records != rest:
+            self._is_size_doubtful = self._is_size_doubtful and records != self._largest_page
+            self._largest_page = max(self._largest_page, records)
+
     def _real_size(self, full: int, number: int, last: float, records: int) -> int:
         """Return the page size in use. A service may cap it without naming the cap: full pages are shorter then."""
         if number < last < math.inf:
             self._largest_page = max(self._largest_page, records)
+            self._is_size_doubtful = False
         return self._largest_page if 0 < self._largest_page < full else full
 
     def _record_empty(self, number: int) -> None:
-        if self.total_pages is None:
+        if self.total_pages is None or (self._largest_page and self._is_size_doubtful):
             self.stop_at(number)
             return
         if number > self.last:

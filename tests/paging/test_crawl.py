@@ -146,10 +146,15 @@ async def test_a_page_size_that_the_service_caps_loses_no_track(
         data["pagination"] = {"page": number, "total_items": 730} | ({"page_size": 100} if names_size else {})
 
     fake.fail(Fault.patch(cap), times=None)
-    pager = make_session(fake).tracks()
+    jogg = make_session(fake)
+    pager = jogg.tracks()
     assert await ids_from(pager) == list(range(1, 731))
     assert not pager.progress.drifted
     assert pager.progress.expected == 730
+    for first in range(2, 16):
+        rest = jogg.tracks(start_page=first)
+        assert await ids_from(rest) == list(range(50 * first - 49, 731))
+        assert not rest.progress.drifted
 
 
 async def test_fewer_records_than_the_total_are_reported_as_drift(

@@ -91,7 +91,7 @@ async def in_save(jogg: JoggSession, fake: FakeJogg) -> None:
 async def assert_quiet(fake: FakeJogg, tasks: set[asyncio.Task[object]]) -> None:
     """Assert that only these tasks run, that the fake's open requests end, and that it gets no new ones."""
     assert asyncio.all_tasks() == tasks
-    await asyncio.sleep(0.01)  # requests already sent arrive in the fake's thread
+    await asyncio.sleep(0.05)  # requests already sent arrive in the fake's thread
     requests = len(fake.requests)
     await until(lambda: fake.in_flight == 0)
     await asyncio.sleep(0.01)

@@ -211,18 +211,42 @@ def test_empty_pages_just_behind_the_consumer_still_count_towards_the_end() -> N
         ([(1, total(None, 730), 99), (2, total(None, 730), 100)], 100, 8),  # one short page is a gap, no cap
         ([(8, total(None, 730), 30)], 100, 8),  # the last page is short by right
         ([(1, total(None, 730), 50), (15, total(None, 730), 30)], 50, 15),
+        ([(8, total(None, 730), 29)], 29, 26),  # too short for the last page
+        ([(1, total(None, 73), 50)], 50, 2),
+        ([(9, total(None, 730), 50)], 50, 15),  # beyond the last page
+        ([(8, total(None, 730), 0)], 100, 8),
+        ([(9, total(None, 730), 0)], 100, 8),
+        ([(8, total(None, 730), 50)], 50, 15),
         ([(1, total(None, 730), 0)], 100, 8),
         ([(1, total(None, 730), 120)], 100, 8),
         ([(1, total(), 50)], 100, math.inf),
     ],
 )
-def test_a_short_page_before_the_last_shows_the_real_page_size(
+def test_a_short_page_shows_the_real_page_size(
     responses: list[tuple[int, Pagination, int]], size: int, last: float
 ) -> None:
     pages = page_range(100)
     for number, pagination, records in responses:
         pages.record_response(number, pagination, records)
     assert (pages.page_size, pages.last) == (size, last)
+
+
+@pytest.mark.parametrize(
+    ("responses", "last"),
+    [
+        ([(8, 29), (9, 0)], 9),  # nothing follows the short last page: it lacks a record
+        ([(8, 29), (9, 29), (10, 0)], 26),
+        ([(7, 100), (8, 29), (9, 0)], 8),
+        ([(1, 50), (9, 0)], 15),
+    ],
+)
+def test_empty_page_after_a_short_last_page_ends_the_crawl_without_a_change(
+    responses: list[tuple[int, int]], last: float
+) -> None:
+    pages = page_range(100)
+    for number, records in responses:
+        pages.record_response(number, total(None, 730), records)
+    assert (pages.last, pages.drifted) == (last, False)
 
 
 @pytest.mark.parametrize(
