@@ -2,6 +2,8 @@
 
 A refusal pauses every request for the wait that it names. Its cause is decided when the pause ends. By then the service
 has refused most of the requests that were in flight (a rate limit), or only a few (chance, or a fault of one page).
+With one or two in flight it takes several refusals, each after few accepted requests. A refusal of the first request
+after a pause says nothing about the rate.
 
 The sustained rate is the number of requests accepted from one pause to the next refusal, divided by the time including
 one pause. The service can keep it up: at the start of a pause its rate limit allows no further request. So a refusal of
@@ -82,6 +84,7 @@ class AdaptiveRate:
         self._concurrency = float(concurrency)
         self._resume = now
         self._next = now
+        self._first_sent: float | None = None  # time of the first request since the last pause
         self._held_back = False  # True if the rate delayed the last request
         self._search: float | None = None
         self._ceiling: float | None = None
@@ -93,6 +96,7 @@ class AdaptiveRate:
         self._sustained: float | None = None  # 0 after the first refusal: until then, a token bucket may have been full
         self._burst = 0  # most requests accepted at once after a pause: a token bucket that pauses refill
         self._confirmed = False  # True if a rate limit has explained the refusals so far
+        self._evidence = 0.0  # evidence for a rate limit that the refusals so far left
         self._ignorable = 0  # number of further refusals to ignore
         self._lifts = 0  # number of times that the limit was lifted since a rate limit explained a refusal
 
@@ -123,6 +127,8 @@ class AdaptiveRate:
     def sent(self, now: float) -> None:
         """Count a request that is sent."""
         rate = self.rate(now)
+        if self._first_sent is None:
+            self._first_sent = now
         self._held_back = rate is not None and now - self._next < _TIMER_SLACK / 2
         if rate is not None:
             self._next = max(now - _TIMER_SLACK, self._next) + 1 / rate
@@ -142,12 +148,13 @@ class AdaptiveRate:
         self._recent.append(now)
         self._forget(now)
 
-    def refused(self, now: float, wait: float, *, first: bool) -> None:
+    def refused(self, now: float, wait: float, *, sent_at: float, first: bool) -> None:
         """Count a request that the service refused.
 
         Args:
             now: Time in seconds.
             wait: Seconds to pause from now on.
+            sent_at: Time at which the request was sent.
             first: True if the request was sent after the last refusal; false if it was in flight then.
         """
         self._end_pause(now)
@@ -157,7 +164,9 @@ class AdaptiveRate:
             self._forget(now)
             span = now - self._counted_from
             recent = accepted_rate(len(self._recent), span, _MEASURING_TIME)
-            self._refusal = Refusal(self.rate(now) if self._held_back else None, span, wait, self._accepted, recent)
+            rate = self.rate(now) if self._held_back else None
+            self._refusal = Refusal(rate, span, wait, self._accepted, recent, earlier=self._evidence)
+            self._refusal.after_pause = sent_at == self._first_sent
         self._resume = self._next = max(self._resume, now + wait)
 
     def _end_pause(self, now: float) -> None:
@@ -168,9 +177,11 @@ class AdaptiveRate:
         refusal.accepted += refusal.others_accepted
         if refusal.accepted:  # else an outage, which says nothing about the rate
             before = self._measure(refusal)
+            self._evidence = refusal.evidence
             self._learn(refusal, before)
         self._accepted, self._counted_from = 0, self._resume
         self._recent.clear()
+        self._first_sent = None
 
     def _measure(self, refusal: Refusal) -> float:
         """Update the sustained rate and the burst; return the previous sustained rate, 0 for none."""
@@ -182,11 +193,13 @@ class AdaptiveRate:
 
     def _learn(self, refusal: Refusal, sustained: float) -> None:
         rate, cause = refusal.rate, refusal.cause
-        if cause is Cause.LIMIT and (rate is None or refusal.immediate):
+        if rate is not None and refusal.after_pause and cause is not Cause.LIMIT:
+            return  # after a pause that was long enough, the rate cannot be the cause
+        if (cause is Cause.LIMIT and (rate is None or refusal.immediate)) or (refusal.repeated and rate is None):
             self._confirmed = True
             self._sustained = min(sustained, refusal.sustained)
             self._start_search(refusal.search_from)
-        elif self._ignorable and refusal.frequent and cause is not Cause.LIMIT:
+        elif self._ignorable and refusal.frequent and cause is not Cause.LIMIT and not refusal.repeated:
             self._ignorable -= 1
             self._search = self._ceiling = None
         elif rate is None and refusal.frequent and cause is Cause.CHANCE and not self._lifts:
@@ -204,7 +217,7 @@ class AdaptiveRate:
     def _is_doubtful(self, refusal: Refusal) -> bool:
         """Return True if the ceiling proved too high soon after it was set, so that it may not be a rate limit."""
         early = self._ceiling is not None and not self._has_climbed(refusal)
-        return early and refusal.frequent and bool(self._lifts or not self._confirmed)
+        return early and refusal.frequent and not refusal.repeated and bool(self._lifts or not self._confirmed)
 
     def _has_climbed(self, refusal: Refusal) -> bool:
         return self._ceiling is not None and refusal.span >= self._climb

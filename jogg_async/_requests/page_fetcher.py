@@ -21,7 +21,7 @@ from jogg_async._api.schemas import Success
 from jogg_async._http.transport import Transport
 from jogg_async._requests.events import log_pause, log_retry, log_skipped
 from jogg_async._requests.stamina_hooks import retry_hooks
-from jogg_async._requests.throttle import RequestQueue, Slot, Throttle
+from jogg_async._requests.throttle import QUEUE_LEAD, RequestQueue, Slot, Throttle
 from jogg_async.errors import APIError, JoggError, RateLimitError, ServerError
 from jogg_async.retry import RetryPolicy, backoff, next_wait
 
@@ -150,7 +150,7 @@ class PageRequest:
 
     async def _send(self) -> Success:
         throttle, transport = self._fetcher.throttle, self._fetcher.transport
-        slot = throttle.try_acquire(self._queue) or await throttle.acquire(self._queue)
+        slot = throttle.try_acquire(self._queue) or await throttle.acquire(self._queue, retry=self._attempts > 0)
         try:
             envelope = self._read(await transport.get(self._url, self._count_attempt))
         except APIError as error:
@@ -209,17 +209,29 @@ class PageRequest:
         return not is_rate_limit(error)  # after a pause of the session, the learnt rate spreads the requests
 
     async def _wait(self, failure: JoggError, wait: float) -> None:
-        """Log the retry, call stamina's hooks and wait. No slot is held meanwhile."""
+        """Log the retry, call stamina's hooks and wait. No slot is held meanwhile.
+
+        Raises:
+            JoggError: `failure`, if by then the session is paused until after the policy's timeout.
+        """
         self.add_request_to(failure)  # before the hooks, which may log the error
         log_retry(failure, wait)
         hooks = retry_hooks(self._redacted(), self._attempts, wait, self._waited, failure)
         with hooks, self._fetcher.transport.watch_blocking():
             self._queue.enter_backoff()
             try:
-                await asyncio.sleep(wait)
+                await asyncio.sleep(self._fetcher.throttle.time_in_backoff(wait))
             finally:
                 self._queue.leave_backoff()
         self._waited += wait
+        if self._is_paused_too_long():
+            raise failure
+
+    def _is_paused_too_long(self) -> bool:
+        """Return whether a pause that began during the backoff ends after the policy's timeout."""
+        timeout, paused = self._policy.timeout, self._fetcher.throttle.paused
+        elapsed = self._running_time() - self._sent_at
+        return timeout is not None and paused > QUEUE_LEAD and elapsed + paused > timeout
 
     def _running_time(self) -> float:
         """Return the loop's time without the time for which the loop was blocked."""

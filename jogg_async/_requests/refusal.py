@@ -18,6 +18,9 @@ ratios, if a rate limit refuses 60 % of them and chance 10 %."""
 _LIMIT, _CHANCE = 3.5, -1.5
 """Sums of evidence: the cause is a rate limit at or above the first, and chance at or below the second."""
 
+_MOST_EVIDENCE: Final = 5.0
+"""Upper limit on the evidence kept from one refusal to the next."""
+
 _SHORTEST_SPAN: Final = 0.1
 """Seconds below which a measurement says nothing."""
 
@@ -48,6 +51,8 @@ class Refusal:
         recent: Rate accepted in the last second of the span.
         others_refused: Number of other requests in flight that were refused, too.
         others_accepted: Number of other requests in flight that were accepted.
+        after_pause: True if the request was the first after the last pause.
+        earlier: Evidence for a rate limit that earlier refusals left, 0 or more.
     """
 
     rate: float | None
@@ -57,6 +62,18 @@ class Refusal:
     recent: float
     others_refused: int = 0
     others_accepted: int = 0
+    after_pause: bool = False
+    earlier: float = 0.0
+
+    @property
+    def evidence(self) -> float:
+        """Evidence that the next refusal starts from: that of this one and of the requests accepted before it.
+
+        If one request after the other is sent, no others are in flight. Then it takes several refusals to see that each
+        pause lets hardly any request through.
+        """
+        others = _REFUSED * self.others_refused + _ACCEPTED * self.others_accepted
+        return min(max(self.earlier + others + _REFUSED + _ACCEPTED * self.accepted, 0.0), _MOST_EVIDENCE)
 
     @property
     def cause(self) -> Cause:
@@ -64,6 +81,11 @@ class Refusal:
         if evidence >= _LIMIT:
             return Cause.LIMIT
         return Cause.CHANCE if evidence <= _CHANCE else Cause.UNKNOWN
+
+    @property
+    def repeated(self) -> bool:
+        """True if this refusal and earlier ones together show a rate limit, though too few others were in flight."""
+        return self.evidence >= _LIMIT
 
     @property
     def immediate(self) -> bool:

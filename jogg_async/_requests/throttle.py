@@ -8,8 +8,12 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from typing import Final
 
 from jogg_async._requests.adaptive_rate import AdaptiveRate
+
+QUEUE_LEAD: Final = 0.005
+"""Seconds before the end of a pause at which refused requests join their queues, ahead of new ones."""
 
 
 def _nothing() -> None:
@@ -17,7 +21,7 @@ def _nothing() -> None:
 
 
 class RequestQueue:
-    """Requests of one pager, or of a single page, that wait for a slot.
+    """Requests of one pager, or of a single page, that wait for a slot. Retries are served first.
 
     Args:
         limit: requests of this queue in flight at once, 1 or more.
@@ -26,6 +30,7 @@ class RequestQueue:
     __slots__ = (
         "_failures_in_a_row",
         "_has_succeeded",
+        "_retries",
         "_waiting",
         "in_backoff",
         "in_flight",
@@ -43,6 +48,7 @@ class RequestQueue:
         """Called when a request enters backoff."""
         self.is_listed = False
         """True while the throttle has this queue in its rotation."""
+        self._retries: deque[asyncio.Future[None]] = deque()
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._failures_in_a_row = 0
         self._has_succeeded = False
@@ -77,23 +83,24 @@ class RequestQueue:
         """Count a request that waits no longer."""
         self.in_backoff -= 1
 
-    def push(self, waiter: asyncio.Future[None]) -> None:
-        """Append a waiting request."""
-        self._waiting.append(waiter)
+    def push(self, waiter: asyncio.Future[None], *, retry: bool) -> None:
+        """Append a waiting request. Under a slow rate limit, new requests would else take every turn of a retry."""
+        (self._retries if retry else self._waiting).append(waiter)
 
     def pop(self) -> asyncio.Future[None]:
         """Remove and return the first waiting request. There must be one."""
-        return self._waiting.popleft()
+        return (self._retries or self._waiting).popleft()
 
     def discard_cancelled(self) -> None:
         """Remove the requests at the front that were cancelled while they waited."""
-        while self._waiting and self._waiting[0].done():
-            self._waiting.popleft()
+        for waiting in (self._retries, self._waiting):
+            while waiting and waiting[0].done():
+                waiting.popleft()
 
     @property
     def is_ready(self) -> bool:
         """True if a request waits and the queue's own limit allows to send it."""
-        return bool(self._waiting) and self.in_flight < self.limit
+        return bool(self._retries or self._waiting) and self.in_flight < self.limit
 
 
 class Slot:
@@ -135,6 +142,13 @@ class Throttle:
         """Seconds of a rate-limit pause still to wait."""
         return self._rate.paused(self._now())
 
+    def time_in_backoff(self, wait: float) -> float:
+        """Return the seconds after which a request that must wait for `wait` seconds may ask for a slot.
+
+        If the session is paused for as long, it is earlier: the request then has its slot when the pause ends.
+        """
+        return max(0.0, wait - QUEUE_LEAD) if wait < self.paused + QUEUE_LEAD else wait
+
     def try_acquire(self, queue: RequestQueue) -> Slot | None:
         """Return a slot, or `None` if none is free or other requests wait for one."""
         if self._rotation or self._rate.delay(now := self._now()) > 0 or not self._has_slot(queue):
@@ -142,12 +156,12 @@ class Throttle:
         self._occupy(queue, now)
         return Slot(queue, now)
 
-    async def acquire(self, queue: RequestQueue) -> Slot:
+    async def acquire(self, queue: RequestQueue, *, retry: bool = False) -> Slot:
         """Wait for a slot. A cancelled call holds none."""
         if slot := self.try_acquire(queue):
             return slot
         while True:
-            await self._wait(queue)
+            await self._wait(queue, retry=retry)
             if not self._rate.paused(now := self._now()):
                 return Slot(queue, now)
             self._vacate(queue)  # a pause began after the slot was granted
@@ -166,7 +180,7 @@ class Throttle:
         first = slot.sent_at > self._rate_limited_at
         if first:
             self._rate_limited_at = now
-        self._rate.refused(now, wait, first=first)
+        self._rate.refused(now, wait, sent_at=slot.sent_at, first=first)
 
     def close(self) -> None:
         """Cancel the timers. Called once every request of the session is cancelled or over."""
@@ -175,10 +189,10 @@ class Throttle:
                 handle.cancel()
         self._rotation.clear()
 
-    async def _wait(self, queue: RequestQueue) -> None:
+    async def _wait(self, queue: RequestQueue, *, retry: bool) -> None:
         waiter: asyncio.Future[None] = self._loop.create_future()
-        queue.push(waiter)
-        self._list(queue)
+        queue.push(waiter, retry=retry)
+        self._list(queue, first=retry)
         if self._dispatching is None:
             self._dispatch()
         try:
@@ -202,12 +216,18 @@ class Throttle:
         self._list(queue)
         self._dispatch_soon()
 
-    def _list(self, queue: RequestQueue) -> None:
-        """Append a queue to the rotation if one of its requests may be sent."""
+    def _list(self, queue: RequestQueue, *, first: bool = False) -> None:
+        """Append a queue to the rotation, or prepend it, if one of its requests may be sent."""
         queue.discard_cancelled()
-        if queue.is_ready and not queue.is_listed:
-            queue.is_listed = True
+        if not queue.is_ready:
+            return
+        if first:
+            if queue.is_listed:
+                self._rotation.remove(queue)
+            self._rotation.appendleft(queue)
+        elif not queue.is_listed:
             self._rotation.append(queue)
+        queue.is_listed = True
 
     def _dispatch_soon(self) -> None:
         # In the loop's next iteration: responses that arrive together are all processed before another request is sent,

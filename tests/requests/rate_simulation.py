@@ -234,17 +234,17 @@ class Crawl:
     async def _page(self, page: int) -> None:
         for attempt in range(1, self.max_attempts + 1):
             self.outcome.attempts = max(self.outcome.attempts, attempt)
-            wait = await self._attempt(page)
+            wait = await self._attempt(page, retry=attempt > 1)
             if wait is None:
                 return
             if attempt < self.max_attempts:
                 self._queue.enter_backoff()
-                await asyncio.sleep(wait)
+                await asyncio.sleep(self.throttle.time_in_backoff(wait))
                 self._queue.leave_backoff()
         self.outcome.failed.append(page)
 
-    async def _attempt(self, page: int) -> float | None:
-        slot = self.throttle.try_acquire(self._queue) or await self.throttle.acquire(self._queue)
+    async def _attempt(self, page: int, *, retry: bool) -> float | None:
+        slot = self.throttle.try_acquire(self._queue) or await self.throttle.acquire(self._queue, retry=retry)
         self.outcome.sent += 1
         await asyncio.sleep(self.latency())
         wait = self.service.wait(self._now(), page)

@@ -105,7 +105,7 @@ def crawl(
         requests, done.refused = requests + 1, done.refused + 1
         first = sent_at > refused_at
         refused_at = now if first else refused_at
-        adaptive.refused(now, wait, first=first)
+        adaptive.refused(now, wait, sent_at=sent_at, first=first)
     done.ended_at = now
     return done
 
@@ -118,7 +118,7 @@ def limited(accepted: int = 100, every: float = 0.02) -> tuple[AdaptiveRate, flo
         adaptive.sent(now)
         adaptive.accepted(now)
         now += every
-    adaptive.refused(now, 1.0, first=True)
+    adaptive.refused(now, 1.0, sent_at=now, first=True)
     return adaptive, now
 
 
@@ -157,7 +157,7 @@ def test_rate_and_pause_stay_finite_for_any_sequence_of_refusals(steps: list[tup
         elif step == "accept":
             adaptive.accepted(now)
         else:
-            adaptive.refused(now, wait, first=step == "refuse")
+            adaptive.refused(now, wait, sent_at=now, first=step == "refuse")
             resume = max(resume, now + wait)
         assert adaptive.paused(now) == pytest.approx(max(0.0, resume - now))
         assert adaptive.paused(now) <= adaptive.delay(now) < math.inf
@@ -171,7 +171,7 @@ def test_rate_stays_finite_after_a_long_idle_time(idle: float, refusals: int) ->
     adaptive, now = limited()
     if refusals == 2:
         adaptive.accepted(now + 2)
-        adaptive.refused(now + 2, 1.0, first=True)
+        adaptive.refused(now + 2, 1.0, sent_at=now, first=True)
     before = adaptive.rate(now + 3)
     rate = adaptive.rate(now + idle)
     assert before is not None
@@ -186,9 +186,9 @@ def test_pause_lasts_its_whole_wait_and_is_never_shortened() -> None:
     adaptive, now = limited()
     assert (adaptive.paused(now), adaptive.delay(now)) == (1.0, 1.0)
     assert adaptive.paused(now + 0.75) == pytest.approx(0.25)
-    adaptive.refused(now + 0.1, 0.2, first=False)
+    adaptive.refused(now + 0.1, 0.2, sent_at=now, first=False)
     assert adaptive.paused(now + 0.5) == pytest.approx(0.5)
-    adaptive.refused(now + 0.2, 3.0, first=False)
+    adaptive.refused(now + 0.2, 3.0, sent_at=now, first=False)
     assert adaptive.paused(now + 0.5) == pytest.approx(2.7)
     assert adaptive.paused(now + 9) == 0
 
@@ -197,7 +197,7 @@ def test_later_refusals_of_the_same_burst_do_not_change_the_rate() -> None:
     adaptive, now = limited()
     before = adaptive.rate(now + 1)
     for _ in range(7):
-        adaptive.refused(now, 1.0, first=False)
+        adaptive.refused(now, 1.0, sent_at=now, first=False)
     assert adaptive.rate(now + 1) == before
 
 
@@ -220,7 +220,7 @@ def test_refusal_at_the_learnt_rate_sets_a_ceiling_to_climb_back_to() -> None:
     adaptive, now = limited()
     now = held_back(adaptive, now, 100)
     before = adaptive.rate(now)
-    adaptive.refused(now, 1.0, first=True)
+    adaptive.refused(now, 1.0, sent_at=now, first=True)
     start, later, end = (adaptive.rate(now + 1 + seconds) for seconds in (0, 15, 30))
     assert before is not None
     assert start is not None
@@ -234,7 +234,7 @@ def test_refusal_at_the_learnt_rate_sets_a_ceiling_to_climb_back_to() -> None:
 def test_climb_to_the_ceiling_takes_at_most_a_minute() -> None:
     adaptive, now = limited()
     now = held_back(adaptive, now, 100)
-    adaptive.refused(now, 300.0, first=True)
+    adaptive.refused(now, 300.0, sent_at=now, first=True)
     start = adaptive.rate(now + 300)
     assert start is not None
     assert adaptive.rate(now + 300 + 60) == pytest.approx(start / 0.9)
@@ -249,7 +249,7 @@ def test_refusal_does_not_lower_a_rate_that_the_crawl_did_not_reach() -> None:
         adaptive.sent(now)
         adaptive.accepted(now)
         now += 0.02
-    adaptive.refused(now, 1.0, first=True)
+    adaptive.refused(now, 1.0, sent_at=now, first=True)
     assert adaptive.rate(now + 1) == pytest.approx(50, rel=0.05)
     assert (adaptive.rate(now + 2) or 0) > 150
 
@@ -260,7 +260,7 @@ def test_random_refusal_sets_no_rate() -> None:
         adaptive.sent(now)
         adaptive.accepted(now)
         now += 0.005
-    adaptive.refused(now, 1.0, first=True)
+    adaptive.refused(now, 1.0, sent_at=now, first=True)
     for _ in range(7):
         adaptive.accepted(now + 0.01)
     assert adaptive.rate(now + 1) is None
@@ -274,7 +274,7 @@ def test_refusal_of_all_requests_in_flight_sets_a_rate_and_halves_their_number()
         adaptive.accepted(now)
         now += 0.005
     for place in range(8):
-        adaptive.refused(now, 1.0, first=not place)
+        adaptive.refused(now, 1.0, sent_at=now, first=not place)
     assert adaptive.rate(now + 1) == pytest.approx(1.5 * 20 / 1.1)
     assert adaptive.in_flight == 4
     assert adaptive._burst == 20
@@ -286,7 +286,7 @@ def refused_early(adaptive: AdaptiveRate, now: float) -> list[float]:
     while (rate := adaptive.rate(now + 1)) is not None and len(rates) < 20:
         rates.append(rate)
         now = held_back(adaptive, now + 1, 30)
-        adaptive.refused(now, 1.0, first=True)
+        adaptive.refused(now, 1.0, sent_at=now, first=True)
     return rates
 
 
@@ -297,7 +297,7 @@ def test_unconfirmed_ceiling_that_was_too_high_is_dropped() -> None:
 def test_confirmed_limit_below_a_sustained_rate_is_dropped() -> None:
     adaptive, now = limited()
     for _ in range(7):
-        adaptive.refused(now, 1.0, first=False)
+        adaptive.refused(now, 1.0, sent_at=now, first=False)
     rates = refused_early(adaptive, now)
     assert 3 <= len(rates) <= 12
     assert rates[-1] < rates[1]
@@ -307,13 +307,13 @@ def test_two_refusals_of_unknown_cause_after_a_random_one_are_ignored() -> None:
     adaptive, now = AdaptiveRate(0.0, 8), 0.0
     for others_accepted in (7, 0, 0):  # the second and the third show no cause
         now = held_back(adaptive, now, 20) + 0.1
-        adaptive.refused(now, 1.0, first=True)
+        adaptive.refused(now, 1.0, sent_at=now, first=True)
         for _ in range(others_accepted):
             adaptive.accepted(now + 0.01)
         now += 1
         assert adaptive.rate(now) is None
     now = held_back(adaptive, now, 20) + 0.1
-    adaptive.refused(now, 1.0, first=True)
+    adaptive.refused(now, 1.0, sent_at=now, first=True)
     assert adaptive.rate(now + 1) is not None
 
 
@@ -325,9 +325,36 @@ def test_refusal_sets_no_ceiling_while_the_number_in_flight_limits_requests() ->
             adaptive.sent(now)
             adaptive.accepted(now)
         now += 0.03
-    adaptive.refused(now, 1.0, first=True)
+    adaptive.refused(now, 1.0, sent_at=now, first=True)
     assert adaptive.rate(now + 1) is not None
     assert adaptive._ceiling is None
+
+
+def test_refused_first_request_after_a_pause_does_not_lower_the_rate() -> None:
+    for is_first, is_lowered in ((True, False), (False, True)):
+        adaptive, now = limited(accepted=10)
+        now += 1  # the pause ends, and the search begins
+        before = adaptive.rate(now)
+        adaptive.sent(now)
+        if not is_first:
+            adaptive.accepted(now + 0.05)
+            adaptive.sent(now + 0.06)
+        adaptive.refused(now + 0.1, 1.0, sent_at=now if is_first else now + 0.06, first=True)
+        adaptive.accepted(now + 0.11)  # it was in flight
+        assert before is not None
+        assert ((adaptive.rate(now + 1.2) or 0) < before) is is_lowered
+
+
+def test_refusals_after_every_single_request_are_a_rate_limit() -> None:
+    adaptive, now = AdaptiveRate(0.0, 1), 0.0
+    for _ in range(6):
+        adaptive.sent(now)
+        adaptive.accepted(now + 0.01)
+        adaptive.sent(now + 0.01)
+        adaptive.refused(now + 0.02, 1.0, sent_at=now + 0.01, first=True)
+        now += 1.02
+    assert adaptive.rate(now) is not None
+    assert adaptive._confirmed
 
 
 def with_ceiling(ceiling: float, climb: float, *, burst: int = 0) -> AdaptiveRate:
@@ -359,7 +386,7 @@ def test_first_climb_takes_thirty_pauses_within_bounds(wait: float, climb: float
     adaptive = AdaptiveRate(0.0, 8)
     adaptive._search = 20.0
     now = held_back(adaptive, 0.0, 100)
-    adaptive.refused(now, wait, first=True)
+    adaptive.refused(now, wait, sent_at=now, first=True)
     now += wait
     start = adaptive.rate(now)
     assert start is not None
@@ -400,7 +427,7 @@ def test_refusal_sets_a_ceiling_if_the_rate_held_back_its_request_to_half_the_sl
     now = held_back(adaptive, 0.0, 100)
     now += adaptive.delay(now) + late
     adaptive.sent(now)
-    adaptive.refused(now, 1.0, first=True)
+    adaptive.refused(now, 1.0, sent_at=now, first=True)
     assert adaptive.rate(now + 1) is not None
     assert (adaptive._ceiling is not None) is lowers
 
@@ -411,7 +438,7 @@ def test_number_in_flight_is_halved_down_to_1_and_recovers_by_a_quarter_per_acce
     for _ in range(4):
         now = held_back(adaptive, now, 1)
         for place in range(8):
-            adaptive.refused(now, 1.0, first=not place)
+            adaptive.refused(now, 1.0, sent_at=now, first=not place)
         now += 1
         assert adaptive.rate(now) is not None
         found.append(adaptive.in_flight)
@@ -429,14 +456,14 @@ def test_idle_time_longer_than_a_second_is_left_out_of_the_measured_rate(gap: fl
     adaptive.sent(0.0)
     for number in range(20):
         adaptive.accepted(begun + number / 20)
-    adaptive.refused(begun + 1, 1.0, first=True)
+    adaptive.refused(begun + 1, 1.0, sent_at=begun + 1, first=True)
     assert adaptive.rate(begun + 2) == pytest.approx(1.5 * 20 / (span + 1))
 
 
 def test_refusal_that_arrives_after_the_pause_is_no_evidence_of_its_cause() -> None:
     adaptive, now = limited()
     for _ in range(3):
-        adaptive.refused(now + 1.5, 1.0, first=False)
+        adaptive.refused(now + 1.5, 1.0, sent_at=now, first=False)
     assert adaptive.rate(now + 2.5) is not None
     assert not adaptive._confirmed
 
@@ -454,7 +481,7 @@ def test_requests_accepted_during_the_pause_count_as_sent_before_it() -> None:
 def test_each_request_in_flight_at_a_refusal_is_counted_once(refused: int, accepted: int, limit: bool | None) -> None:
     adaptive, now = limited(accepted=20, every=0.005)
     for _ in range(refused):
-        adaptive.refused(now + 0.01, 1.0, first=False)
+        adaptive.refused(now + 0.01, 1.0, sent_at=now, first=False)
     for _ in range(accepted):
         adaptive.accepted(now + 0.02)
     assert (adaptive.rate(now + 2) is None, adaptive._confirmed) == (limit is False, limit is True)
@@ -589,7 +616,7 @@ def excused() -> AdaptiveRate:
 def refused_soon(adaptive: AdaptiveRate, now: float) -> float | None:
     """Refuse one of thirty requests; return the rate after it."""
     now = held_back(adaptive, now + 1, 30)
-    adaptive.refused(now, 1.0, first=True)
+    adaptive.refused(now, 1.0, sent_at=now, first=True)
     return adaptive.rate(now + 1)
 
 
@@ -597,7 +624,7 @@ def test_limit_met_after_a_whole_climb_ends_the_excuses_of_refusals() -> None:
     adaptive = excused()
     adaptive._ceiling, adaptive._climb = 50.0, 3.0
     now = held_back(adaptive, 0.0, 200)  # four seconds
-    adaptive.refused(now, 1.0, first=True)
+    adaptive.refused(now, 1.0, sent_at=now, first=True)
     assert refused_soon(adaptive, now) is not None
 
 
@@ -605,7 +632,7 @@ def test_refusal_of_all_in_flight_ends_the_excuses_of_refusals() -> None:
     adaptive, now = excused(), 0.0
     now = held_back(adaptive, now, 20) + 0.1
     for place in range(8):
-        adaptive.refused(now, 1.0, first=not place)
+        adaptive.refused(now, 1.0, sent_at=now, first=not place)
     assert refused_soon(adaptive, now) is not None
 
 
@@ -613,7 +640,7 @@ def test_ceiling_is_not_set_below_a_sustained_rate() -> None:
     adaptive = with_ceiling(50, 30)
     adaptive._sustained = 44.0
     now = held_back(adaptive, 0.0, 20)
-    adaptive.refused(now, 1.0, first=True)
+    adaptive.refused(now, 1.0, sent_at=now, first=True)
     assert adaptive.rate(now + 1) == pytest.approx(0.9 * 44)
 
 
@@ -624,7 +651,7 @@ def test_search_does_not_start_below_a_sustained_rate() -> None:
         adaptive.sent(now)
         adaptive.accepted(now)
         now += 0.1
-    adaptive.refused(now, 1.0, first=True)
+    adaptive.refused(now, 1.0, sent_at=now, first=True)
     assert adaptive.rate(now + 1) == pytest.approx(44)
 
 
@@ -643,7 +670,7 @@ def test_failed_probe_subtracts_the_burst_from_the_measured_rate() -> None:
     now = held_back(adaptive, 0.0, 50 * 6)
     recent = len(adaptive._recent)
     assert recent > 65
-    adaptive.refused(now, 1.0, first=True)
+    adaptive.refused(now, 1.0, sent_at=now, first=True)
     assert adaptive.rate(now + 1) == pytest.approx(0.9 * (recent - 10))
 
 
@@ -656,7 +683,7 @@ def test_time_between_probes_grows_with_the_cost_of_a_failed_one(wait: float, bu
     for climb in climbs:
         while adaptive.rate(now) is not None and now - adaptive._resume < 1.5 * adaptive._climb:
             now = held_back(adaptive, now, 1)
-        adaptive.refused(now, wait, first=True)
+        adaptive.refused(now, wait, sent_at=now, first=True)
         now += wait
         assert adaptive.rate(now) is not None
         assert adaptive._climb == pytest.approx(climb, rel=0.05)
@@ -672,7 +699,7 @@ def test_outage_sets_no_rate() -> None:
     adaptive = AdaptiveRate(0.0, 8)
     for second in range(5):
         adaptive.sent(float(second))
-        adaptive.refused(float(second), 1.0, first=True)
+        adaptive.refused(float(second), 1.0, sent_at=float(second), first=True)
     assert adaptive.rate(6.0) is None
     assert adaptive.in_flight == 8
 
@@ -774,5 +801,5 @@ def test_rate_stays_positive_under_endless_refusals() -> None:
     for _ in range(2000):
         now += adaptive.delay(now)
         adaptive.sent(now)
-        adaptive.refused(now, 1.0, first=True)
+        adaptive.refused(now, 1.0, sent_at=now, first=True)
     assert adaptive.delay(now) <= 1.0

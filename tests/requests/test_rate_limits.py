@@ -6,7 +6,7 @@ import statistics
 
 import pytest
 
-from .rate_simulation import CASES, OnePage, TokenBucket, Unlimited, crawl, measure
+from .rate_simulation import CASES, Chance, OnePage, TokenBucket, Unlimited, crawl, measure
 
 SEEDS = range(3)
 
@@ -44,6 +44,30 @@ def test_no_page_fails_under_any_rate_limit(name: str) -> None:
     done = crawl(CASES[name].service(0), CASES[name].pages)
     assert not done.failed
     assert done.attempts < 8
+
+
+@pytest.mark.parametrize("concurrency", [1, 2, 3])
+@pytest.mark.parametrize(
+    ("rate", "burst", "wait"), [(5, 1, 0.2), (5, 1, 0.4), (5, 1, 1.0), (1, 1, 1.0), (5, 5, 0.2), (20, 1, 0.05)]
+)
+def test_few_requests_at_once_keep_to_the_rate_of_a_slow_service(
+    rate: float, burst: int, wait: float, concurrency: int
+) -> None:
+    done = crawl(TokenBucket(rate, burst, wait), 200, concurrency=concurrency, latency=(0.0005, 0.002))
+    assert not done.failed
+    assert done.attempts <= 4
+    assert done.refused <= 30
+    assert done.seconds <= 2 * 200 / rate
+
+
+@pytest.mark.parametrize("concurrency", [1, 2, 3, 8])
+@pytest.mark.parametrize("share", [0.05, 0.1, 0.3])
+def test_random_refusals_of_few_requests_at_once_cost_little_more_than_their_pauses(
+    share: float, concurrency: int
+) -> None:
+    without = crawl(Unlimited(), 300, concurrency=concurrency).seconds
+    done = [crawl(Chance(share, seed), 300, concurrency=concurrency, seed=seed) for seed in SEEDS]
+    assert statistics.mean((each.seconds - without) / each.paused for each in done) <= 1.5
 
 
 def test_a_page_that_is_always_refused_fails_alone() -> None:

@@ -29,6 +29,18 @@ def test_cause_of_a_refusal_follows_from_the_other_requests_in_flight(refused: i
     assert found.cause.name[0].replace("U", "?") == CAUSES.splitlines()[refused][accepted]
 
 
+@pytest.mark.parametrize(("accepted", "refusals"), [(0, 2), (1, 4), (2, 21), (3, None), (20, None)])
+def test_refusals_after_few_accepted_requests_add_up_to_a_rate_limit(accepted: int, refusals: int | None) -> None:
+    earlier, found = 0.0, []
+    for _ in range(30):
+        found.append(refusal(accepted=accepted))
+        found[-1].earlier = earlier
+        earlier = found[-1].evidence
+    first = next((number for number, each in enumerate(found, 1) if each.repeated), None)
+    assert first == refusals
+    assert 0 <= earlier <= 5
+
+
 @pytest.mark.parametrize(
     ("span", "immediate", "frequent"),
     [(0.0, True, True), (0.49, True, True), (0.5, False, True), (1.99, False, True), (2.0, False, False)],

@@ -227,6 +227,66 @@ def test_cancelled_requests_leak_no_slot(
     run(main())
 
 
+def test_retry_goes_before_new_requests_of_every_queue() -> None:
+    order: list[str] = []
+
+    async def wait(throttle: Throttle, queue: RequestQueue, name: str, *, retry: bool = False) -> None:
+        slot = await throttle.acquire(queue, retry=retry)
+        order.append(name)
+        throttle.release(slot)
+
+    async def main() -> None:
+        throttle, one, other = Throttle(1), RequestQueue(UNLIMITED), RequestQueue(UNLIMITED)
+        slot = await throttle.acquire(one)
+        async with asyncio.TaskGroup() as tasks:
+            for number in (1, 2):
+                tasks.create_task(wait(throttle, one, f"one, new {number}"))
+                tasks.create_task(wait(throttle, other, f"other, new {number}"))
+            await asyncio.sleep(0)
+            tasks.create_task(wait(throttle, other, "other, retry", retry=True))
+            tasks.create_task(wait(throttle, other, "other, second retry", retry=True))
+            await asyncio.sleep(0)
+            throttle.release(slot)
+
+    run(main())
+    # A queue is moved to the front for one retry; the next one keeps to the rotation.
+    assert order == [
+        "other, retry",
+        "one, new 1",
+        "other, second retry",
+        "one, new 2",
+        "other, new 1",
+        "other, new 2",
+    ]
+
+
+def test_cancelled_retry_holds_no_slot() -> None:
+    async def main() -> None:
+        throttle, queue = Throttle(1), RequestQueue(UNLIMITED)
+        slot = await throttle.acquire(queue)
+        retry = asyncio.create_task(throttle.acquire(queue, retry=True))
+        new = await wait_for_a_slot(throttle, queue)
+        await cancel(retry)
+        throttle.release(slot)
+        throttle.release(await new)
+        assert throttle._in_flight == 0
+
+    run(main())
+
+
+def test_refused_request_joins_its_queue_before_the_pause_ends() -> None:
+    async def main() -> None:
+        throttle, queue = Throttle(1), RequestQueue(UNLIMITED)
+        slot = await throttle.acquire(queue)
+        throttle.on_rate_limited(slot, 2.0)
+        throttle.release(slot)
+        assert throttle.time_in_backoff(2.0) == pytest.approx(1.995)
+        assert throttle.time_in_backoff(0.001) == 0.0
+        assert throttle.time_in_backoff(2.5) == 2.5  # longer than the pause
+
+    run(main())
+
+
 def test_slot_granted_to_a_cancelled_request_is_released() -> None:
     async def main() -> None:
         throttle, queue = Throttle(1), RequestQueue(UNLIMITED)
