@@ -91,6 +91,7 @@ class TrackPager:
             JoggError: the request of the next page failed; ``error.page`` names the page, and the next step requests it
                 again. Or the pager was closed before its end.
             SessionClosedError: the session was closed before the end.
+            ConfigurationError: the pager's first step was in another event loop.
             CatalogueChangedError: at the end, under ``on_drift="raise"``.
         """
         try:
@@ -199,7 +200,11 @@ class TrackPager:
             return await rest
 
     async def aclose(self) -> None:
-        """End the crawl, and wait for its tasks to end. Closing it again has no effect."""
+        """End the crawl, and wait for its tasks to end. Closing it again has no effect.
+
+        Raises:
+            ConfigurationError: the crawl runs in another event loop, where it goes on.
+        """
         await self._crawl.aclose(JoggError)
 
     def checkpoint(self) -> dict[str, Any]:

@@ -6,14 +6,25 @@ import asyncio
 import gc
 import logging
 import weakref
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import aiohttp
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jogg_async import CatalogueChangedWarning, DecodeError, JoggSession, ParameterError, Track, TrackList
+from jogg_async import (
+    CatalogueChangedWarning,
+    ConfigurationError,
+    DecodeError,
+    JoggSession,
+    ParameterError,
+    Track,
+    TrackList,
+    TrackPager,
+)
 from jogg_async._paging.seen_ids import SeenIds
 from jogg_async.testing import FakeJogg, Fault
 
@@ -271,6 +282,46 @@ async def test_progress_has_the_remaining_seconds_of_a_pause(fake: FakeJogg, jog
     await until(lambda: pager.progress.paused)
     assert 55 < pager.progress.paused <= 60
     await pager.aclose()
+
+
+async def test_a_started_pager_is_refused_and_unharmed_in_another_event_loop(
+    make_fake: MakeFake, make_session: MakeSession, tmp_path: Path
+) -> None:
+    fake = await make_fake(100)
+    pager = make_session(fake).tracks(page_size=10)
+    found = [(await anext(pager)).id for _ in range(10)]  # the whole page
+    await until(lambda: len(fake.requests) == 10 and fake.in_flight == 0)
+    uses: list[Callable[[], Coroutine[Any, Any, object]]] = [
+        pager.__anext__,
+        pager.pages().__anext__,
+        pager.collect,
+        lambda: pager.save(tmp_path / "tracks.csv"),
+        pager.aclose,
+    ]
+    for use in uses:
+        with pytest.raises(ConfigurationError, match="This TrackPager belongs to another event loop"):
+            await asyncio.to_thread(asyncio.run, use())
+    assert list(tmp_path.iterdir()) == []
+    assert found + await ids_from(pager) == list(range(1, 101))
+    assert await asyncio.to_thread(asyncio.run, ids_from(pager)) == []
+
+
+def test_a_pager_whose_event_loop_has_ended_is_refused_in_the_next_one_and_keeps_its_position() -> None:
+    async def start(fake: FakeJogg) -> TrackPager:
+        async with aiohttp.ClientSession() as http:  # closes the connections before the loop ends
+            pager = JoggSession(fake.api_key, base_url=fake.url, http=http).tracks(page_size=10)
+            assert [(await anext(pager)).id for _ in range(25)] == list(range(1, 26))
+            await until(lambda: len(fake.requests) == 10 and fake.in_flight == 0)
+        return pager
+
+    with FakeJogg(100) as fake:
+        pager = asyncio.run(start(fake))
+        checkpoint = pager.checkpoint()
+        assert (checkpoint["page"], checkpoint["place"]) == (3, 5)
+        with pytest.raises(ConfigurationError, match="another event loop"):
+            asyncio.run(pager.collect())
+        asyncio.run(pager.aclose())
+        assert pager.checkpoint() == checkpoint
 
 
 @pytest.mark.parametrize("ordered", [True, False])

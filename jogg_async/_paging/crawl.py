@@ -18,7 +18,7 @@ from jogg_async._api.decoding import Decoded
 from jogg_async._requests.events import log_drift
 from jogg_async._requests.page_fetcher import PageFetcher, RequestStats
 from jogg_async._requests.throttle import RequestQueue
-from jogg_async.errors import CatalogueChangedWarning, JoggError
+from jogg_async.errors import CatalogueChangedWarning, ConfigurationError, JoggError
 from jogg_async.models import InvalidRecord, Page, Track
 from jogg_async.tracklist import TrackList
 
@@ -128,6 +128,8 @@ class Crawl:
         window = self._window
         if window is None or self._state is not State.RUNNING or self._lock.locked():
             return False
+        if self._loop is not asyncio.get_running_loop():
+            return False  # the step that follows raises
         if (result := window.get_nowait()) is not None:
             self._accept(window, *result)
         return bool(self.ready)
@@ -158,10 +160,20 @@ class Crawl:
 
     async def _step(self, step: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
         try:
+            self._check_loop()
             return await step()
         finally:
             self._steps -= 1
-            self._close_if_abandoned()
+            if self._state is State.ABANDONED:
+                self.abandon()
+
+    def _check_loop(self) -> None:
+        """Raise if this crawl runs in another event loop. Only there can its tasks be awaited."""
+        if self._loop not in (None, asyncio.get_running_loop()) and self._state in (State.RUNNING, State.ABANDONED):
+            raise ConfigurationError(
+                "This TrackPager belongs to another event loop. Use it there; in this loop, a session of its own "
+                "goes on with tracks(resume=pager.checkpoint())."
+            )
 
     async def _next_track(self) -> Track:
         async with self._lock:
@@ -219,7 +231,14 @@ class Crawl:
             self._fetcher.transport.stop_preconnects()
 
     async def aclose(self, error: type[JoggError]) -> None:
-        """Close the crawl, and wait until none of its tasks is left."""
+        """Close the crawl, and wait until none of its tasks is left.
+
+        Raises:
+            ConfigurationError: the crawl runs in another event loop. It goes on there.
+        """
+        if self._loop is not None and self._loop.is_closed():
+            return  # the loop ended its tasks
+        self._check_loop()
         self.close(error)
         await self._stop_tasks()
 
