@@ -212,9 +212,10 @@ class TrackPager:
 
         It holds the page, the index among its records, the page size, the filters, `end_page`, what is left of `limit`,
         and the totals seen: other totals on resumption count as drift. A change that leaves the totals as they were
-        cannot be noticed. With ``ordered=False`` it holds the lowest page not completely yielded, so that tracks of
-        later pages may come again. It holds no ids: under ``on_drift="recrawl"``, tracks yielded before the checkpoint
-        or in an earlier pass may come again.
+        cannot be noticed. If a change was noticed before, it holds ``"drifted": True``, and the resumed crawl reports
+        it at its end, by its `on_drift`. With ``ordered=False`` it holds the lowest page not completely yielded, so
+        that tracks of later pages may come again. It holds no ids: under ``on_drift="recrawl"``, tracks yielded before
+        the checkpoint or in an earlier pass may come again.
         """
         return self._crawl.position().as_dict()
 

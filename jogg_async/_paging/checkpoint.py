@@ -9,6 +9,8 @@ import attrs
 
 from jogg_async._api.arguments import checked_int, checked_page_size
 from jogg_async._api.limits import MIN_INT
+from jogg_async._api.redaction import short_repr
+from jogg_async.errors import argument_error
 
 
 @attrs.frozen
@@ -25,6 +27,7 @@ class Checkpoint:
         limit: number of tracks still to yield, 0 or more; `None` for no bound.
         total_items: total of the first response of this pass; `None` if it named none.
         total_pages: number of pages, likewise.
+        drifted: true if this pass has noticed a change of the catalogue.
     """
 
     page: int
@@ -36,9 +39,11 @@ class Checkpoint:
     limit: int | None = None
     total_items: int | None = None
     total_pages: int | None = None
+    drifted: bool = False
 
     def as_dict(self) -> dict[str, Any]:
-        return attrs.asdict(self)
+        """Return a dict for JSON. It has ``drifted`` only if that is true."""
+        return attrs.asdict(self, filter=lambda field, value: value or field.name != "drifted")
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> Checkpoint:
@@ -64,14 +69,21 @@ class Checkpoint:
             _optional("limit", rest["limit"], 0),
             _optional("total_items", rest["total_items"], MIN_INT),
             _optional("total_pages", rest["total_pages"], MIN_INT),
+            _checked_drifted(rest["drifted"]),
         )
 
 
-_LATER_FIELDS: Final = ("start_page", "end_page", "limit", "total_items", "total_pages")
+_LATER_FIELDS: Final = ("start_page", "end_page", "limit", "total_items", "total_pages", "drifted")
 
 
 def _optional(name: str, value: object, low: int) -> int | None:
     return None if value is None else checked_int(f"the {name} in resume", value, low)
+
+
+def _checked_drifted(value: object) -> bool:
+    if value is not None and not isinstance(value, bool):
+        raise argument_error("the drifted in resume", f"must be a bool, not {short_repr(value)}.")
+    return bool(value)
 
 
 def _is_text(filters: Any) -> TypeGuard[Mapping[str, str]]:

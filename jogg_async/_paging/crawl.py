@@ -88,9 +88,12 @@ class Crawl:
             total_items=start.total_items,
             total_pages=start.total_pages,
         )
+        if start.drifted:
+            self.pages.change = "a change before the checkpoint"
         self.passes: Passes = Passes(self.pages, options.on_drift)
         self._cursor = Cursor(start.page, start.place)
-        self._state = State.RUNNING if self._wanted() > 0 and start.page <= options.end_page else State.ENDED
+        is_over = self._wanted() <= 0 or start.page > options.end_page
+        self._state = State.ENDED if is_over and not start.drifted else State.RUNNING  # the drift must be reported
 
     @property
     def is_fresh(self) -> bool:
@@ -216,6 +219,7 @@ class Crawl:
             limit=None if start.limit is None else start.limit - self.accepted + len(self.ready),
             total_items=self.pages.first_total_items,
             total_pages=self.pages.first_total_pages,
+            drifted=self.passes.changed,
         )
 
     def close(self, error: type[JoggError]) -> None:
@@ -330,6 +334,8 @@ class Crawl:
         self.pages.expected_pages = fetcher.page_totals.get(options.url)
         window.start(options.start.page, self.pages.last)
         self._update_bounds(window)
+        if self._wanted() <= 0:
+            window.close()
         fetcher.transport.preconnect(int(min(options.concurrency, options.max_pages())) - 1)
         return window
 

@@ -89,8 +89,9 @@ class PageRange:
     def last(self) -> float:
         """Last page to fetch; infinity if no response named a total."""
         pages = self.total_pages if self._has_response else self.expected_pages or self.first_page
-        last = min(self._end_page, self._stop, math.inf if pages is None else pages)
-        return last if self._has_response else max(last, self.first_page)
+        if pages is not None and not self._has_response:
+            pages = max(pages, self.first_page)
+        return min(self._end_page, self._stop, math.inf if pages is None else pages)
 
     @property
     def drifted(self) -> bool:

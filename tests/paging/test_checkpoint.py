@@ -55,6 +55,7 @@ def test_checkpoint_as_dict_is_a_plain_copy() -> None:
         *[GIVEN | {"end_page": value} for value in (0, "9", 9.0, True, 2**63)],
         *[GIVEN | {"limit": value} for value in (-1, "9", 9.0, True, 2**63)],
         *[GIVEN | {name: value} for name in ("total_items", "total_pages") for value in ("9", 9.0, True, 2**63)],
+        *[GIVEN | {"drifted": value} for value in (0, 1, "true")],
     ],
     ids=repr,
 )
@@ -71,6 +72,13 @@ def test_unknown_fields_of_a_checkpoint_are_ignored() -> None:
 
 def test_a_checkpoint_without_bounds_and_totals_is_accepted() -> None:
     assert Checkpoint.from_dict(POSITION).as_dict() == POSITION | NO_BOUNDS
+
+
+@pytest.mark.parametrize(("drifted", "kept"), [(True, {"drifted": True}), (False, {}), (None, {})])
+def test_checkpoint_names_a_change_only_if_there_was_one(drifted: bool | None, kept: dict[str, bool]) -> None:
+    checkpoint = Checkpoint.from_dict(GIVEN | {"drifted": drifted})
+    assert checkpoint.drifted is bool(drifted)
+    assert checkpoint.as_dict() == GIVEN | kept
 
 
 @pytest.mark.parametrize("total", [-(2**63), 2**63 - 1])

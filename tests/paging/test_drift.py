@@ -133,6 +133,62 @@ async def test_drift_is_reported_after_a_cancelled_last_step(make_fake: MakeFake
     assert silent == []
 
 
+async def drifted_checkpoint(jogg: JoggSession, fake: FakeJogg, tracks: int, **bounds: Any) -> dict[str, Any]:
+    """Return the checkpoint after `tracks` of 100 tracks, where a change showed that left the total as it was."""
+
+    def move(catalogue: Catalogue) -> None:
+        catalogue.insert(0)
+        catalogue.remove(-1)
+
+    fake.mutate_after(3, move)  # the first track of page 4 is the last one of page 3 then
+    async with jogg.tracks(page_size=10, concurrency=1, on_drift="ignore", **bounds) as pager:
+        for _ in range(tracks):
+            await anext(pager)
+        assert pager.progress.drifted
+    checkpoint: dict[str, Any] = json.loads(json.dumps(pager.checkpoint()))
+    assert checkpoint["drifted"] is True
+    return checkpoint
+
+
+async def test_change_before_a_checkpoint_is_reported_by_the_resumed_crawl(
+    make_fake: MakeFake, make_session: MakeSession
+) -> None:
+    fake = await make_fake(100)
+    session = make_session(fake)
+    checkpoint = await drifted_checkpoint(session, fake, 55)
+    rest = [*range(56, 100)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pager = session.tracks(resume=checkpoint, on_drift="ignore")
+        assert pager.progress.drifted
+        assert await ids_from(pager) == rest
+    with pytest.warns(CatalogueChangedWarning):
+        assert await ids_from(session.tracks(resume=checkpoint)) == rest
+    with pytest.raises(CatalogueChangedError) as caught:
+        await session.tracks(resume=checkpoint, on_drift="raise").collect()
+    assert ids(caught.value.tracks or ()) == rest
+    recrawled = session.tracks(resume=checkpoint, on_drift="recrawl")
+    assert sorted(await ids_from(recrawled)) == [*range(1, 100), 101]
+    assert "drifted" not in recrawled.checkpoint()  # its second pass saw no change
+
+
+@pytest.mark.parametrize("bounds", [{"limit": 55}, {"start_page": 2, "end_page": 6}], ids=str)
+async def test_change_before_a_checkpoint_is_reported_even_if_no_track_is_left(
+    make_fake: MakeFake, make_session: MakeSession, bounds: dict[str, int]
+) -> None:
+    fake = await make_fake(100)
+    session = make_session(fake)
+    tracks = 55 if "limit" in bounds else 49  # of pages 2 to 6 one came twice
+    checkpoint = await drifted_checkpoint(session, fake, tracks, **bounds)
+    fake.clear()
+    pager = session.tracks(resume=checkpoint, on_drift="raise")
+    with pytest.raises(CatalogueChangedError):
+        await anext(pager)
+    assert fake.requests == []
+    with pytest.raises(StopAsyncIteration):
+        await anext(pager)
+
+
 async def test_response_that_names_another_page_is_drift(fake: FakeJogg, jogg: JoggSession) -> None:
     fake.fail(with_pagination(page=7), page=2)
     with pytest.warns(CatalogueChangedWarning):
