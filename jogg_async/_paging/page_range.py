@@ -12,9 +12,9 @@ _MAX_EMPTY_PAGES: Final = 3
 """Number of consecutive empty pages that end a pass before its last page. A single one may be a fault of the service,
 but an absurd total must not keep the crawl going."""
 
-_MAX_REPEATED_PAGES: Final = 100
-"""Number of consecutive pages without a new id that end a pass, in case the service repeats one response and names an
-absurd total. Records that moved during the crawl cannot fill so many pages."""
+_MAX_PAGES_WITHOUT_NEW: Final = 100
+"""Number of consecutive pages without a new valid id that end a pass, in case the service repeats one response and
+names no total or an absurd one. Records that moved during the crawl cannot fill so many pages."""
 
 
 def _ignore(*_: object) -> None:
@@ -68,7 +68,7 @@ class PageRange:
         self._stop: float = math.inf
         self._has_response = False
         self._empty: set[int] = set()
-        self._repeated = 0
+        self._without_new = 0
         self._largest_page = 0
         self._is_size_doubtful = True  # a single page at the end may also lack records
         self.records: int = 0
@@ -128,17 +128,21 @@ class PageRange:
         if records == 0:
             self._record_empty(number)
 
-    def record_page(self, number: int, records: int, *, repeated: bool) -> None:
+    def record_page(self, number: int, records: int, *, valid: int, new: int) -> None:
         """Count a page that the consumer reached.
 
         Args:
             number: page number.
             records: number of its records, invalid ones included.
-            repeated: True if the page has records, but no id that is new in this pass.
+            valid: number of its valid records.
+            new: number of ids among them that are new in this pass.
         """
         self.records += records
-        self._repeated = self._repeated + 1 if repeated else 0
-        if self._repeated >= (_MAX_REPEATED_PAGES if self.total_pages is not None else 1):
+        self._without_new = 0 if new else self._without_new + 1
+        if self._without_new >= _MAX_PAGES_WITHOUT_NEW:
+            self.note_change(number, f"{self._without_new} pages in a row brought no new track")
+            self.stop_at(number)
+        elif valid and not new and self.total_pages is None:
             self.stop_at(number)
         if len(self._empty) > _MAX_EMPTY_PAGES:
             self._empty = {each for each in self._empty if each > number - _MAX_EMPTY_PAGES}

@@ -85,7 +85,7 @@ class Passes:
             records: number of its records, invalid ones included.
         """
         new = self._seen_in_pass.add_all(ids)
-        self._pages.record_page(number, records, repeated=new == [])
+        self._pages.record_page(number, records, valid=len(ids), new=len(ids if new is None else new))
         if new is not None:
             self.duplicates += len(ids) - len(new)
             self._pages.note_change(number, "an id came twice")

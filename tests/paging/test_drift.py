@@ -448,6 +448,18 @@ async def test_no_page_is_returned_after_one_hundred_that_repeat_the_first(fake:
     assert len(pages) == 101
 
 
+@pytest.mark.parametrize("totals", [{}, {"total_pages": 10**12}, {"total_items": 10**12}], ids=str)
+async def test_crawl_of_one_repeated_response_without_a_valid_record_ends(
+    fake: FakeJogg, jogg: JoggSession, totals: dict[str, int]
+) -> None:
+    data = {"music": [{"id": "x"}], "pagination": {"page_size": 1, **totals}}
+    fake.fail(Fault.raw(json.dumps({"code": 0, "msg": "Success", "data": data}).encode()), times=None)
+    pager = jogg.tracks(on_invalid="skip", concurrency=2)
+    with pytest.warns(CatalogueChangedWarning):
+        assert await ids_from(pager) == []
+    assert (pager.progress.pages_done, pager.progress.invalid) == (100, 100)
+
+
 @pytest.mark.parametrize("ordered", [True, False])
 async def test_crawl_of_one_repeated_response_under_an_absurd_total_ends(
     fake: FakeJogg, jogg: JoggSession, ordered: bool

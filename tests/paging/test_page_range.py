@@ -160,7 +160,7 @@ def test_dropping_empty_pages_behind_the_consumer_does_not_change_the_end(empty:
         for pages in (forgets, keeps):
             pages.record_response(number, total(40), records=0 if number in empty else 100)
         if number > ahead:
-            forgets.record_page(number - ahead, 100, repeated=False)
+            forgets.record_page(number - ahead, 100, valid=1, new=1)
         assert (keeps.last, keeps.ended, keeps.drifted) == (forgets.last, forgets.ended, forgets.drifted)
         assert len(forgets._empty) <= ahead + 4
 
@@ -196,7 +196,7 @@ def test_empty_pages_of_an_earlier_pass_do_not_count() -> None:
 
 def test_empty_pages_just_behind_the_consumer_still_count_towards_the_end() -> None:
     pages = with_responses(page_range(), [(number, total(20)) for number in (1, 3, 5, 6)], empty=True)
-    pages.record_page(7, 0, repeated=False)
+    pages.record_page(7, 0, valid=0, new=0)
     pages.record_response(7, total(20), records=0)
     assert (pages.last, pages.drifted) == (7, True)
 
@@ -263,14 +263,14 @@ def test_fewer_records_than_the_total_over_all_pages_are_drift(
     first_page: int, end_page: float, taken: int, drifted: bool
 ) -> None:
     pages = with_responses(page_range(first_page=first_page, end_page=end_page), [(first_page, total(3, 250))])
-    pages.record_page(first_page, taken, repeated=False)
+    pages.record_page(first_page, taken, valid=1, new=1)
     pages.finish_pass()
     assert pages.drifted is drifted
 
 
 def test_without_a_total_no_number_of_records_is_drift() -> None:
     pages = with_responses(page_range(), [(1, total(3))])
-    pages.record_page(1, 5, repeated=False)
+    pages.record_page(1, 5, valid=1, new=1)
     pages.finish_pass()
     assert not pages.drifted
 
@@ -279,14 +279,24 @@ def test_without_a_total_no_number_of_records_is_drift() -> None:
 def test_repeated_pages_in_a_row_end_the_pass(run: int, has_total: bool, ended: bool) -> None:
     pages = with_responses(page_range(), [(1, total(10**6) if has_total else total())])
     for number in range(1, run + 1):
-        pages.record_page(number, 100, repeated=True)
+        pages.record_page(number, 100, valid=1, new=0)
     assert (pages.ended, pages.last == run) == (ended, ended)
+
+
+@pytest.mark.parametrize("has_total", [True, False])
+def test_one_hundred_pages_in_a_row_without_a_valid_record_end_the_pass(has_total: bool) -> None:
+    pages = with_responses(page_range(), [(1, total(10**6) if has_total else total())])
+    for number in range(1, 101):
+        assert not pages.ended
+        pages.record_page(number, 100, valid=0, new=0)
+    assert (pages.ended, pages.last) == (True, 100)
+    assert pages.change == "100 pages in a row brought no new track"
 
 
 def test_run_of_repeated_pages_is_counted_from_the_last_page_with_a_new_id() -> None:
     pages, ended = with_responses(page_range(), [(1, total(10**6))]), list[int]()
     for number in range(1, 152):
-        pages.record_page(number, 100, repeated=number != 50)
+        pages.record_page(number, 100, valid=1, new=int(number == 50))
         ended += [number] if pages.ended else []
     assert ended == [150, 151]
 
@@ -294,11 +304,11 @@ def test_run_of_repeated_pages_is_counted_from_the_last_page_with_a_new_id() -> 
 def test_a_page_with_a_new_id_resets_the_run_of_repeated_pages() -> None:
     pages = with_responses(page_range(), [(1, total(10**6))])
     for number in range(1, 301):
-        pages.record_page(number, 100, repeated=number % 100 != 0)
+        pages.record_page(number, 100, valid=1, new=int(number % 100 == 0))
     assert not pages.ended
     pages.begin_pass(1)
     for number in range(1, 100):
-        pages.record_page(number, 100, repeated=True)
+        pages.record_page(number, 100, valid=1, new=0)
     assert not pages.ended
 
 
