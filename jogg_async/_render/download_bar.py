@@ -16,6 +16,7 @@ except ImportError as fault:
     raise ImportError("A progress bar needs rich: pip install 'jogg-async[progress]'.") from fault
 
 from .progress_bar import text_line
+from .standard_error import standard_error
 
 _TEXT_INTERVAL: Final = 0.5
 """Seconds between two updates of the text that takes the bar's place in a notebook without ipywidgets."""
@@ -37,7 +38,7 @@ def download_bar(console: Console | None = None, *, transient: bool = False) -> 
         console: where to draw; `None` for standard error, or the notebook's cell.
         transient: remove the bar at the end, and do not redirect standard output through rich.
     """
-    console = console or Console(stderr=True)
+    console = console or Console(file=standard_error())
     if console.is_jupyter and find_spec("ipywidgets") is None:
         with _text() as show:
             yield show

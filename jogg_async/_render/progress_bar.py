@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import sys
 import time
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -20,6 +19,8 @@ try:
     from rich.text import Text
 except ImportError as fault:
     raise ImportError("A progress bar needs rich: pip install 'jogg-async[progress]'.") from fault
+
+from .standard_error import standard_error
 
 _INTERVAL: Final = 0.1
 """Seconds between two updates of the bar."""
@@ -78,6 +79,7 @@ async def repeated(update: Callable[[], None], interval: float) -> AsyncGenerato
     finally:
         repeating.cancel()
         update()
+        await asyncio.wait([repeating])
 
 
 @contextmanager
@@ -88,7 +90,7 @@ def bar(console: Console | None = None, *, transient: bool = False) -> Generator
         console: where to draw; `None` for standard error, or the notebook's cell.
         transient: remove the bar at the end, and do not redirect standard output through rich.
     """
-    console = console or Console(stderr=True)
+    console = console or Console(file=standard_error())
     if console.is_jupyter and find_spec("ipywidgets") is None:
         with _text() as show:
             yield show
@@ -139,7 +141,7 @@ def _counts(tracks: int, total: int | None) -> str:
 
 @contextmanager
 def _text() -> Generator[Show]:
-    sys.stderr.write("For a progress bar in the notebook: pip install 'jogg-async[notebook]'\n")
+    standard_error().write("For a progress bar in the notebook: pip install 'jogg-async[notebook]'\n")
     with text_line(_counts(0, None), _TEXT_INTERVAL) as write:
         yield lambda snapshot: write(_counts(snapshot.tracks, snapshot.expected))
 
@@ -152,16 +154,16 @@ def text_line(text: str, interval: float) -> Generator[Callable[[str], None]]:
         text: text to show at the end if it was never changed.
         interval: least seconds between two changes on the screen. The last text is always shown.
     """
-    written_at = -math.inf
+    stream, written_at = standard_error(), -math.inf
 
     def write(changed: str) -> None:
         nonlocal text, written_at
         text, now = changed, time.monotonic()
         if now - written_at >= interval:
-            sys.stderr.write(f"\r{text}")
+            stream.write(f"\r{text}")
             written_at = now
 
     try:
         yield write
     finally:
-        sys.stderr.write(f"\r{text}\n")
+        stream.write(f"\r{text}\n")

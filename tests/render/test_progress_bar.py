@@ -3,11 +3,17 @@ from __future__ import annotations
 import asyncio
 import builtins
 import io
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import attrs
 import pytest
+
+import jogg_async
 
 if TYPE_CHECKING:
     from jogg_async import JoggSession
@@ -67,6 +73,71 @@ async def test_progress_bar_ends_full_even_if_records_are_left_out(
     pager = make_session(await make_fake(rows)).tracks(on_invalid="skip", on_drift="ignore")
     assert len(await pager.collect(progress=True)) == 248
     assert "248/248 tracks" in capsys.readouterr().err
+
+
+class BrokenStream(io.StringIO):
+    """Stream that cannot be written to, and may be a terminal."""
+
+    def __init__(self, fault: Exception, *, terminal: bool) -> None:
+        super().__init__()
+        self._fault = fault
+        self._terminal = terminal
+
+    def isatty(self) -> bool:
+        return self._terminal
+
+    def write(self, text: str) -> int:
+        raise self._fault
+
+
+FAULTS = [BrokenPipeError(32, "Broken pipe"), OSError(28, "No space left on device"), ValueError("closed file")]
+
+
+@pytest.mark.parametrize("terminal", [False, True], ids=["no-terminal", "terminal"])
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: type(fault).__name__)
+async def test_broken_standard_error_does_not_disturb_a_crawl_with_a_progress_bar(
+    jogg: JoggSession, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, fault: Exception, terminal: bool
+) -> None:
+    out = sys.stdout
+    monkeypatch.setattr(sys, "stderr", BrokenStream(fault, terminal=terminal))
+    assert len(await jogg.tracks().collect(progress=True)) == 250
+    assert (await jogg.tracks().save(tmp_path / "tracks.csv", progress=True)).tracks == 250
+    assert (await jogg_async.download(jogg.tracks(limit=2), tmp_path, progress=True)).downloaded == 2
+    assert sys.stdout is out
+
+
+@pytest.mark.usefixtures("in_notebook_without_ipywidgets")
+async def test_broken_standard_error_does_not_disturb_a_crawl_with_text_in_place_of_the_bar(
+    jogg: JoggSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stderr", BrokenStream(FAULTS[0], terminal=False))
+    assert len(await jogg.tracks().collect(progress=True)) == 250
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes of POSIX")
+def test_program_whose_standard_error_has_no_reader_gets_every_track() -> None:
+    program = """\
+import asyncio
+from jogg_async import JoggSession
+from jogg_async.testing import FakeJogg
+
+async def main():
+    async with FakeJogg(500) as fake, JoggSession(fake.api_key, base_url=fake.url) as jogg:
+        print(len(await jogg.tracks().collect(progress=True)))
+
+asyncio.run(main())
+"""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as stderr:
+        done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=stderr, check=False)
+    assert done.stdout == b"500\n"
+
+
+async def test_no_task_is_left_when_a_crawl_with_a_progress_bar_returns(jogg: JoggSession) -> None:
+    before = asyncio.all_tasks()
+    await jogg.tracks().collect(progress=True)
+    assert [task for task in asyncio.all_tasks() - before if "repeat" in str(task)] == []
 
 
 @pytest.mark.usefixtures("in_notebook_without_ipywidgets")
