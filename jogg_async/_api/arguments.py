@@ -59,7 +59,8 @@ def query_filters(genre: object, mood: object, params: Mapping[Any, Any] | None)
     """Return the query parameters besides page and page size.
 
     Raises:
-        ArgumentError: `params` names a parameter that has an argument of its own, or a value is of a wrong type.
+        ArgumentError: `params` is no mapping or names a parameter that has an argument of its own, or a value is of a
+            wrong type.
     """
     filters: dict[str, str] = {}
     for name, value in (("genre", genre), ("mood", mood)):
@@ -67,6 +68,8 @@ def query_filters(genre: object, mood: object, params: Mapping[Any, Any] | None)
             if not isinstance(value, str):
                 raise argument_error(name, f"must be a string, not {value!r}.")
             filters[name] = value
+    if not isinstance(params, Mapping | None):
+        raise argument_error("params", f"must be a mapping of names to values, not {type(params).__name__}.")
     for name, value in (params or {}).items():
         if not isinstance(name, str) or not name:
             raise argument_error("params", f"must have non-empty strings as names, not {name!r}.")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import pickle
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +15,10 @@ def session(**settings: Any) -> JoggSession:
     return JoggSession("a-key", **settings)
 
 
+def tracks_with(params: Any) -> object:
+    return session().tracks(params=params)
+
+
 BAD_ARGUMENTS: list[tuple[str, Callable[[], object]]] = [
     ("concurrency", lambda: session(concurrency=0)),
     ("timeout", lambda: session(timeout=0)),
@@ -24,6 +29,7 @@ BAD_ARGUMENTS: list[tuple[str, Callable[[], object]]] = [
     ("limit", lambda: session().tracks(limit=-1)),
     ("concurrency", lambda: session().tracks(concurrency=0)),
     ("on_drift", lambda: session().tracks(on_drift="panic")),  # type: ignore[arg-type]
+    *[("params", functools.partial(tracks_with, params)) for params in ([("a", 1)], [], "a=1", "", 1, 0)],
     ("attempts", lambda: RetryPolicy(attempts=0)),
     ("wait_max", lambda: RetryPolicy(wait_max=-1)),
 ]
@@ -37,6 +43,12 @@ async def test_error_about_an_argument_has_its_name(argument: str, call: Callabl
     assert isinstance(error, ArgumentError | ConfigurationError)
     twin = pickle.loads(pickle.dumps(error))
     assert (type(twin), str(twin), twin.argument) == (type(error), str(error), argument)
+
+
+@pytest.mark.parametrize("params", [[("a", 1)], "a=1", 1])
+async def test_params_of_page_that_are_no_mapping_are_rejected_before_the_request(params: Any) -> None:
+    with pytest.raises(ArgumentError, match=r"^params must be a mapping of names to values, not "):
+        await session().page(params=params)
 
 
 def test_error_about_an_address_from_the_environment_names_no_argument(monkeypatch: pytest.MonkeyPatch) -> None:
