@@ -69,8 +69,8 @@ class JoggSession:
         http: an aiohttp session of your own, whose connector, headers and traces are used. It is not changed or closed.
 
     Raises:
-        ConfigurationError: the API key is missing or malformed, the base URL is malformed, or another argument is
-            invalid.
+        ConfigurationError: the API key is missing or malformed, the base URL is malformed, another argument is
+            invalid, or the environment names a malformed proxy.
     """
 
     _closed = False

@@ -50,7 +50,7 @@ class Transport:
         http: the caller's own session, neither changed nor closed; `None` for none.
 
     Raises:
-        ConfigurationError: `http` is not an aiohttp session.
+        ConfigurationError: `http` is not an aiohttp session, or the environment names a malformed proxy.
     """
 
     def __init__(self, api_key: Secret, base_url: URL, timeout: float, http: aiohttp.ClientSession | None) -> None:
@@ -213,13 +213,29 @@ def proxy_for(url: URL) -> URL | None:
     """Return the proxy that the environment names for an address; `None` for none, and for a loopback host.
 
     aiohttp's own ``trust_env`` looks it up for every request, in a thread.
+
+    Raises:
+        ConfigurationError: the environment names a malformed one.
     """
     host = url.host or ""
     if is_loopback(host) or urllib.request.proxy_bypass(host):
         return None
     proxies = urllib.request.getproxies()
-    proxy = proxies.get(url.scheme) or proxies.get("all")
-    return URL(proxy) if proxy else None
+    for name in (url.scheme, "all"):
+        if proxy := proxies.get(name):
+            return _proxy_url(proxy, f"{name.upper()}_PROXY")
+    return None
+
+
+def _proxy_url(text: str, variable: str) -> URL:
+    try:
+        url = URL(text if "://" in text else f"http://{text}")
+    except ValueError:
+        url = URL()
+    if not url.host:
+        # The error does not quote the address, which may hold a password.
+        raise ConfigurationError(f"{variable} is no valid address of a proxy. Give it as http://host:port.")
+    return url
 
 
 async def _read_body(response: aiohttp.ClientResponse) -> bytes:

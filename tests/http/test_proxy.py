@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
+import traceback
 from collections.abc import AsyncIterator
 from typing import Final
 
@@ -13,7 +14,7 @@ import aiohttp
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from jogg_async import JoggSession, TransportError
+from jogg_async import ConfigurationError, JoggSession, TransportError
 from tests.model import until
 
 from .conftest import Serve
@@ -92,6 +93,32 @@ async def test_request_goes_through_a_tunnel_of_the_proxy(
     assert KEY.encode() in service.heads[0]
     assert tunnel.passed.startswith(b"CONNECT music.test:443 HTTP/1.1\r\n")
     assert b"Calm" not in tunnel.passed
+
+
+async def test_proxy_without_a_scheme_is_reached_over_http(
+    serve: Serve, service: RawServer, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tunnel = Tunnel(service.port)
+    proxy = await serve(tunnel)
+    monkeypatch.setenv("HTTPS_PROXY", proxy.url.removeprefix("http://"))
+    async with JoggSession(KEY, base_url="https://music.test", http=http) as jogg:
+        assert await jogg.count() == 2
+    assert tunnel.passed.startswith(b"CONNECT music.test:443 HTTP/1.1\r\n")
+
+
+@pytest.mark.parametrize("variable", ["HTTPS_PROXY", "ALL_PROXY"])
+@pytest.mark.parametrize(
+    "proxy",
+    ["http://user:secret@host:abc", "http://user:secret@[::1", "http://host:99999", "http://", "host:port", ":3128"],
+)
+def test_malformed_proxy_variable_is_an_error_that_names_the_variable_and_no_password(
+    monkeypatch: pytest.MonkeyPatch, variable: str, proxy: str
+) -> None:
+    monkeypatch.setenv(variable, proxy)
+    with pytest.raises(ConfigurationError, match=f"^{variable} is no valid address of a proxy") as caught:
+        JoggSession(KEY)
+    assert "secret" not in "".join(traceback.format_exception(caught.value))
+    JoggSession(KEY, base_url="http://localhost:8080")  # past any proxy
 
 
 async def test_a_proxy_never_sees_the_key(
