@@ -118,7 +118,8 @@ def _start(start_page: int, page_size: int, filters: dict[str, str], resume: Map
     if resume is None:
         return Checkpoint(int(start_page), 0, int(page_size), filters, start_page=int(start_page))
     start = Checkpoint.from_dict(resume)
-    _check_resumed("start_page", start_page, START_PAGE, start.page)
+    # Either the page to continue at, or the argument of the first crawl, given again.
+    _check_resumed("start_page", start_page, START_PAGE, start.page, start.start_page)
     _check_resumed("page_size", page_size, PAGE_SIZE, start.page_size)
     for name, value in filters.items():
         if start.filters.get(name) != value:
@@ -126,6 +127,6 @@ def _start(start_page: int, page_size: int, filters: dict[str, str], resume: Map
     return start
 
 
-def _check_resumed(name: str, given: int, default: int, saved: int) -> None:
-    if given is not default and given != saved:
-        raise ValueError(f"{name}={given} contradicts resume, which has {saved}.")
+def _check_resumed(name: str, given: int, default: int, *saved: int) -> None:
+    if given is not default and given not in saved:
+        raise ValueError(f"{name}={given} contradicts resume, which has {' or '.join(map(str, dict.fromkeys(saved)))}.")

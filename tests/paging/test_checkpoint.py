@@ -131,6 +131,7 @@ def resumed(**arguments: Any) -> dict[str, Any]:
         ({"mood": "Calm"}, {}),
         ({"page_size": 50}, {}),
         ({"start_page": 3}, {}),
+        ({"start_page": 2}, {}),
         ({"mood": "Calm", "page_size": 50, "start_page": 3}, {}),
         ({"end_page": 3}, {"end_page": 3}),
         ({"end_page": 12}, {"end_page": 12}),

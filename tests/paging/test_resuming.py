@@ -143,6 +143,24 @@ async def test_limit_and_end_page_of_a_resumed_pager_apply_from_the_checkpoint(
     assert await ids_from(jogg.tracks(resume=checkpoint, end_page=3)) == list(range(71, 151))
 
 
+async def test_resumed_crawl_accepts_the_arguments_of_the_first_crawl(fake: FakeJogg, jogg: JoggSession) -> None:
+    arguments: dict[str, Any] = {"start_page": 2, "end_page": 5, "page_size": 30, "mood": None, "on_drift": "raise"}
+    for taken, page in ((0, 2), (29, 2), (70, 4), (120, 6)):
+        pager = jogg.tracks(**arguments)
+        found = await take(pager, taken)
+        checkpoint = pager.checkpoint()
+        await pager.aclose()
+        assert (checkpoint["start_page"], checkpoint["page"]) == (2, page)
+        assert found + await ids_from(jogg.tracks(**arguments, resume=checkpoint)) == list(range(31, 151))
+
+
+async def test_start_page_that_the_checkpoint_has_not_is_rejected(jogg: JoggSession) -> None:
+    checkpoint = {"page": 5, "place": 20, "page_size": 50, "filters": {}, "start_page": 3}
+    for start_page in (1, 2, 4, 6):
+        with pytest.raises(ValueError, match=f"start_page={start_page} contradicts resume, which has 5 or 3"):
+            jogg.tracks(resume=checkpoint, start_page=start_page)
+
+
 async def test_checkpoint_before_the_first_step_is_at_the_start_page(fake: FakeJogg, jogg: JoggSession) -> None:
     checkpoint = jogg.tracks(start_page=2, page_size=50).checkpoint()
     assert fake.requests == []
