@@ -63,6 +63,7 @@ class PageRange:
         self.change: str | None = None
         """First change of the catalogue that this pass noticed, in words; `None` for none."""
         self.ended: bool = False
+        """True if the pass ended early, and pages beyond `last` that came are to be dropped."""
         self.expected_pages: int | None = self.total_pages
         """Number of pages to assume before the first response of this pass; `None` to fetch the first page only."""
         self._stop: float = math.inf
@@ -158,7 +159,7 @@ class PageRange:
             self.note_change(int(self.last), f"{self.records} records came, total_items is {self.total_items}")
 
     def stop_at(self, number: int) -> None:
-        """End the pass with this page."""
+        """End the pass with this page. Pages beyond it that came are dropped."""
         self._stop = min(self._stop, number)
         self.ended = True
 
@@ -233,4 +234,4 @@ class PageRange:
             high += 1
         if high - low + 1 >= _MAX_EMPTY_PAGES:
             self.note_change(number, f"pages {low} to {high} are empty, before the last page")
-            self.stop_at(low + _MAX_EMPTY_PAGES - 1)
+            self._stop = min(self._stop, low + _MAX_EMPTY_PAGES - 1)  # tracks beyond that came are yielded

@@ -397,6 +397,23 @@ async def test_three_empty_pages_in_a_row_end_the_crawl(
     assert max(page or 0 for page in fake.pages) <= 9 + 48
 
 
+@pytest.mark.parametrize("ordered", [True, False])
+async def test_tracks_that_came_beyond_three_empty_pages_are_yielded(
+    make_fake: MakeFake, make_session: MakeSession, ordered: bool
+) -> None:
+    fake = await make_fake(150)
+    for page in (4, 5, 6):
+        fake.fail(Fault.patch(without_tracks), page=page)
+    held = HeldResponses(fake, 4)
+    pager = make_session(fake).tracks(page_size=10, ordered=ordered, on_drift="ignore")
+    found = [(await anext(pager)).id]
+    await until(lambda: len(fake.requests) == 15 and fake.in_flight == 1)
+    await held.release()
+    found += await ids_from(pager)
+    assert (found if ordered else sorted(found)) == [*range(1, 31), *range(61, 151)]
+    assert pager.progress.drifted
+
+
 async def test_no_page_is_requested_after_three_empty_ones(make_fake: MakeFake, make_session: MakeSession) -> None:
     fake = await make_fake(200)
     for page in (3, 4, 7, 8, 9):

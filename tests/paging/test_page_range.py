@@ -131,7 +131,7 @@ def test_three_empty_pages_in_a_row_end_the_pass(empty: list[int], last: int, dr
         for number in (number for number in range(1, 21) if number not in empty):
             known.record_response(number, total(20), records=0 if False else 100)
         with_responses(known, ((number, total(20)) for number in arrived), empty=True)
-        assert (known.last, known.drifted, known.ended) == (last, drifted, drifted)
+        assert (known.last, known.drifted, known.ended) == (last, drifted, False)  # pages beyond may be yielded
 
 
 @settings(deadline=None)
