@@ -16,6 +16,9 @@ _MAX_PAGES_WITHOUT_NEW: Final = 100
 """Number of consecutive pages without a new valid id that end a pass, in case the service repeats one response and
 names no total or an absurd one. Records that moved during the crawl cannot fill so many pages."""
 
+_MAX_INVALID_PAGES: Final = 1000
+"""The same for pages whose records are all invalid, if there is a total: valid ones may well follow small pages."""
+
 
 def _ignore(*_: object) -> None:
     return
@@ -140,7 +143,8 @@ class PageRange:
         """
         self.records += records
         self._without_new = 0 if new else self._without_new + 1
-        if self._without_new >= _MAX_PAGES_WITHOUT_NEW:
+        is_repeated = valid > 0 or self.total_pages is None
+        if self._without_new >= (_MAX_PAGES_WITHOUT_NEW if is_repeated else _MAX_INVALID_PAGES):
             self.note_change(number, f"{self._without_new} pages in a row brought no new track")
             self.stop_at(number)
         elif valid and not new and self.total_pages is None:

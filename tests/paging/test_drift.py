@@ -474,7 +474,8 @@ async def test_crawl_of_one_repeated_response_without_a_valid_record_ends(
     pager = jogg.tracks(on_invalid="skip", concurrency=2)
     with pytest.warns(CatalogueChangedWarning):
         assert await ids_from(pager) == []
-    assert (pager.progress.pages_done, pager.progress.invalid) == (100, 100)
+    pages = 1000 if totals else 100
+    assert (pager.progress.pages_done, pager.progress.invalid) == (pages, pages)
 
 
 @pytest.mark.parametrize("ordered", [True, False])
