@@ -184,7 +184,8 @@ class Saving:
         except BaseException:
             with contextlib.suppress(OSError):  # the error that ended the crawl is raised, not this one
                 await self._worker.join(writing)
-                await self._worker.join(self._append())
+                if self._pages:
+                    await self._worker.join(self._append())
             raise
 
     def _append(self, *, complete: bool = False) -> asyncio.Future[None]:

@@ -74,7 +74,6 @@ class Crawl:
         self._current = Page(())
         self._steps = 0
         self._close_error: type[JoggError] = JoggError
-        self._position_at_close: Checkpoint | None = None
         self._set_options(options)
 
     def _set_options(self, options: CrawlOptions) -> None:
@@ -92,6 +91,7 @@ class Crawl:
             self.pages.change = "a change before the checkpoint"
         self.passes: Passes = Passes(self.pages, options.on_drift)
         self._cursor = Cursor(start.page, start.place)
+        self._position_at_close: Checkpoint | None = None
         is_over = self._wanted() <= 0 or start.page > options.end_page
         self._state = State.ENDED if is_over and not start.drifted else State.RUNNING  # the drift must be reported
 

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from jogg_async import AuthenticationError, PermissionDeniedError
+from jogg_async import AuthenticationError, JoggError, PermissionDeniedError
 from jogg_async._export.journal import APPLICATION_ID, VERSION, Journal, Plan
 from jogg_async.testing import Catalogue, FakeJogg, Fault
 
 from .conftest import MakePager, names, rows_of, served_rows
 
 if TYPE_CHECKING:
-    from tests.conftest import MakeFake
+    from tests.conftest import MakeFake, MakeSession
 
 
 @pytest.fixture
@@ -124,6 +124,36 @@ async def test_a_journal_in_use_is_refused(fake: FakeJogg, make_pager: MakePager
         await saving
     fake.clear()
     assert (await make_pager(fake).save(path, resume=True)).tracks == 250
+
+
+@pytest.mark.parametrize("closed", ["pager", "session"])
+async def test_resumed_save_closed_while_it_opens_leaves_the_journal_as_it_was(
+    fake: FakeJogg, make_session: MakeSession, interrupted: Path, closed: str
+) -> None:
+    before = batches_in(partial_of(interrupted))
+    jogg = make_session(fake)
+    pager = jogg.tracks()
+    saving = asyncio.create_task(pager.save(interrupted, resume=True))
+    await asyncio.sleep(0)
+    await (pager if closed == "pager" else jogg).aclose()
+    with pytest.raises(JoggError) as caught:
+        await saving
+    assert caught.value.__notes__ == [f"200 tracks are kept in {interrupted}.partial: resume=True continues there."]
+    assert pager.checkpoint()["page"] == 3
+    assert batches_in(partial_of(interrupted)) == before
+    assert fake.requests == []
+    assert (await make_session(fake).tracks().save(interrupted, resume=True)).tracks == 250
+    assert fake.pages == [3]
+
+
+async def test_resumed_save_whose_first_page_fails_leaves_the_journal_as_it_was(
+    fake: FakeJogg, make_pager: MakePager, interrupted: Path
+) -> None:
+    before = batches_in(partial_of(interrupted))
+    fake.fail(Fault.business(18025), page=3)
+    with pytest.raises(PermissionDeniedError):
+        await make_pager(fake).save(interrupted, resume=True)
+    assert batches_in(partial_of(interrupted)) == before
 
 
 @pytest.mark.parametrize("content", [b"no database at all" * 100, b"SQLite format 3\x00" + bytes(4080)])
@@ -253,6 +283,11 @@ async def test_a_limit_is_kept_over_an_interruption(fake: FakeJogg, make_pager: 
 def add_first_and_remove_last(catalogue: Catalogue) -> None:
     catalogue.insert(track={"id": 1000})
     catalogue.remove(-1)
+
+
+def batches_in(journal: Path) -> list[Any]:
+    with closing(sqlite3.connect(journal)) as database:
+        return database.execute("SELECT * FROM batches").fetchall()
 
 
 def change(path: Path, statement: str) -> None:
