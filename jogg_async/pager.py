@@ -185,7 +185,8 @@ class TrackPager:
             OSError: the destination or the journal cannot be written, or the journal is damaged. The destination is
                 unchanged.
             ImportError: an extra is missing.
-            JoggError: as for a step. The journal is kept, as a note of the error says.
+            JoggError: as for a step. The journal is kept, as a note of the error says; except after
+                `CatalogueChangedError`, since a resumed save would raise it again: the next one starts anew.
 
         Errors other than `JoggError` are raised before the first request if possible. Cancelling the save keeps the
         journal.

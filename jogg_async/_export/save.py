@@ -13,7 +13,7 @@ from typing import Final
 from jogg_async._paging.checkpoint import Checkpoint
 from jogg_async._paging.crawl import Crawl
 from jogg_async._paging.passes import History
-from jogg_async.errors import ArgumentError, CatalogueChangedWarning, JoggError
+from jogg_async.errors import ArgumentError, CatalogueChangedError, CatalogueChangedWarning, JoggError
 from jogg_async.models import Track
 from jogg_async.report import SaveReport
 
@@ -83,11 +83,16 @@ async def _save(crawl: Crawl, found: Destination, worker: Worker, *, resume: boo
 
 
 async def _close_journal(error: BaseException, journal: Journal, worker: Worker) -> None:
-    """Close the journal after an error, and add a note to the error on how to resume. Delete it if it has no tracks."""
+    """Close the journal after an error, and add a note to the error on how to resume.
+
+    Delete the journal if it has no tracks, or if the crawl ended with an error about a changed catalogue: a save that
+    resumed it would end with the same error.
+    """
     tracks = journal.state.tracks
+    keep = tracks and not isinstance(error, CatalogueChangedError | CatalogueChangedWarning)
     with contextlib.suppress(OSError):  # `error` is raised, not this one
-        await worker.run(journal.close if tracks else journal.remove)
-    if tracks and isinstance(error, JoggError | OSError | CatalogueChangedWarning):
+        await worker.run(journal.close if keep else journal.remove)
+    if keep and isinstance(error, JoggError | OSError):
         error.add_note(f"{tracks:,} tracks are kept in {journal.path}: resume=True continues there.")
 
 

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import jogg_async
-from jogg_async import CatalogueChangedError, DecodeError, JoggSession, PermissionDeniedError, SaveReport
+from jogg_async import (
+    CatalogueChangedError,
+    CatalogueChangedWarning,
+    DecodeError,
+    JoggSession,
+    PermissionDeniedError,
+    SaveReport,
+)
 from jogg_async._export import text
 from jogg_async.testing import FakeJogg, Fault
 
@@ -275,17 +282,34 @@ async def test_closing_the_session_keeps_the_journal(fake: FakeJogg, make_sessio
     assert names(tmp_path) == ["t.csv.partial"]
 
 
-async def test_save_that_raises_on_drift_keeps_its_journal_and_can_resume_with_ignore(
+@pytest.mark.parametrize(("policy", "raised"), [("raise", CatalogueChangedError), ("warn", CatalogueChangedWarning)])
+async def test_save_that_ends_with_an_error_about_drift_removes_its_journal_and_the_next_one_starts_anew(
+    make_fake: MakeFake, make_pager: MakePager, tmp_path: Path, policy: str, raised: type[Exception]
+) -> None:
+    fake, path = await make_fake(250), tmp_path / "t.jsonl"
+    path.write_text("old", encoding="utf-8")
+    fake.mutate_after(2, lambda catalogue: catalogue.insert())
+    with pytest.raises(raised) as caught:  # a warning is an error in these tests
+        await make_pager(fake, on_drift=policy, concurrency=1).save(path)
+    assert not getattr(caught.value, "__notes__", [])
+    assert (names(tmp_path), path.read_text(encoding="utf-8")) == (["t.jsonl"], "old")
+    report = await make_pager(fake, on_drift=policy).save(path, resume=True)
+    assert (report.drifted, report.tracks) == (False, 251)
+    assert rows_of(path) == served_rows(fake.catalogue)
+
+
+async def test_save_resumed_after_drift_raises_at_its_end_and_the_next_one_starts_anew(
     make_fake: MakeFake, make_pager: MakePager, tmp_path: Path
 ) -> None:
     fake, path = await make_fake(250), tmp_path / "t.jsonl"
-    fake.mutate_after(2, lambda catalogue: catalogue.insert())
-    with pytest.raises(CatalogueChangedError) as caught:
+    fake.mutate_after(1, lambda catalogue: catalogue.insert())
+    fake.fail(Fault.business(18025), page=3)
+    with pytest.raises(PermissionDeniedError):
         await make_pager(fake, on_drift="raise", concurrency=1).save(path)
-    assert "resume=True" in caught.value.__notes__[0]
-    assert not path.exists()
-    report = await make_pager(fake, on_drift="ignore").save(path, resume=True)
-    assert (report.drifted, report.tracks) == (True, 250)
+    with pytest.raises(CatalogueChangedError):
+        await make_pager(fake, on_drift="raise").save(path, resume=True)
+    assert fake.pages == [1, 2, 3, 3]
+    assert (await make_pager(fake, on_drift="raise").save(path, resume=True)).tracks == 251
 
 
 async def test_progress_shows_a_bar(
