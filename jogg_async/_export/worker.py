@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -31,12 +32,14 @@ class Worker:
         return await self.join(self.start(job))
 
     async def join(self, running: asyncio.Future[_T]) -> _T:
-        """Return the result of a job. If cancelled, set `stopped` and wait for the job to end."""
+        """Return the result of a job. If cancelled, even repeatedly, set `stopped` and wait for the job to end."""
         try:
             return await asyncio.shield(running)
         except asyncio.CancelledError:
             self.stopped.set()
-            await asyncio.wait((running,))
+            while not running.done():
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.wait((running,))
             running.exception()  # or asyncio would log it as never retrieved
             raise
 

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import sqlite3
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -268,6 +270,25 @@ async def test_save_cancelled_at_its_start_closes_its_journal(
         saving.cancel()
         await asyncio.wait([saving])
     assert (await make_pager(fake).save(tmp_path / "t.csv", resume=True)).tracks == 250
+
+
+async def test_save_cancelled_repeatedly_while_it_opens_ends_as_cancelled_and_closes_its_journal(
+    fake: FakeJogg, make_pager: MakePager, tmp_path: Path
+) -> None:
+    path = tmp_path / "t.db"
+    await make_pager(fake).save(path)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")  # the save waits for this lock while it opens
+        other.execute("BEGIN EXCLUSIVE")
+        saving = asyncio.create_task(make_pager(fake).save(path))
+        for _ in range(3):
+            await asyncio.sleep(0.1)
+            saving.cancel()
+        await asyncio.sleep(0.1)
+    with pytest.raises(asyncio.CancelledError):
+        await saving
+    assert names(tmp_path) == ["t.db"]
+    assert (await make_pager(fake).save(path, resume=True)).tracks == 250
 
 
 async def test_closing_the_session_keeps_the_journal(fake: FakeJogg, make_session: MakeSession, tmp_path: Path) -> None:
