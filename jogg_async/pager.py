@@ -181,7 +181,7 @@ class TrackPager:
             ValueError: the format is unknown; or the journal belongs to another query, other bounds or another format.
             FileExistsError: there is a journal, and `resume` is false; or `dest` is no regular file, or an SQLite
                 database of another program or of a newer version.
-            BlockingIOError: another crawl into the same destination is running.
+            BlockingIOError: another crawl into the same destination is running, and `resume` is true.
             OSError: the destination or the journal cannot be written, or the journal is damaged. The destination is
                 unchanged.
             ImportError: an extra is missing.

@@ -12,7 +12,7 @@ import sqlite3
 import uuid
 from array import array
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -108,8 +108,8 @@ class Journal:
         """Open the journal at `path`, or create it for `plan`.
 
         Raises:
-            FileExistsError: the journal exists, and `resume` is false.
-            BlockingIOError: another process has locked the journal.
+            FileExistsError: the journal exists, and `resume` is false. The text says if it is in use.
+            BlockingIOError: another crawl has locked the journal, and `resume` is true.
             OSError: the journal is damaged, or cannot be read or written.
         """
         self.path = path
@@ -194,8 +194,7 @@ class Journal:
         return value
 
     def _errors(self) -> AbstractContextManager[None]:
-        busy = f"{self.path} is in use by another crawl into the same destination; wait until that has ended."
-        return sqlite_errors(self.path, _damaged(self.path), busy)
+        return sqlite_errors(self.path, _damaged(self.path), _in_use(self.path))
 
 
 def _exists_or_create(path: Path, *, resume: bool) -> bool:
@@ -209,10 +208,24 @@ def _exists_or_create(path: Path, *, resume: bool) -> bool:
     except FileExistsError:
         if resume:
             return True
-        raise FileExistsError(
-            f"{path} is the journal of an interrupted crawl: continue it with resume=True, or delete it."
-        ) from None
+        raise FileExistsError(_why_refused(path)) from None
     return False
+
+
+def _why_refused(path: Path) -> str:
+    """Return why a new crawl cannot use this path: the journal there is in use, or that of an interrupted crawl."""
+    try:
+        with sqlite_errors(path, "", _in_use(path)), closing(sqlite3.connect(path, timeout=0)) as database:
+            database.execute("SELECT * FROM sqlite_schema").fetchone()
+    except BlockingIOError as error:
+        return str(error)
+    except OSError:  # damaged, or no database: for the user to decide
+        pass
+    return f"{path} is the journal of an interrupted crawl: continue it with resume=True, or delete it."
+
+
+def _in_use(path: Path) -> str:
+    return f"{path} is in use by another crawl; wait until that has ended."
 
 
 def _damaged(path: Path) -> str:

@@ -109,15 +109,17 @@ async def test_save_resumed_with_another_place_in_the_start_page_is_refused(
     await pager.aclose()
 
 
-async def test_a_journal_in_use_is_refused(fake: FakeJogg, make_pager: MakePager, tmp_path: Path) -> None:
+async def test_a_journal_in_use_is_refused_with_and_without_resume(
+    fake: FakeJogg, make_pager: MakePager, tmp_path: Path
+) -> None:
     path = tmp_path / "t.jsonl"
     fake.fail(Fault.stall(), page=3, times=None)
     saving = asyncio.create_task(make_pager(fake).save(path))
     while len(fake.requests) < 3:  # noqa: ASYNC110 (the fake tells nobody)
         await asyncio.sleep(0.01)
-    with pytest.raises(BlockingIOError, match="in use by another crawl into the same destination"):
+    with pytest.raises(BlockingIOError, match=r"t\.jsonl\.partial is in use by another crawl; wait until"):
         await make_pager(fake).save(path, resume=True)
-    with pytest.raises(FileExistsError):
+    with pytest.raises(FileExistsError, match=r"t\.jsonl\.partial is in use by another crawl; wait until"):
         await make_pager(fake).save(path)
     saving.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -154,6 +156,16 @@ async def test_resumed_save_whose_first_page_fails_leaves_the_journal_as_it_was(
     with pytest.raises(PermissionDeniedError):
         await make_pager(fake).save(interrupted, resume=True)
     assert batches_in(partial_of(interrupted)) == before
+
+
+async def test_file_that_is_no_journal_is_refused_without_resume_and_kept(
+    fake: FakeJogg, make_pager: MakePager, tmp_path: Path
+) -> None:
+    other = tmp_path / "t.jsonl.partial"
+    other.write_bytes(b"no database at all")
+    with pytest.raises(FileExistsError, match=r"t\.jsonl\.partial is the journal of an interrupted crawl"):
+        await make_pager(fake).save(tmp_path / "t.jsonl")
+    assert other.read_bytes() == b"no database at all"
 
 
 @pytest.mark.parametrize("content", [b"no database at all" * 100, b"SQLite format 3\x00" + bytes(4080)])
