@@ -178,7 +178,8 @@ class TrackPager:
             progress: show a progress bar on standard error, or in the notebook (extra ``progress``).
 
         Raises:
-            ValueError: the format is unknown; or the journal belongs to another query, other bounds or another format.
+            ValueError: the format is unknown; or the journal belongs to another query, other bounds, another format or
+                another address.
             FileExistsError: there is a journal, and `resume` is false; or `dest` is no regular file, or an SQLite
                 database of another program or of a newer version.
             BlockingIOError: another crawl into the same destination is running, and `resume` is true.

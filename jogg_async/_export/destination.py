@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 import attrs
 
@@ -18,6 +19,9 @@ from .formats import SQLITE, Encoder, Format, format_of
 from .mirror import Changes, FinishedCrawl
 from .replacement import replacement
 
+_PASSWORD: Final = re.compile(r"(://[^/@:]*):[^/]*(?=@)")
+"""Password in an address, and what stands before it."""
+
 
 class Destination(Protocol):
     """Destination of a save.
@@ -25,12 +29,15 @@ class Destination(Protocol):
     Attributes:
         format: its format.
         journal: path of its journal.
+        public_address: its address without a password; `None` for a local file.
     """
 
     @property
     def format(self) -> Format: ...
     @property
     def journal(self) -> Path: ...
+    @property
+    def public_address(self) -> str | None: ...
 
     def check(self) -> None:
         """Check, before the crawl, for reasons why the destination cannot be written.
@@ -62,6 +69,10 @@ class LocalFile:
     def journal(self) -> Path:
         return journal_of(self.path)
 
+    @property
+    def public_address(self) -> None:
+        return None
+
     def encode(self, tracks: Sequence[Track]) -> bytes:
         return self.encoder.encode(tracks)
 
@@ -86,6 +97,10 @@ class Mirror:
     @property
     def journal(self) -> Path:
         return journal_of(self.path)
+
+    @property
+    def public_address(self) -> None:
+        return None
 
     def encode(self, tracks: Sequence[Track]) -> bytes:
         return mirror.encode(tracks)
@@ -121,6 +136,10 @@ class RemoteFile:
     @property
     def journal(self) -> Path:
         return journal_of(Path(_last_segment(self.address)))
+
+    @property
+    def public_address(self) -> str:
+        return _PASSWORD.sub(r"\1", self.address)
 
     def encode(self, tracks: Sequence[Track]) -> bytes:
         return self.encoder.encode(tracks)

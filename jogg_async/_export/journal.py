@@ -55,12 +55,15 @@ class Plan:
     Attributes:
         format: format of the destination, as text.
         start: first position, filters and bounds of the crawl, as a checkpoint's dict.
+        address: address of the destination; `None` for a local file. Journals of addresses lie in the current folder,
+            so that those of two destinations may have the same path.
         crawl_id: random id. A mirror stores it, so that the same crawl is not written to it twice.
         started_at: time of the first request, ISO 8601 in UTC.
     """
 
     format: str
     start: dict[str, Any]
+    address: str | None = None
     crawl_id: str = attrs.field(factory=lambda: uuid.uuid4().hex)
     started_at: str = attrs.field(factory=timestamp)
 
@@ -214,14 +217,16 @@ def _exists_or_create(path: Path, *, resume: bool) -> bool:
 
 def _why_refused(path: Path) -> str:
     """Return why a new crawl cannot use this path: the journal there is in use, or that of an interrupted crawl."""
+    query, into = "SELECT value FROM meta WHERE name = 'address' AND value <> 'null'", ""
     try:
         with sqlite_errors(path, "", _in_use(path)), closing(sqlite3.connect(path, timeout=0)) as database:
-            database.execute("SELECT * FROM sqlite_schema").fetchone()
+            for (address,) in database.execute(query):
+                into = f" into {json.loads(address)}"
     except BlockingIOError as error:
         return str(error)
-    except OSError:  # damaged, or no database: for the user to decide
+    except (OSError, ValueError):  # damaged, or no journal: for the user to decide
         pass
-    return f"{path} is the journal of an interrupted crawl: continue it with resume=True, or delete it."
+    return f"{path} is the journal of an interrupted crawl{into}: continue it with resume=True, or delete it."
 
 
 def _in_use(path: Path) -> str:

@@ -98,7 +98,7 @@ async def _close_journal(error: BaseException, journal: Journal, worker: Worker)
 
 def _open(crawl: Crawl, found: Destination, *, resume: bool) -> Journal:
     found.check()
-    plan = Plan(str(found.format), crawl.position().as_dict())
+    plan = Plan(str(found.format), crawl.position().as_dict(), found.public_address)
     journal = Journal(found.journal, plan, resume=resume)
     try:
         _check_plan(plan, journal)
@@ -109,12 +109,17 @@ def _open(crawl: Crawl, found: Destination, *, resume: bool) -> Journal:
 
 
 def _check_plan(plan: Plan, journal: Journal) -> None:
-    """Check that the journal belongs to the same crawl into the same format.
+    """Check that the journal belongs to the same crawl into the same destination and format.
 
     Raises:
         ArgumentError: it belongs to another one.
     """
     found = journal.plan
+    if plan.address != found.address:
+        other = found.address or str(journal.path).removesuffix(".partial")
+        raise ArgumentError(
+            f"{journal.path} is the journal of a save to {other}; resume that save first, or delete the journal."
+        )
     asked, kept = ({"format": each.format} | each.start | each.start["filters"] for each in (plan, found))
     # Compare `page` last: it differs whenever `start_page` does, which is the better name for the message.
     for name in sorted([*asked, *kept], key=lambda name: name == "page"):

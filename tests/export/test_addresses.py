@@ -54,6 +54,50 @@ async def test_journal_of_a_save_to_an_address_lies_in_the_current_folder(
     assert (await make_pager(fake).save("memory://bucket/t.csv", resume=True)).tracks == 250
 
 
+@pytest.mark.parametrize(
+    ("kept", "dest"),
+    [
+        ("memory://one/t.csv", "memory://two/t.csv"),
+        ("memory://one/t.csv", "t.csv"),
+        ("t.csv", "memory://two/t.csv"),
+    ],
+)
+async def test_journal_of_another_destination_of_the_same_name_is_refused_and_kept(
+    fake: FakeJogg, make_pager: MakePager, kept: str, dest: str
+) -> None:
+    fake.fail(Fault.business(18025), page=3)
+    with pytest.raises(PermissionDeniedError):
+        await make_pager(fake, concurrency=1).save(kept)
+    fake.requests.clear()
+    with pytest.raises(
+        ValueError, match=rf"t\.csv\.partial is the journal of a save to {kept}; resume that save first"
+    ):
+        await make_pager(fake).save(dest, resume=True)
+    assert fake.requests == []
+    assert (await make_pager(fake).save(kept, resume=True)).tracks == 250
+    assert fake.pages == [3]
+    assert (await make_pager(fake).save(dest)).tracks == 250
+
+
+async def test_refused_save_names_the_address_of_the_interrupted_crawl(fake: FakeJogg, make_pager: MakePager) -> None:
+    fake.fail(Fault.business(18025), page=3)
+    with pytest.raises(PermissionDeniedError):
+        await make_pager(fake, concurrency=1).save("memory://one/t.csv")
+    with pytest.raises(FileExistsError, match=r"of an interrupted crawl into memory://one/t\.csv: continue it"):
+        await make_pager(fake).save("memory://two/t.csv")
+
+
+async def test_journal_holds_no_password_of_an_address(fake: FakeJogg, make_pager: MakePager, tmp_path: Path) -> None:
+    address = "memory://user:p@ssword@host/t.csv"
+    fake.fail(Fault.business(18025), page=3)
+    with pytest.raises(PermissionDeniedError):
+        await make_pager(fake, concurrency=1).save(address)
+    with pytest.raises(FileExistsError, match=r"into memory://user@host/t\.csv: continue it"):
+        await make_pager(fake).save("memory://t.csv")
+    assert b"ssword" not in (tmp_path / "t.csv.partial").read_bytes()
+    assert (await make_pager(fake).save(address, resume=True)).tracks == 250
+
+
 async def test_a_transaction_of_the_caller_stays_open(fake: FakeJogg, make_pager: MakePager) -> None:
     memory = fsspec.filesystem("memory")
     with memory.transaction:
