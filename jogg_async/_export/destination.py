@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from . import mirror
 from .filesystems import check_parent, filesystem_at, local_path, named_errors, require_fsspec
 from .formats import SQLITE, Encoder, Format, format_of
 from .mirror import Changes, FinishedCrawl
-from .replacement import replacement
+from .replacement import LONGEST_SUFFIX, replacement
 
 _PASSWORD: Final = re.compile(r"(://[^/@:]*):[^/]*(?=@)")
 """Password in an address, and what stands before it."""
@@ -188,7 +189,7 @@ def journal_of(path: Path) -> Path:
 
 
 def check_path(path: Path) -> None:
-    """Check that the folder of a file exists, and that the path is free or a regular file.
+    """Check that the folder of a file exists, that the path is free or a file, and that its name is not too long.
 
     Raises:
         OSError: one of them is not so.
@@ -198,6 +199,9 @@ def check_path(path: Path) -> None:
         raise IsADirectoryError(f"{path} is a folder; name a file in it.")
     if path.exists() and not path.is_file():
         raise FileExistsError(f"{path} is no regular file.")
+    for each in (path, path.resolve()):
+        with contextlib.suppress(FileNotFoundError):
+            each.with_name(f"{each.name}{LONGEST_SUFFIX}").lstat()  # raises an error if the system has no such names
 
 
 def _last_segment(address: str) -> str:

@@ -7,6 +7,13 @@ import shutil
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
+
+_SUFFIX: Final = ".partial.tmp"
+_SQLITE_SUFFIXES: Final = ("", "-wal", "-shm", "-journal")
+
+LONGEST_SUFFIX: Final = _SUFFIX + max(_SQLITE_SUFFIXES, key=len)
+"""Longest suffix of a file beside a destination. Those of its journal, such as ``.partial-wal``, are shorter."""
 
 
 @contextmanager
@@ -17,7 +24,7 @@ def replacement(path: Path) -> Generator[Path]:
     replaced. The mode of an existing file is kept.
     """
     target = path.resolve()
-    temporary = target.with_name(f"{target.name}.partial.tmp")
+    temporary = target.with_name(f"{target.name}{_SUFFIX}")
     _delete(temporary)  # left by a process that was killed
     try:
         yield temporary
@@ -34,7 +41,7 @@ def replacement(path: Path) -> Generator[Path]:
 
 def _delete(path: Path) -> None:
     """Delete a file, and the files that SQLite may have created beside it."""
-    for suffix in ("", "-wal", "-shm", "-journal"):
+    for suffix in _SQLITE_SUFFIXES:
         path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 

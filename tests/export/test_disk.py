@@ -123,6 +123,32 @@ async def test_a_place_that_cannot_be_written_fails_before_any_request(
     assert fake.requests == []
 
 
+async def test_name_that_is_too_long_for_the_temporary_file_fails_before_any_request(
+    fake: FakeJogg, make_pager: MakePager, tmp_path: Path
+) -> None:
+    longest = os.pathconf(tmp_path, "PC_NAME_MAX") - len(".partial.tmp-journal")
+    for suffix in (".csv", ".db"):
+        for length in range(longest + 1, longest + 25):
+            path = tmp_path / f"{'a' * (length - len(suffix))}{suffix}"
+            with pytest.raises(OSError, match="File name too long") as caught:
+                await make_pager(fake).save(path)
+            assert caught.value.errno == errno.ENAMETOOLONG
+        assert (fake.requests, names(tmp_path)) == ([], [])
+        path = tmp_path / f"{'a' * (longest - len(suffix))}{suffix}"
+        assert (await make_pager(fake).save(path)).tracks == 250
+        path.unlink()
+        fake.requests.clear()
+
+
+async def test_link_to_a_name_that_is_too_long_for_the_temporary_file_fails_before_any_request(
+    fake: FakeJogg, make_pager: MakePager, tmp_path: Path
+) -> None:
+    (tmp_path / "t.csv").symlink_to(tmp_path / f"{'a' * 246}.csv")
+    with pytest.raises(OSError, match="File name too long"):
+        await make_pager(fake).save(tmp_path / "t.csv")
+    assert fake.requests == []
+
+
 @pytest.fixture
 def read_only(disk: Path) -> Path:
     """A disk mounted read-only, with an old file on it: root may write in any folder."""
