@@ -6,18 +6,28 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Any, Final
 from urllib.request import url2pathname
 
 from jogg_async.errors import ArgumentError
 
+_FILE: Final = "file://"
+
 
 def local_path(address: str) -> Path | None:
-    """Return the path that a path or a ``file://`` address names; `None` for every other address."""
-    if address.startswith("file://"):
-        return Path(url2pathname(urlsplit(address).path))
-    return None if "://" in address else Path(address)
+    """Return the path that a path or a ``file://`` address names; `None` for every other address.
+
+    Raises:
+        ArgumentError: the address is a ``file://`` address that names another host.
+    """
+    if not address.startswith(_FILE):
+        return None if "://" in address else Path(address)
+    host, _, path = address.removeprefix(_FILE).partition("/")
+    if host not in ("", "localhost"):
+        raise ArgumentError(
+            f"{address!r} names a file on the host {host!r}; the address of a local file begins with file:///."
+        )
+    return Path(url2pathname(f"/{path}"))  # with "?" and "#", which may be in the name of a file
 
 
 def check_parent(path: Path) -> None:

@@ -150,10 +150,23 @@ async def test_an_unknown_protocol_fails_before_any_request(
     assert (fake.requests, names(tmp_path)) == ([], [])
 
 
-async def test_a_file_address_is_a_local_path(fake: FakeJogg, make_pager: MakePager, tmp_path: Path) -> None:
-    path = tmp_path / "with space.db"
-    assert (await make_pager(fake).save(path.as_uri())).new == 250
-    assert names(tmp_path) == [path.name]
+@pytest.mark.parametrize("host", ["", "localhost"])
+@pytest.mark.parametrize("name", ["with space.db", "a?b.db", "a#b.db", "a?b#c%41.db"])
+async def test_a_file_address_is_a_local_path(
+    fake: FakeJogg, make_pager: MakePager, tmp_path: Path, host: str, name: str
+) -> None:
+    quoted = f"{tmp_path.as_uri()}/{name.replace(' ', '%20').replace('%41', '%2541')}"
+    assert (await make_pager(fake).save(quoted.replace("file://", f"file://{host}"))).new == 250
+    assert names(tmp_path) == [name]
+
+
+async def test_file_address_that_names_another_host_is_refused_before_any_request(
+    fake: FakeJogg, make_pager: MakePager, tmp_path: Path
+) -> None:
+    for address in ("file://tmp/x.csv", "file://x.csv", "file://[/x.csv"):
+        with pytest.raises(ValueError, match=r"names a file on the host .* begins with file:///\."):
+            await make_pager(fake).save(address)
+    assert (fake.requests, names(tmp_path)) == ([], [])
 
 
 @pytest.mark.parametrize(
