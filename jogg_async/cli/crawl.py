@@ -20,7 +20,7 @@ from .failure import ExitCode, UsageError, os_message_of, with_options
 from .options import Bounds, Connection, Filters
 from .outlet import Outlet
 from .running import Ending, run
-from .terminal import Screen
+from .terminal import Screen, printable
 from .tracks import make_pager
 
 
@@ -97,7 +97,7 @@ async def _crawl(
 
 
 def _sentence(report: SaveReport, dest: str) -> str:
-    text = f"Saved {report.tracks:,} tracks to {dest} in {report.seconds:.1f} s"
+    text = f"Saved {report.tracks:,} tracks to {printable(dest)} in {report.seconds:.1f} s"
     if report.new is None:
         return f"{text}."
     return f"{text}: {report.new:,} new, {report.changed:,} changed, {report.gone:,} gone."

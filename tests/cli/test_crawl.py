@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import sqlite3
@@ -50,6 +51,17 @@ def test_the_report_is_one_sentence_or_one_json_object(cli_with_fake: CliWithFak
     assert report == {
         "tracks": 249, "pages": 3, "new": 0, "changed": 0, "gone": 1, "invalid": 0, "drifted": False,
     }  # fmt: skip
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="its file names are UTF-8")
+def test_destination_whose_name_is_not_utf_8_or_has_control_characters_is_printed_with_replacements(
+    cli_with_fake: CliWithFake, tmp_path: Path
+) -> None:
+    path = tmp_path / os.fsdecode(b"x\xff\n\x1b.jsonl")
+    outcome = cli_with_fake(250)("crawl", str(path))
+    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.out.startswith(f"Saved 250 tracks to {tmp_path}/x\ufffd\ufffd\ufffd.jsonl in ")
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_filters_bounds_and_format_are_those_of_the_options(cli_with_fake: CliWithFake, tmp_path: Path) -> None:
