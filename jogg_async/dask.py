@@ -24,7 +24,7 @@ from ._api.arguments import checked_int, checked_retry, checked_timeout
 from ._download.limits import MAX_BYTES, SizeLimits
 from ._download.transfer import CONCURRENCY, RETRY, TIMEOUT
 from ._engines.page_ranges import split, totals
-from ._export.filesystems import filesystem_at, local_path
+from ._export.filesystems import checked_address, filesystem_at, local_path
 from ._paging.options import PAGE_SIZE, START_PAGE
 from .downloads import DownloadReport
 from .downloads import download as download_here
@@ -182,7 +182,7 @@ def download(
 
 def _checked_folder(folder: str | os.PathLike[str]) -> str:
     """Return the address, or the absolute path: a worker may run in another folder."""
-    address = os.fspath(folder)
+    address = checked_address("folder", folder)
     path = local_path(address)
     if path is None:
         filesystem_at(address)

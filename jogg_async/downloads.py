@@ -16,7 +16,7 @@ from ._download.folder import Folder
 from ._download.limits import MAX_BYTES, SizeLimits
 from ._download.remote_folder import RemoteFolder
 from ._download.transfer import CONCURRENCY, RETRY, TIMEOUT, Downloader
-from ._export.filesystems import local_path
+from ._export.filesystems import checked_address, local_path
 from ._http.addresses import own_origins
 from ._http.files import FileClient
 from ._http.transfer_error import TransferError
@@ -132,8 +132,8 @@ async def download(
             ``JOGG_BASE_URL``, else none beside those of sessions. It is not requested by itself.
 
     Raises:
-        ValueError: an argument is out of its range, `tracks` holds something else than tracks, or `base_url` is
-            malformed.
+        ValueError: an argument is out of its range, `tracks` holds something else than tracks, `folder` is empty, or
+            `base_url` is malformed.
         OSError: the folder cannot be made or written, for instance because the disk is full. A file that cannot be
             downloaded is no exception: the report names it.
         JoggError: `tracks` is a pager, and its crawl failed. Files downloaded before are kept.
@@ -171,7 +171,7 @@ def _first_of(failure: BaseException) -> BaseException:
 
 
 def _folder_at(folder: str | os.PathLike[str]) -> Folder:
-    address = os.fspath(folder)
+    address = checked_address("folder", folder)
     path = local_path(address)
     return RemoteFolder(address) if path is None else Folder(path)
 

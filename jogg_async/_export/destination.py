@@ -15,7 +15,7 @@ from jogg_async.errors import ArgumentError
 from jogg_async.models import Track
 
 from . import mirror
-from .filesystems import check_parent, filesystem_at, local_path, named_errors, require_fsspec
+from .filesystems import check_parent, checked_address, filesystem_at, local_path, named_errors, require_fsspec
 from .formats import SQLITE, Encoder, Format, format_of
 from .mirror import Changes, FinishedCrawl
 from .replacement import LONGEST_SUFFIX, replacement
@@ -168,9 +168,7 @@ def destination(dest: str | os.PathLike[str], wanted: str | None) -> Destination
         ArgumentError: the format is unknown, or does not suit the address.
         ImportError: the format or the address needs an extra that is not installed.
     """
-    address = os.fspath(dest)
-    if not isinstance(address, str) or not address:
-        raise ArgumentError(f"dest must be a path or an address, not {dest!r:.80}.")
+    address = checked_address("dest", dest)
     path = local_path(address)
     found = format_of(_last_segment(address) if path is None else path.name, wanted)
     if found.name == SQLITE:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator
 from contextlib import contextmanager
 from importlib import import_module
@@ -12,6 +13,22 @@ from urllib.request import url2pathname
 from jogg_async.errors import ArgumentError
 
 _FILE: Final = "file://"
+
+
+def checked_address(argument: str, given: str | os.PathLike[str]) -> str:
+    """Return a path or an address as text.
+
+    Args:
+        argument: the argument's name.
+        given: its value.
+
+    Raises:
+        ArgumentError: it is empty, or bytes.
+    """
+    address = os.fspath(given)
+    if not isinstance(address, str) or not address:
+        raise ArgumentError(f"{argument} must be a path or an address, not {given!r:.80}.")
+    return address
 
 
 def local_path(address: str) -> Path | None:

@@ -51,6 +51,14 @@ def mirror(path: Path, fake: FakeJogg, count: int) -> Path:
     return path
 
 
+def test_empty_folder_is_a_usage_error(cli_with_fake: CliWithFake, tmp_path: Path) -> None:
+    cli = cli_with_fake(30)
+    outcome = cli("download", "", cwd=tmp_path)
+    assert (outcome.code, outcome.out, list(tmp_path.iterdir())) == (2, "", [])
+    assert outcome.err.startswith("jogg-async: error: folder must be a path or an address, not ''.")
+    assert fake_of(cli).requests == []
+
+
 def test_download_fetches_what_is_missing_and_prints_a_summary(cli_with_fake: CliWithFake, folder: str) -> None:
     cli = cli_with_fake(30)
     first = cli("download", folder, "--limit", "5")

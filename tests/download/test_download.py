@@ -292,6 +292,16 @@ async def test_a_bad_argument_fails_before_any_request(
     assert not folder.exists()
 
 
+@pytest.mark.parametrize("folder", ["", b"music"])
+async def test_folder_that_is_empty_or_bytes_fails_before_any_request(
+    server: AudioServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=f"folder must be a path or an address, not {folder!r}"):
+        await jogg_async.download([track(server)], folder, base_url=server.url)
+    assert (server.requests, names(tmp_path)) == ([], [])
+
+
 @pytest.mark.parametrize("tracks", [None, 7, Track(1), ["http://host/a.mp3"], "abc"])
 async def test_something_else_than_tracks_is_refused(folder: Path, tracks: Any) -> None:
     with pytest.raises(ValueError, match="tracks must"):

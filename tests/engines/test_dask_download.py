@@ -108,6 +108,7 @@ def test_a_failing_file_is_retried_by_the_policy(fake: FakeJogg, tmp_path: Path)
         ({"retry": 3}, "retry"),
         ({"base_url": "ftp://example.com"}, "base_url"),
         ({"folder": "nowhere://music"}, "nowhere"),
+        ({"folder": ""}, "folder must be"),
     ],
 )
 def test_dask_download_rejects_a_bad_argument_before_the_frame_is_computed(
