@@ -158,7 +158,8 @@ async def _download_all(files: _Files, downloader: Downloader, show: _Show | Non
             if reporting is not None:
                 reporting.cancel()
     except BaseExceptionGroup as failures:
-        raise _first_of(failures) from None
+        first = _first_of(failures)
+        raise first from first.__cause__  # without the group as its context
     finally:
         if show:
             show(files.progress(downloader))

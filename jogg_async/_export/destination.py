@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, Protocol
+from typing import BinaryIO, Final, Protocol, cast
 
 import attrs
 
@@ -15,7 +15,7 @@ from jogg_async.errors import ArgumentError
 from jogg_async.models import Track
 
 from . import mirror
-from .filesystems import check_parent, checked_address, filesystem_at, local_path, named_errors, require_fsspec
+from .filesystems import Upload, check_parent, checked_address, filesystem_at, local_path, require_fsspec
 from .formats import SQLITE, Encoder, Format, format_of
 from .mirror import Changes, FinishedCrawl
 from .replacement import LONGEST_SUFFIX, replacement
@@ -146,14 +146,13 @@ class RemoteFile:
         return self.encoder.encode(tracks)
 
     def check(self) -> None:
-        """Check that fsspec knows the address."""
+        """Check that fsspec knows the address and can write there."""
         filesystem_at(self.address)
 
     def write(self, crawl: FinishedCrawl) -> Changes:
         """Upload the file. It becomes visible at its address once it is complete."""
-        filesystem, path = filesystem_at(self.address)
-        with named_errors(self.address), filesystem.transaction, filesystem.open(path, "wb") as file:
-            self.encoder.write(crawl.batches, file)
+        with Upload(self.address) as file:
+            self.encoder.write(crawl.batches, cast("BinaryIO", file))
         return Changes()
 
 

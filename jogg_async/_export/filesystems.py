@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Final
+from types import TracebackType
+from typing import Any, Final, Self
+from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from jogg_async.errors import ArgumentError
+
+_READ_ONLY: Final = ("http", "https")
+"""Protocols whose file systems in fsspec cannot write files."""
 
 _FILE: Final = "file://"
 
@@ -75,24 +81,81 @@ def filesystem_at(address: str) -> tuple[Any, str]:
     The file system is a new instance: a cached one might have another transaction open.
 
     Raises:
-        ArgumentError: fsspec does not know the address.
+        ArgumentError: fsspec does not know the address, or cannot write there.
         ImportError: fsspec, or the package it needs for the address, is not installed.
+        OSError: the file system cannot be reached. Some connect at once.
     """
-    try:
-        found: tuple[Any, str] = require_fsspec().core.url_to_fs(address, skip_instance_cache=True)
-    except ValueError as error:
-        raise ArgumentError(f"fsspec does not know the address {address!r}: {error}.") from error
+    if urlsplit(address).scheme in _READ_ONLY:
+        raise ArgumentError(f"fsspec can only read the address {address!r}, not write there.")
+    fsspec = require_fsspec()
+    with named_errors(address):
+        try:
+            found: tuple[Any, str] = fsspec.core.url_to_fs(address, skip_instance_cache=True)
+        except ValueError as error:
+            raise ArgumentError(f"fsspec does not know the address {address!r}: {error}.") from error
     return found
 
 
 @contextmanager
 def named_errors(address: str) -> Generator[None]:
-    """Add the address to the text of errors that lack it, such as "The specified bucket does not exist"."""
+    """Raise errors of a file system as `OSError` with the address, such as "The specified bucket does not exist".
+
+    Arguments of the caller and missing packages are no such errors: their exceptions are raised unchanged.
+    """
     try:
         yield
+    except (ArgumentError, ImportError):
+        raise
     except OSError as fault:
         if fault.errno is None:
             fault.args = (f"{address}: {fault}",)
         else:
             fault.filename = fault.filename or address
         raise
+    except Exception as fault:
+        raise OSError(": ".join(filter(None, (address, type(fault).__name__, str(fault))))) from fault
+
+
+class Upload(io.RawIOBase):
+    """File under an address, open for writing in a ``with`` block. It becomes visible if the block ends without error.
+
+    Errors of the file system are raised as by `named_errors`; other errors of the block are raised unchanged.
+
+    Args:
+        address: the address.
+    """
+
+    _file: Any
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._entered = ExitStack()
+
+    def __enter__(self) -> Self:
+        filesystem, path = filesystem_at(self._address)
+        with named_errors(self._address), ExitStack() as entered:
+            entered.enter_context(filesystem.transaction)
+            self._file = entered.enter_context(filesystem.open(path, "wb"))
+            self._entered = entered.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        with named_errors(self._address):
+            self._entered.__exit__(kind, error, traceback)
+
+    def writable(self) -> bool:
+        """Return true. Arrow asks for it."""
+        return True
+
+    def write(self, data: Any) -> int:
+        """Write bytes."""
+        with named_errors(self._address):
+            written: int = self._file.write(data)
+        return written
+
+    def tell(self) -> int:
+        """Return the number of bytes written so far. Arrow asks for it."""
+        position: int = self._file.tell()
+        return position

@@ -72,7 +72,11 @@ def download(
         connection: how to reach the service.
     """
     command = _Command(folder, files, filters, bounds, connection)
-    code = run(command.run)
+    try:
+        code = run(command.run)
+    except ImportError as error:  # the package that the address needs is missing
+        Screen.of_process().fail(str(error))
+        return ExitCode.OTHER
     return code or (ExitCode.OTHER if command.has_failures else ExitCode.OK)
 
 

@@ -105,7 +105,8 @@ def message_of(error: JoggError) -> str:
 def os_message_of(error: OSError) -> str:
     """Return the text of an `OSError` with the file's name. It names options instead of the library's arguments."""
     name = f"{error.filename}: " if error.filename is not None else ""
-    return " ".join((_with_resume(f"{name}{error.strerror or error}"), *_notes(error)))
+    text, notes = _with_resume(f"{name}{error.strerror or error}"), _notes(error)
+    return " ".join((f"{text.removesuffix('.')}.", *notes)) if notes else text
 
 
 def _notes(error: BaseException) -> list[str]:

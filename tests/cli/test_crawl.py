@@ -128,6 +128,27 @@ def test_a_missing_folder_and_a_missing_extra_are_errors_of_one_line(
     assert fake_of(cli).requests == []
 
 
+def test_error_of_an_address_is_one_line_that_says_how_to_continue(
+    cli_with_fake: CliWithFake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("fsspec")
+    monkeypatch.chdir(tmp_path)
+    broken = """
+from fsspec.implementations.memory import MemoryFileSystem
+def fail(*_, **__): raise LookupError("unable to locate credentials")
+MemoryFileSystem._open = fail
+"""
+    cli = cli_with_fake(250)
+    outcome = run_all(cli, ["crawl", "memory://bucket/t.csv"], ["crawl", "http://host/t.csv"], before=broken)
+    assert outcome.out == "1 2\n"
+    failed, refused = outcome.err.splitlines()
+    assert "error: memory://bucket/t.csv: LookupError: unable to locate credentials. 250 tracks are kept" in failed
+    assert failed.endswith("t.csv.partial: --resume continues there.")
+    assert "can only read the address 'http://host/t.csv'" in refused
+    assert cli("crawl", "memory://bucket/t.csv", "--resume").code == 0
+    assert len(fake_of(cli).requests) == 3
+
+
 def test_options_of_a_crawl_have_the_documented_defaults() -> None:
     assert attrs.asdict(crawl_command.Saving()) == {"format": None, "resume": False, "json": False, "progress": "auto"}
 

@@ -167,6 +167,17 @@ def test_an_unusable_mirror_or_folder_is_one_line(cli_with_fake: CliWithFake, fo
     assert not Path(folder).exists()
 
 
+def test_error_about_a_missing_package_of_an_address_is_one_line(cli: Cli) -> None:
+    pytest.importorskip("fsspec")
+    arguments = ["download", "gs://bucket/music", "--demo"]
+    code = f"import sys; sys.modules['gcsfs'] = None; from jogg_async.cli.app import run; print(run({arguments}))"
+    with started(["-c", code], cli.environment(), PIPES) as process:
+        outcome = ended(process)
+    assert (outcome.out, outcome.err.count("\n")) == ("1\n", 1)
+    assert outcome.err.startswith("jogg-async: error: ")
+    assert "gcsfs" in outcome.err
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 def test_ctrl_c_keeps_the_partial_files(cli_with_fake: CliWithFake, folder: str) -> None:
     cli = cli_with_fake(3)

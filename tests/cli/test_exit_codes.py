@@ -182,7 +182,7 @@ def test_message_names_the_start_page_to_continue_with(
 def test_message_of_an_error_of_the_system_names_its_file_and_options(error: OSError, text: str) -> None:
     assert os_message_of(error) == text
     error.add_note("Kept: resume=True continues.")
-    assert os_message_of(error) == f"{text} Kept: --resume continues."
+    assert os_message_of(error) == f"{text}. Kept: --resume continues."
 
 
 @pytest.mark.parametrize(

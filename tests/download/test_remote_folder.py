@@ -100,6 +100,19 @@ async def test_a_failed_upload_ends_the_download_and_leaves_nothing_behind(
     assert (memory.ls("/bucket/music"), names(temporary)) == ([], [])
 
 
+@pytest.mark.parametrize("method", ["ls", "_open"])
+async def test_error_of_a_file_system_is_an_os_error_that_names_the_address(
+    server: AudioServer, memory: Any, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise LookupError("no credentials")
+
+    monkeypatch.setattr(type(memory), method, fail)
+    with pytest.raises(OSError, match=f"^{MUSIC}: LookupError: no credentials$") as caught:
+        await upload(server, track(server))
+    assert isinstance(caught.value.__cause__, LookupError)
+
+
 async def test_several_files_are_uploaded_at_once(
     server: AudioServer, memory: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import socket
+from contextlib import closing
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from unittest.mock import Mock
@@ -105,3 +107,15 @@ def test_partitions_of_a_data_frame_are_downloaded_to_the_bucket(fake: FakeJogg,
     report = dask.download(dask.read_tracks(page_size=10, npartitions=3), "s3://bucket/music")
     assert (report.downloaded, report.failed) == (30, ())
     assert len(s3.ls("bucket/music")) == 30
+
+
+async def test_errors_of_the_s3_client_name_the_address(
+    fake: FakeJogg, s3: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as unused:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{unused.getsockname()[1]}")
+    async with JoggSession() as jogg:
+        with pytest.raises(OSError, match=r"s3://bucket/tracks\.csv: EndpointConnectionError: Could not connect"):
+            await jogg.tracks().save("s3://bucket/tracks.csv")
+        with pytest.raises(OSError, match=r"s3://bucket/music: EndpointConnectionError: Could not connect"):
+            await download(jogg.tracks(), "s3://bucket/music")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
 from jogg_async import PermissionDeniedError
 from jogg_async._export import text
 from jogg_async._export.filesystems import named_errors
+from jogg_async._export.journal import Journal
 from jogg_async.testing import FakeJogg, Fault
 
 from .conftest import FORMATS, MakePager, names, rows_of, served_rows, skip_without_extra
@@ -116,12 +117,73 @@ async def test_a_transaction_of_the_caller_stays_open(fake: FakeJogg, make_pager
         (FileNotFoundError("The bucket does not exist"), "s3://b/t.csv: The bucket does not exist"),
         (PermissionError(13, "Permission denied"), "[Errno 13] Permission denied: 's3://b/t.csv'"),
         (PermissionError(13, "Permission denied", "b/t.csv"), "[Errno 13] Permission denied: 'b/t.csv'"),
+        (LookupError("no credentials"), "s3://b/t.csv: LookupError: no credentials"),
+        (NotImplementedError(), "s3://b/t.csv: NotImplementedError"),
     ],
 )
-def test_address_is_added_to_errors_that_name_no_file(error: OSError, expected: str) -> None:
-    with pytest.raises(type(error)) as caught, named_errors("s3://b/t.csv"):
+def test_errors_of_a_file_system_are_os_errors_that_name_the_address(error: Exception, expected: str) -> None:
+    with pytest.raises(OSError, match=r"b/t\.csv") as caught, named_errors("s3://b/t.csv"):
         raise error
     assert str(caught.value) == expected
+    assert error in (caught.value, caught.value.__cause__)
+
+
+def fail(*_: object, **__: object) -> NoReturn:
+    raise LookupError("no credentials")
+
+
+@pytest.mark.parametrize("suffix", [each for each in FORMATS if each != "db"])
+@pytest.mark.parametrize("method", ["write", "close", "commit"])
+async def test_error_of_any_step_of_an_upload_names_the_address_and_the_journal(
+    fake: FakeJogg, make_pager: MakePager, monkeypatch: pytest.MonkeyPatch, suffix: str, method: str
+) -> None:
+    skip_without_extra(suffix)
+    fsspec.filesystem("memory").pipe(f"/t.{suffix}", b"old")
+    with monkeypatch.context() as patch:
+        patch.setattr("fsspec.implementations.memory.MemoryFile." + method, fail)
+        with pytest.raises(OSError, match="memory") as caught:
+            await make_pager(fake).save(f"memory://t.{suffix}")
+    assert str(caught.value) == f"memory://t.{suffix}: LookupError: no credentials"
+    assert isinstance(caught.value.__cause__, LookupError)
+    assert "resume=True continues there" in caught.value.__notes__[0]
+    assert fsspec.filesystem("memory").cat(f"/t.{suffix}") == b"old"
+    assert (await make_pager(fake).save(f"memory://t.{suffix}", resume=True)).tracks == 250
+
+
+async def test_error_while_connecting_names_the_address_before_any_request(
+    fake: FakeJogg, make_pager: MakePager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fsspec.implementations.memory.MemoryFileSystem.__init__", fail)
+    with pytest.raises(OSError, match=r"^memory://t\.csv: LookupError: no credentials$"):
+        await make_pager(fake).save("memory://t.csv")
+    assert fake.requests == []
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(28, "No space left on device"), OSError("t.csv.partial is damaged"), TypeError("a mistake")]
+)
+async def test_error_while_the_journal_is_read_for_an_upload_is_unchanged(
+    fake: FakeJogg, make_pager: MakePager, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    text = str(error)
+
+    def fail_to_read(_: Journal) -> Iterator[bytes]:
+        yield b""
+        raise error
+
+    monkeypatch.setattr(Journal, "batches", fail_to_read)
+    with pytest.raises(type(error)) as caught:
+        await make_pager(fake).save("memory://t.csv")
+    assert (caught.value, str(caught.value)) == (error, text)
+
+
+@pytest.mark.parametrize("address", ["http://localhost/t.csv", "https://localhost/t.csv"])
+async def test_an_address_that_cannot_be_written_fails_before_any_request(
+    fake: FakeJogg, make_pager: MakePager, tmp_path: Path, address: str
+) -> None:
+    with pytest.raises(ValueError, match=f"can only read the address '{address}'"):
+        await make_pager(fake).save(address)
+    assert (fake.requests, names(tmp_path)) == ([], [])
 
 
 async def test_an_upload_that_fails_leaves_the_old_object(
@@ -130,13 +192,13 @@ async def test_an_upload_that_fails_leaves_the_old_object(
     memory = fsspec.filesystem("memory")
     memory.pipe("/t.csv", b"old")
 
-    def fail(header: bytes, batches: Any) -> Iterator[bytes]:
+    def fail_after_header(header: bytes, batches: Any) -> Iterator[bytes]:
         yield header
         raise OSError("broken")
 
     with monkeypatch.context() as patch:
-        patch.setattr(text, "_chunks", fail)
-        with pytest.raises(OSError, match="broken"):
+        patch.setattr(text, "_chunks", fail_after_header)
+        with pytest.raises(OSError, match=r"^broken\n"):  # then the note
             await make_pager(fake).save("memory://t.csv")
     assert memory.cat("/t.csv") == b"old"
     assert names(tmp_path) == ["t.csv.partial"]
