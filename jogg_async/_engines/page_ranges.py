@@ -12,7 +12,7 @@ from jogg_async.models import Page, Pagination
 
 
 def totals(page: Page, page_size: int, attempts: int) -> Pagination:
-    """Return the totals in the first response.
+    """Return the totals in the first response, and the page size that the service really uses.
 
     Raises:
         DecodeError: it has no number of tracks, or a negative one.
@@ -23,8 +23,20 @@ def totals(page: Page, page_size: int, attempts: int) -> Pagination:
         error = DecodeError(what, path="$.data.pagination.total_items", rid=page.rid)
         error.page, error.attempts = 1, attempts
         raise error
-    size = page.pagination.page_size or page_size
-    return attrs.evolve(page.pagination, total_pages=math.ceil(total / size) if pages is None else pages)
+    named = page.pagination.page_size
+    size = _real_size(page, total, page_size)
+    if pages is None:
+        pages = math.ceil(total / (named if named and named > 0 else page_size))
+    return attrs.evolve(page.pagination, page_size=size, total_pages=pages)
+
+
+def _real_size(page: Page, total: int, requested: int) -> int:
+    """Return the page size: less than requested if the service caps it, by its name or by the number of its pages."""
+    named, pages, records = page.pagination.page_size, page.pagination.total_pages, len(page.tracks)
+    if named is not None and 0 < named < requested:
+        return named
+    is_capped = 0 < records < requested and math.ceil(total / requested) != math.ceil(total / records) == pages
+    return records if is_capped else requested
 
 
 def split(start: dict[str, Any], total: Pagination, npartitions: int) -> list[dict[str, Any]]:
@@ -32,10 +44,10 @@ def split(start: dict[str, Any], total: Pagination, npartitions: int) -> list[di
 
     Args:
         start: checkpoint at which the first partition starts, with the bounds of all.
-        total: totals of the catalogue.
+        total: totals of the catalogue, and its page size.
         npartitions: partitions, 1 or more; fewer if there are not as many pages.
     """
-    first, limit, size = start["page"], start["limit"], start["page_size"]
+    first, limit, size = start["page"], start["limit"], total.page_size or start["page_size"]
     last = max(min(total.total_pages or 0, start["end_page"] or math.inf), first)
     if limit is not None:
         last = max(min(last, first - 1 + math.ceil((limit + start["place"]) / size)), first)

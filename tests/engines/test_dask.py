@@ -105,6 +105,22 @@ def test_bounds_hold_over_all_partitions(fake: FakeJogg, arguments: dict[str, An
     assert records(frame.compute()) == sequential(fake.catalogue[rows])
 
 
+@pytest.mark.fake_jogg(tracks=1000)
+@pytest.mark.parametrize("names_size", [True, False])
+def test_limit_is_reached_if_the_service_caps_the_page_size(fake: FakeJogg, names_size: bool) -> None:
+    rows = list(fake.catalogue)
+
+    def cap(envelope: Any) -> None:
+        number = envelope["data"]["pagination"]["page"]
+        envelope["data"]["music"] = rows[(number - 1) * 50 : number * 50]
+        pagination = {"page": number, "total_items": 1000, "total_pages": 20}
+        envelope["data"]["pagination"] = pagination | ({"page_size": 50} if names_size else {})
+
+    fake.fail(Fault.patch(cap), times=None)
+    assert records(read_tracks(npartitions=3, limit=301).compute()) == sequential(rows[:301])
+    assert records(read_tracks(npartitions=3, start_page=5, limit=130).compute()) == sequential(rows[200:330])
+
+
 def test_filters_apply_to_every_partition(fake: FakeJogg) -> None:
     frame = read_tracks(mood="Calm", genre="Corporate", page_size=10, npartitions=3, params={"sort": "name"})
     assert records(frame.compute()) == sequential(fake.catalogue.filtered(mood="Calm", genre="Corporate"))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jogg_async import DecodeError, Page, Pagination
+from jogg_async import DecodeError, Page, Pagination, Track
 from jogg_async._engines.page_ranges import split, totals
 
 START: dict[str, Any] = {"page": 1, "place": 0, "page_size": 100, "limit": None, "end_page": None, "filters": {}}
@@ -83,12 +83,38 @@ def test_partitions_are_contiguous_and_equally_long(first: int, more: int, npart
     [
         (Pagination(total_items=101, page_size=50), 3),
         (Pagination(total_items=100), 10),
+        (Pagination(total_items=100, page_size=-5), 10),
         (Pagination(total_items=101, total_pages=7), 7),
         (Pagination(total_items=0), 0),
     ],
 )
 def test_missing_number_of_pages_is_computed(pagination: Pagination, total_pages: int) -> None:
     assert totals(Page((), pagination), 10, 1).total_pages == total_pages
+
+
+@pytest.mark.parametrize(
+    ("pagination", "records", "expected"),
+    [
+        (Pagination(page_size=50, total_items=1000, total_pages=20), 50, 50),
+        (Pagination(page_size=200, total_items=1000, total_pages=5), 100, 100),
+        (Pagination(page_size=0, total_items=1000, total_pages=10), 100, 100),
+        (Pagination(total_items=1000, total_pages=20), 50, 50),
+        (Pagination(page_size=100, total_items=1000, total_pages=20), 50, 50),
+        (Pagination(total_items=1000, total_pages=10), 99, 100),  # a missing record is no cap
+        (Pagination(total_items=60, total_pages=1), 60, 100),
+        (Pagination(total_items=1000), 50, 100),
+        (Pagination(total_items=1000, total_pages=10), 0, 100),
+    ],
+)
+def test_page_size_is_smaller_if_the_response_shows_a_cap(pagination: Pagination, records: int, expected: int) -> None:
+    page = Page(tuple(Track(number) for number in range(records)), pagination)
+    assert totals(page, 100, 1).page_size == expected
+
+
+def test_limit_is_divided_by_the_capped_page_size() -> None:
+    first, last = split({**START, "limit": 301}, Pagination(page_size=50, total_items=1000, total_pages=20), 2)
+    assert (first["page"], first["end_page"], last["page"], last["limit"]) == (1, 3, 4, 151)
+    assert (first["page_size"], last["page_size"]) == (100, 100)
 
 
 @pytest.mark.parametrize(("total", "what"), [(None, "has no total"), (-1, "total is -1")])
