@@ -54,6 +54,9 @@ __all__ = ["download", "read_tracks"]
 _MAX_PAGES: Final = 1000
 """Default upper limit on the pages of a partition: their 100,000 tracks take about 50 MB."""
 
+_MAX_PARTITIONS: Final = 1000
+"""Largest default number of partitions for the sake of `_MAX_PAGES`: a wrong total must not exhaust the memory."""
+
 _T = TypeVar("_T")
 
 
@@ -90,8 +93,8 @@ def read_tracks(
     later one.
 
     Args:
-        npartitions: partitions, 1 or more, and at most one for each page; `None` for one for each worker, or more if
-            they would have more than 1,000 pages each.
+        npartitions: partitions, 1 or more, and at most one for each page; `None` for one for each worker, or more, up
+            to 1,000, if they would have more than 1,000 pages each.
         base_url: URL of the service, as for `JoggSession`; `None` for each process's own environment.
         genre: only this genre; `None` for all.
         mood: only this mood; `None` for all.
@@ -127,8 +130,8 @@ def read_tracks(
     cluster = Cluster.of_client(concurrency)
     reader = _Reader(base_url, RetryPolicy() if retry is None else retry, cluster, bool(ordered), on_invalid, on_drift)
     start, total = _run(reader.first_request(bounds))
-    at_least = max(cluster.partitions, math.ceil((total.total_pages or 0) / _MAX_PAGES))
-    starts = split(start, total, npartitions or at_least)
+    wanted = min(math.ceil((total.total_pages or 0) / _MAX_PAGES), _MAX_PARTITIONS)
+    starts = split(start, total, npartitions or max(cluster.partitions, wanted))
     read = frames.from_map(reader.read, starts, meta=_meta(), label="read-tracks")
     return cast("DataFrame", without_repeats(read, on_drift, _meta()))
 

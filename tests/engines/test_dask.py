@@ -69,6 +69,13 @@ def test_partitions_hold_the_catalogue_in_its_order(fake: FakeJogg) -> None:
     assert sorted(page or 0 for page in fake.pages) == sorted([1, *range(1, 125)])
 
 
+@pytest.mark.parametrize(("pages", "expected"), [(1000, 1), (1001, 2), (10**6, 1000), (10**10, 1000)])
+def test_default_number_of_partitions_is_bounded(fake: FakeJogg, pages: int, expected: int) -> None:
+    totals = {"total_items": 100 * pages, "total_pages": pages}
+    fake.fail(Fault.patch(lambda envelope: envelope["data"]["pagination"].update(totals)))
+    assert read_tracks().npartitions == expected
+
+
 def test_columns_have_fixed_types_also_before_and_without_data(fake: FakeJogg) -> None:
     frame = read_tracks(mood="none")
     for dtypes in (frame.dtypes, frame.compute().dtypes, read_tracks(limit=3).compute().dtypes):
