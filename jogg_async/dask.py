@@ -153,7 +153,9 @@ def download(
 
     Args:
         tracks: data frame of `read_tracks`, or another Dask one with the columns ``id`` and ``music_url``; ``name``,
-            ``duration`` and ``extra`` are used where there are any.
+            ``duration`` and ``extra`` are used where there are any. Rows without an id, such as those of an outer
+            join, are left out. If several partitions have the same id, the file may be fetched twice, or be reported as
+            failed while another partition writes it: drop such duplicates before.
         folder: folder that every worker sees, or an address that fsspec knows on every worker, such as
             ``s3://bucket/music``.
         concurrency: files downloaded at once for each partition that is being downloaded, 1 or more.
@@ -164,7 +166,8 @@ def download(
             ``JOGG_BASE_URL`` of each worker.
 
     Raises:
-        ValueError: an argument is out of its range, or a column is missing.
+        ValueError: an argument is out of its range, `tracks` is no Dask data frame, a column is missing, or an id is no
+            whole number.
         OSError: the folder cannot be made or written.
         ImportError: the address needs a package that is not installed.
         JoggError: the frame of `read_tracks` cannot be computed.

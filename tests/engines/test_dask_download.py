@@ -120,6 +120,42 @@ def test_dask_download_rejects_a_bad_argument_before_the_frame_is_computed(
     assert len(fake.requests) == 1  # that of `read_tracks`
 
 
+def of_ids(fake: FakeJogg, ids: Any) -> Any:
+    """Return a frame with one partition whose ids are these."""
+    urls = [row["music_url"] for row in fake.catalogue[: len(ids)]]
+    return dd.from_pandas(pd.DataFrame({"id": ids, "music_url": urls}), npartitions=1)
+
+
+@pytest.mark.parametrize("dtype", ["Int64", "float64"])
+def test_rows_without_an_id_are_left_out_and_whole_ids_name_the_files(
+    fake: FakeJogg, tmp_path: Path, dtype: Any
+) -> None:
+    report = dask.download(of_ids(fake, pd.Series([1, None, 3], dtype=dtype)), tmp_path)
+    assert (report.downloaded, report.failed) == (2, ())
+    assert sorted(sizes(tmp_path)) == ["1.wav", "3.wav"]
+
+
+def test_frame_of_a_left_join_is_downloaded(fake: FakeJogg, tmp_path: Path) -> None:
+    tracks = dask.read_tracks(limit=3, page_size=3)
+    names = [row["name"] for row in fake.catalogue[:2]]
+    wanted = dd.from_pandas(pd.DataFrame({"name": [*names, "unknown"]}), npartitions=1)
+    assert dask.download(wanted.merge(tracks, on="name", how="left"), tmp_path).downloaded == 2
+    assert sorted(sizes(tmp_path)) == file_names(fake.catalogue[:2])
+
+
+@pytest.mark.parametrize("wrong", ["one", 7.5, True, float("inf"), 2.0**53], ids=str)
+def test_id_that_is_no_whole_number_is_an_error_that_names_the_column(
+    fake: FakeJogg, tmp_path: Path, wrong: Any
+) -> None:
+    with pytest.raises(ValueError, match=f"whole numbers in the column id, not {wrong!r}"):
+        dask.download(of_ids(fake, [wrong]), tmp_path)
+
+
+def test_dask_download_rejects_a_pandas_frame(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"tracks must be a Dask data frame .*, not pandas\.DataFrame"):
+        dask.download(pd.DataFrame({"id": [1], "music_url": [None]}), tmp_path)
+
+
 def test_dask_download_rejects_a_frame_without_urls(tmp_path: Path) -> None:
     frame = dd.from_pandas(pd.DataFrame({"id": [1]}), npartitions=1)
     with pytest.raises(ValueError, match="has no music_url"):
