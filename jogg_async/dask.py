@@ -107,10 +107,10 @@ def read_tracks(
         ordered: keep the catalogue's order; if false, the tracks of a partition are in the order in which their pages
             arrived.
         on_invalid: policy for invalid records, as for `JoggSession.tracks`.
-        on_drift: policy for changes of the catalogue between the first request and the last one. ``"ignore"`` them;
-            ``"warn"`` once, on the client; ``"raise"`` a `CatalogueChangedError`; ``"recrawl"``: each partition reads
-            its own pages again until they do not change, and warns, since tracks that moved to a partition read before
-            may be missing.
+        on_drift: policy for changes of the catalogue between the first request, or the checkpoint in `resume`, and the
+            last request, reported when the frame is computed. ``"ignore"`` them; ``"warn"`` once, on the client;
+            ``"raise"`` a `CatalogueChangedError`; ``"recrawl"``: each partition reads its own pages again until they do
+            not change, and warns, since tracks that moved to a partition read before may be missing.
         resume: a dict from `TrackPager.checkpoint`, to start from.
         params: further query parameters, by name.
         retry: retry policy; `None` for the default.

@@ -42,6 +42,8 @@ def _real_size(page: Page, total: int, requested: int) -> int:
 def split(start: dict[str, Any], total: Pagination, npartitions: int) -> list[dict[str, Any]]:
     """Return the checkpoint at which each partition starts. The totals in it tell it of changes since then.
 
+    The first partition has the totals of `start`, if there are any, so that it notices changes since that checkpoint.
+
     Args:
         start: checkpoint at which the first partition starts, with the bounds of all.
         total: totals of the catalogue, and its page size.
@@ -59,7 +61,7 @@ def split(start: dict[str, Any], total: Pagination, npartitions: int) -> list[di
         {**start, **seen, "page": page, "start_page": page, "place": 0, "end_page": after - 1, "limit": None}
         for page, after in zip(firsts, [*firsts[1:], first + pages], strict=True)
     ]
-    starts[0]["place"] = start["place"]
+    starts[0] |= {"place": start["place"]} | {name: start[name] for name in seen if start.get(name) is not None}
     before = (firsts[-1] - first) * size - start["place"] if count > 1 else 0
     # The last partition goes on to the end of the catalogue, which may have grown.
     starts[-1] |= {"end_page": start["end_page"], "limit": None if limit is None else max(limit - before, 0)}

@@ -140,6 +140,25 @@ def test_partitions_continue_from_a_checkpoint(fake: FakeJogg) -> None:
     assert records(frame.compute()) == sequential(fake.catalogue[130:1130])
 
 
+CHECKPOINT = {"page": 2, "place": 30, "page_size": 100, "filters": {}, "total_items": 2400, "total_pages": 24}
+
+
+@pytest.mark.parametrize(("on_drift", "first"), [("warn", 130), ("ignore", 130), ("recrawl", 100)])
+def test_another_total_than_that_of_the_checkpoint_is_a_change_of_the_catalogue(
+    fake: FakeJogg, on_drift: Any, first: int
+) -> None:
+    frame = read_tracks(npartitions=4, resume=CHECKPOINT, on_drift=on_drift)
+    with changes(on_drift != "ignore"):
+        found = records(frame.compute(scheduler="synchronous"))
+    assert sorted(found, key=lambda row: row["id"]) == sequential(fake.catalogue[first:])
+
+
+def test_another_total_than_that_of_the_checkpoint_is_an_error_with_on_drift_raise(fake: FakeJogg) -> None:
+    frame = read_tracks(npartitions=4, resume=CHECKPOINT, on_drift="raise")
+    with pytest.raises(CatalogueChangedError):
+        frame.compute(scheduler="synchronous")
+
+
 @pytest.mark.fake_jogg(tracks=20_000)
 def test_partition_keeps_no_tracks_of_the_pages_already_read(fake: FakeJogg) -> None:
     alive: list[int] = []

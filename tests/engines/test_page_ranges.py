@@ -67,6 +67,22 @@ def test_partition_starts_from_the_totals_and_at_its_own_first_page() -> None:
     assert second == own | {"page": 13, "start_page": 13, "place": 0, "end_page": None}
 
 
+@pytest.mark.parametrize(
+    ("totals_before", "expected"),
+    [
+        ({"total_items": 2400, "total_pages": 24}, (2400, 24)),
+        ({"total_items": 2400, "total_pages": None}, (2400, 25)),
+        ({"total_items": None, "total_pages": None}, (2500, 25)),
+    ],
+)
+def test_first_partition_alone_has_the_totals_of_the_checkpoint_to_resume(
+    totals_before: dict[str, Any], expected: tuple[int, int]
+) -> None:
+    parts = split(START | totals_before, Pagination(total_items=2500, total_pages=25), 3)
+    found = [(each["total_items"], each["total_pages"]) for each in parts]
+    assert found == [expected, (2500, 25), (2500, 25)]
+
+
 @given(st.integers(1, 10**6), st.integers(0, 10**6), st.integers(1, 300))
 def test_partitions_are_contiguous_and_equally_long(first: int, more: int, npartitions: int) -> None:
     ranges = pages(first + more, npartitions, page=first)
