@@ -20,7 +20,7 @@ from jogg_async.testing import GENRES, MOODS
 from . import log
 from .connection import connected
 from .failure import ExitCode, UsageError
-from .options import Connection, Filters
+from .options import WHOLE, Connection, Filters
 from .outlet import Outlet
 from .running import Ending, run
 from .terminal import Screen
@@ -41,7 +41,7 @@ class Serving:
     """
 
     mirror: Annotated[Path | None, Parameter(name="--from")] = None
-    port: Annotated[int, Parameter(validator=validators.Number(gte=0, lte=65535))] = 0
+    port: Annotated[int, WHOLE, Parameter(validator=validators.Number(gte=0, lte=65535))] = 0
     no_open: Annotated[bool, Parameter(show_default=False)] = False
 
 

@@ -24,7 +24,7 @@ from .bar import ProgressMode
 from .connection import connected
 from .failure import ExitCode, UsageError, with_options
 from .mirror import mirror_tracks
-from .options import Bounds, Connection, Filters, default_of
+from .options import WHOLE, Bounds, Connection, Filters, default_of
 from .outlet import Outlet
 from .running import Ending, run
 from .terminal import Screen
@@ -48,8 +48,8 @@ class Files:
     """
 
     from_: Annotated[Path | None, Parameter(name="--from")] = None
-    max_bytes: int = default_of(downloads.download, "max_bytes")
-    max_total_bytes: int | None = None
+    max_bytes: Annotated[int, WHOLE] = default_of(downloads.download, "max_bytes")
+    max_total_bytes: Annotated[int | None, WHOLE] = None
     progress: ProgressMode = "auto"
     json: Annotated[bool, Parameter(show_default=False)] = False
 

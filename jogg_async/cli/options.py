@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from inspect import signature
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import attrs
-from cyclopts import Parameter
+from cyclopts import Parameter, Token
 
 from jogg_async.retry import RetryPolicy
 from jogg_async.session import JoggSession
@@ -16,6 +17,19 @@ from jogg_async.settings import OnDrift, OnInvalid
 def default_of(function: Any, name: str) -> Any:
     """Return the default of a function's parameter."""
     return signature(function).parameters[name].default
+
+
+def _whole_number(_: Any, tokens: Sequence[Token]) -> int:
+    """Convert the text of an option. By default, cyclopts would round 2.6 to 3."""
+    text = tokens[0].value
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"{text!r:.80} is no whole number.") from None
+
+
+WHOLE: Final = Parameter(converter=_whole_number)
+"""Conversion of options that are whole numbers."""
 
 
 @Parameter(name="*")
@@ -48,11 +62,11 @@ class Bounds:
         on_drift: If the catalogue changes meanwhile: ignore it, warn or fail at the end, or look for missing tracks.
     """
 
-    limit: int | None = None
-    page_size: int = default_of(JoggSession.tracks, "page_size")
-    start_page: int = default_of(JoggSession.tracks, "start_page")
-    end_page: int | None = None
-    concurrency: int = default_of(JoggSession, "concurrency")
+    limit: Annotated[int | None, WHOLE] = None
+    page_size: Annotated[int, WHOLE] = default_of(JoggSession.tracks, "page_size")
+    start_page: Annotated[int, WHOLE] = default_of(JoggSession.tracks, "start_page")
+    end_page: Annotated[int | None, WHOLE] = None
+    concurrency: Annotated[int, WHOLE] = default_of(JoggSession, "concurrency")
     unordered: Annotated[bool, Parameter(show_default=False)] = False
     on_invalid: OnInvalid = "raise"
     on_drift: OnDrift = "warn"
@@ -73,6 +87,6 @@ class Connection:
 
     base_url: str | None = None
     timeout: float = default_of(JoggSession, "timeout")
-    attempts: int = RetryPolicy().attempts or 1
+    attempts: Annotated[int, WHOLE] = RetryPolicy().attempts or 1
     demo: Annotated[bool, Parameter(show_default=False)] = False
     verbose: Annotated[bool, Parameter(name=("--verbose", "-v"), show_default=False)] = False

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import sys
 from functools import partial
 from typing import Annotated, Final
 
@@ -12,11 +14,12 @@ from cyclopts import Parameter, validators
 from jogg_async.testing import FakeJogg, RateLimit, RecordedRequest
 
 from .failure import ExitCode
+from .options import WHOLE
 from .outlet import Outlet
 from .running import Ending, run
 from .terminal import Screen
 
-_NOT_NEGATIVE: Final = Parameter(validator=validators.Number(gte=0))
+_SECONDS: Final = Parameter(validator=validators.Number(gte=0, lt=math.inf))
 
 
 @Parameter(name="*")
@@ -35,14 +38,14 @@ class Fake:
         seed: Seed of the generated tracks and of everything random.
     """
 
-    tracks: Annotated[int, _NOT_NEGATIVE] = 2500
-    port: Annotated[int, Parameter(validator=validators.Number(gte=0, lte=65535))] = 0
-    latency: Annotated[float, _NOT_NEGATIVE] = 0.0
-    jitter: Annotated[float, _NOT_NEGATIVE] = 0.0
-    rate_limit: Annotated[float | None, Parameter(validator=validators.Number(gt=0))] = None
-    burst: Annotated[int, Parameter(validator=validators.Number(gte=1))] = 10
+    tracks: Annotated[int, WHOLE, Parameter(validator=validators.Number(gte=0, lte=sys.maxsize))] = 2500
+    port: Annotated[int, WHOLE, Parameter(validator=validators.Number(gte=0, lte=65535))] = 0
+    latency: Annotated[float, _SECONDS] = 0.0
+    jitter: Annotated[float, _SECONDS] = 0.0
+    rate_limit: Annotated[float | None, Parameter(validator=validators.Number(gt=0, lt=math.inf))] = None
+    burst: Annotated[int, WHOLE, Parameter(validator=validators.Number(gte=1))] = 10
     error_rate: Annotated[float, Parameter(validator=validators.Number(gte=0, lte=1))] = 0.0
-    seed: int = 0
+    seed: Annotated[int, WHOLE] = 0
 
 
 def serve(

@@ -7,6 +7,7 @@ that a view used by the server's thread does not change while a test edits the c
 
 from __future__ import annotations
 
+import sys
 import threading
 from bisect import bisect_right
 from collections.abc import Iterable
@@ -241,7 +242,7 @@ class Catalogue:
                 self.remove(self.index(track_id))
 
     def _generated(self, count: int) -> GeneratedSegment:
-        checked_int("the number of tracks", count, 0)
+        checked_int("the number of tracks", count, 0, sys.maxsize)
         first, self._next_number = self._next_number, self._next_number + count
         return GeneratedSegment(self._generator, first, first + count)
 

@@ -59,12 +59,18 @@ USAGE: list[tuple[list[str], str]] = [
     (["tracks", "--start-page=5", "--end-page=3"], "--end-page must be at least the first page (5), not 3"),
     (["tracks", "--concurrency", "0"], "--concurrency must be"),
     (["tracks", "--limit", "many"], "--limit"),
+    (["tracks", "--limit", "2.6"], "--limit: '2.6' is no whole number."),
+    (["crawl", "t.csv", "--page-size=9.5"], "--page-size: '9.5' is no whole number."),
+    (["download", "music", "--max-bytes=1e9"], "--max-bytes: '1e9' is no whole number."),
+    (["count", "--attempts", "2.5"], "--attempts: '2.5' is no whole number."),
     (["tracks", "--on-drift", "panic"], "--on-drift"),
     (["tracks", "Calm"], "Calm"),
     (["count", "--attempts", "0"], "--attempts must be"),
     (["count", "--demo", "--base-url", "https://host"], "--demo and --base-url"),
     (["count", "--base-url", "http://host"], "plain http"),
     (["serve", "--port", "70000"], "--port"),
+    (["serve", "--latency", "inf"], "--latency"),
+    (["serve", "--tracks", "99999999999999999999"], "--tracks"),
     (["burn"], "burn"),
 ]
 

@@ -66,13 +66,14 @@ def test_serve_on_a_taken_port_is_an_error_of_one_line(cli: Cli) -> None:
 
 
 NUMBERS: list[tuple[str, list[str], list[str]]] = [
-    ("tracks", ["0", "1"], ["-1"]),
-    ("port", ["0", "65535"], ["-1", "65536"]),
-    ("latency", ["0", "0.5"], ["-0.1"]),
-    ("jitter", ["0", "0.5"], ["-0.1"]),
-    ("rate-limit", ["0.5", "5"], ["0", "-1"]),
-    ("burst", ["1"], ["0"]),
-    ("error-rate", ["0", "1"], ["-0.1", "1.1"]),
+    ("tracks", ["0", "1", str(2**60)], ["-1", "2.6", str(sys.maxsize + 1), "many"]),
+    ("port", ["0", "65535"], ["-1", "65536", "80.5"]),
+    ("latency", ["0", "0.5"], ["-0.1", "inf", "nan"]),
+    ("jitter", ["0", "0.5"], ["-0.1", "inf", "nan"]),
+    ("rate-limit", ["0.5", "5"], ["0", "-1", "inf", "nan"]),
+    ("burst", ["1"], ["0", "1.5"]),
+    ("error-rate", ["0", "1"], ["-0.1", "1.1", "nan"]),
+    ("seed", ["-3", "7"], ["0.5"]),
 ]
 
 
