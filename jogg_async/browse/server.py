@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from importlib.resources import files
 from types import TracebackType
@@ -17,6 +18,8 @@ from .sources import Query, Source
 
 if TYPE_CHECKING:
     from typing import Self
+
+_logger = logging.getLogger(__name__)
 
 _HOST: Final = "127.0.0.1"
 _HEARTBEAT: Final = 1.0
@@ -54,7 +57,12 @@ class BrowseServer:
         page = files("jogg_async.browse").joinpath("page")
         self._files = {entry.name: entry.read_bytes() for entry in page.iterdir()}
         self._runner = web.AppRunner(
-            self._application(), access_log=None, handle_signals=False, handler_cancellation=True, shutdown_timeout=1.0
+            self._application(),
+            logger=_logger,  # else aiohttp's own, which prints the traceback of a malformed request on the terminal
+            access_log=None,
+            handle_signals=False,
+            handler_cancellation=True,
+            shutdown_timeout=1.0,
         )
 
     @property
@@ -109,12 +117,12 @@ class BrowseServer:
         application.on_shutdown.append(self._close_streams)  # called once no new connections are accepted
         application.add_routes(
             [
-                web.get("/", self._page),
-                web.get("/settings", self._with_token(self._settings)),
-                web.get("/tracks", self._with_token(self._tracks)),
+                _get("/", self._page),
+                _get("/settings", self._with_token(self._settings)),
+                _get("/tracks", self._with_token(self._tracks)),
                 web.post("/retry", self._with_token(self._retry)),
-                web.get(r"/audio/{id:-?\d{1,19}}", self._with_token(self._audio_file)),
-                web.get("/{name}", self._file),
+                _get(r"/audio/{id:-?\d{1,19}}", self._with_token(self._audio_file)),
+                _get("/{name}", self._file),
             ]
         )
         return application
@@ -190,6 +198,11 @@ class BrowseServer:
         if url is None or not url.lower().startswith(("http://", "https://")):
             raise web.HTTPNotFound(text="The track has no audio file.")
         return await self._audio.send(request, url)
+
+
+def _get(path: str, handler: _Handler) -> web.RouteDef:
+    """Return a route for GET alone: for HEAD, aiohttp would run the handler, which may crawl or fetch a file."""
+    return web.get(path, handler, allow_head=False)
 
 
 async def _send_update(response: web.StreamResponse, feed: Feed, sent: int) -> int:

@@ -9,6 +9,8 @@ import pytest
 from jogg_async.browse.access import Access
 
 if TYPE_CHECKING:
+    from jogg_async.testing import FakeJogg
+
     from .conftest import Client
 
 OWN = "127.0.0.1:8000"
@@ -123,6 +125,17 @@ async def test_one_time_address_redirects_to_the_page_once_and_is_then_refused(c
     assert (first.status, first.headers["Location"]) == (303, f"/?token={client.token}")
     assert second.status == 403
     assert client.token not in second.text
+
+
+@pytest.mark.parametrize("path", [*PROTECTED, "/app.js"])
+async def test_head_request_is_refused_and_starts_no_crawl(client: Client, fake: FakeJogg, path: str) -> None:
+    response = await client.get(client.address(path), method="HEAD")
+    assert (response.status, response.body, fake.requests) == (405, b"", [])
+
+
+async def test_head_request_does_not_use_up_the_one_time_address(client: Client) -> None:
+    address = client.server.url_for_browser()
+    assert [(await client.get(address, method=method)).status for method in ("HEAD", "GET")] == [405, 303]
 
 
 async def test_address_with_the_token_returns_the_html_page(client: Client) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import signal
+import socket
 import sqlite3
 import sys
 import time
@@ -10,6 +11,7 @@ import urllib.request
 import webbrowser
 from contextlib import closing
 from typing import TYPE_CHECKING, cast
+from urllib.parse import urlsplit
 
 import pytest
 from rich.console import Console
@@ -58,6 +60,17 @@ def test_browse_prints_its_address_serves_until_a_signal_and_exits_with_0(cli_wi
             assert b'"feed"' in stream.readline()
             process.send_signal(signal.SIGTERM)
             outcome = ended(process)
+    assert (outcome.code, outcome.out, outcome.err) == (0, "", "")
+
+
+def test_a_malformed_request_to_the_page_prints_nothing_on_the_terminal(cli: Cli) -> None:
+    with cli.start("browse", "--no-open", "--demo") as process:
+        port = urlsplit(address_of(process)).port
+        with closing(socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)) as connection:
+            connection.sendall(b"GET / HTTP/1.1\r\nno header\r\n\r\n")
+            assert connection.recv(100).startswith(b"HTTP/1.0 400 ")
+        process.send_signal(signal.SIGTERM)
+        outcome = ended(process)
     assert (outcome.code, outcome.out, outcome.err) == (0, "", "")
 
 
