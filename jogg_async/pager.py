@@ -186,8 +186,8 @@ class TrackPager:
             OSError: the destination or the journal cannot be written, or the journal is damaged. The destination is
                 unchanged.
             ImportError: an extra is missing.
-            JoggError: as for a step. The journal is kept, as a note of the error says; except after
-                `CatalogueChangedError`, since a resumed save would raise it again: the next one starts anew.
+            JoggError: as for a step. The journal is kept, as a note of the error says. After `CatalogueChangedError`,
+                ``resume=True`` starts anew under ``on_drift="raise"``, and saves the tracks under any other policy.
 
         Errors other than `JoggError` are raised before the first request if possible. Cancelling the save keeps the
         journal.

@@ -83,17 +83,18 @@ async def _save(crawl: Crawl, found: Destination, worker: Worker, *, resume: boo
 
 
 async def _close_journal(error: BaseException, journal: Journal, worker: Worker) -> None:
-    """Close the journal after an error, and add a note to the error on how to resume.
-
-    Delete the journal if it has no tracks, or if the crawl ended with an error about a changed catalogue: a save that
-    resumed it would end with the same error.
-    """
+    """Close the journal after an error, and add a note to the error on how to resume. Delete it if it has no tracks."""
     tracks = journal.state.tracks
-    keep = tracks and not isinstance(error, CatalogueChangedError | CatalogueChangedWarning)
     with contextlib.suppress(OSError):  # `error` is raised, not this one
-        await worker.run(journal.close if keep else journal.remove)
-    if keep and isinstance(error, JoggError | OSError):
-        error.add_note(f"{tracks:,} tracks are kept in {journal.path}: resume=True continues there.")
+        await worker.run(journal.close if tracks else journal.remove)
+    if tracks and isinstance(error, JoggError | OSError | CatalogueChangedWarning):
+        error.add_note(f"{tracks:,} tracks are kept in {journal.path}: {_advice(error)}")
+
+
+def _advice(error: Exception) -> str:
+    if isinstance(error, CatalogueChangedError):
+        return "resume=True starts anew, but with another on_drift it saves them."
+    return "resume=True continues there."
 
 
 def _open(crawl: Crawl, found: Destination, *, resume: bool) -> Journal:
@@ -102,6 +103,9 @@ def _open(crawl: Crawl, found: Destination, *, resume: bool) -> Journal:
     journal = Journal(found.journal, plan, resume=resume)
     try:
         _check_plan(plan, journal)
+        if journal.state.drifted and crawl.options.on_drift == "raise":  # it would end with the same error
+            journal.remove()
+            return Journal(found.journal, plan, resume=resume)
     except BaseException:
         journal.close()
         raise

@@ -114,7 +114,7 @@ def _notes(error: BaseException) -> list[str]:
 
 
 def _with_resume(text: str) -> str:
-    return text.replace("resume=True", "--resume")
+    return text.replace("resume=True", "--resume").replace("on_drift", "--on-drift")
 
 
 def with_options(error: ArgumentError | ConfigurationError) -> str:

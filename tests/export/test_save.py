@@ -15,7 +15,6 @@ import pytest
 import jogg_async
 from jogg_async import (
     CatalogueChangedError,
-    CatalogueChangedWarning,
     DecodeError,
     JoggSession,
     PermissionDeniedError,
@@ -303,23 +302,23 @@ async def test_closing_the_session_keeps_the_journal(fake: FakeJogg, make_sessio
     assert names(tmp_path) == ["t.csv.partial"]
 
 
-@pytest.mark.parametrize(("policy", "raised"), [("raise", CatalogueChangedError), ("warn", CatalogueChangedWarning)])
-async def test_save_that_ends_with_an_error_about_drift_removes_its_journal_and_the_next_one_starts_anew(
-    make_fake: MakeFake, make_pager: MakePager, tmp_path: Path, policy: str, raised: type[Exception]
+@pytest.mark.parametrize(("policy", "expected"), [("ignore", (True, 250)), ("raise", (False, 251))])
+async def test_save_that_ended_with_an_error_about_drift_is_resumed_or_under_raise_started_anew(
+    make_fake: MakeFake, make_pager: MakePager, tmp_path: Path, policy: str, expected: tuple[bool, int]
 ) -> None:
     fake, path = await make_fake(250), tmp_path / "t.jsonl"
     path.write_text("old", encoding="utf-8")
     fake.mutate_after(2, lambda catalogue: catalogue.insert())
-    with pytest.raises(raised) as caught:  # a warning is an error in these tests
-        await make_pager(fake, on_drift=policy, concurrency=1).save(path)
-    assert not getattr(caught.value, "__notes__", [])
-    assert (names(tmp_path), path.read_text(encoding="utf-8")) == (["t.jsonl"], "old")
+    with pytest.raises(CatalogueChangedError) as caught:
+        await make_pager(fake, on_drift="raise", concurrency=1).save(path)
+    assert caught.value.__notes__[0].endswith("resume=True starts anew, but with another on_drift it saves them.")
+    assert path.read_text(encoding="utf-8") == "old"
     report = await make_pager(fake, on_drift=policy).save(path, resume=True)
-    assert (report.drifted, report.tracks) == (False, 251)
-    assert rows_of(path) == served_rows(fake.catalogue)
+    assert (report.drifted, report.tracks) == expected
+    assert names(tmp_path) == ["t.jsonl"]
 
 
-async def test_save_resumed_after_drift_raises_at_its_end_and_the_next_one_starts_anew(
+async def test_interrupted_save_that_noticed_drift_starts_anew_under_raise(
     make_fake: MakeFake, make_pager: MakePager, tmp_path: Path
 ) -> None:
     fake, path = await make_fake(250), tmp_path / "t.jsonl"
@@ -327,10 +326,9 @@ async def test_save_resumed_after_drift_raises_at_its_end_and_the_next_one_start
     fake.fail(Fault.business(18025), page=3)
     with pytest.raises(PermissionDeniedError):
         await make_pager(fake, on_drift="raise", concurrency=1).save(path)
-    with pytest.raises(CatalogueChangedError):
-        await make_pager(fake, on_drift="raise").save(path, resume=True)
-    assert fake.pages == [1, 2, 3, 3]
-    assert (await make_pager(fake, on_drift="raise").save(path, resume=True)).tracks == 251
+    report = await make_pager(fake, on_drift="raise", concurrency=1).save(path, resume=True)
+    assert (report.drifted, report.tracks) == (False, 251)
+    assert rows_of(path) == served_rows(fake.catalogue)
 
 
 async def test_progress_shows_a_bar(
