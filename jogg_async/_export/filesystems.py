@@ -130,6 +130,7 @@ class Upload(io.RawIOBase):
     def __init__(self, address: str) -> None:
         self._address = address
         self._entered = ExitStack()
+        self._has_failed = False
 
     def __enter__(self) -> Self:
         filesystem, path = filesystem_at(self._address)
@@ -150,9 +151,13 @@ class Upload(io.RawIOBase):
         return True
 
     def write(self, data: Any) -> int:
-        """Write bytes."""
+        """Write bytes. After an error they are discarded: a compressor may try again to write what it holds."""
+        if self._has_failed:
+            return len(data)
+        self._has_failed = True
         with named_errors(self._address):
             written: int = self._file.write(data)
+        self._has_failed = False
         return written
 
     def tell(self) -> int:

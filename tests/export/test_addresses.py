@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import pytest
 
@@ -132,6 +132,22 @@ def fail(*_: object, **__: object) -> NoReturn:
     raise LookupError("no credentials")
 
 
+class BrokenFile:
+    """File of which one method fails."""
+
+    def __init__(self, file: Any, method: str) -> None:
+        self._file, self._method = file, method
+
+    def __getattr__(self, name: str) -> Any:
+        return fail if name == self._method else getattr(self._file, name)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
 @pytest.mark.parametrize("suffix", [each for each in FORMATS if each != "db"])
 @pytest.mark.parametrize("method", ["write", "close", "commit"])
 async def test_error_of_any_step_of_an_upload_names_the_address_and_the_journal(
@@ -140,7 +156,9 @@ async def test_error_of_any_step_of_an_upload_names_the_address_and_the_journal(
     skip_without_extra(suffix)
     fsspec.filesystem("memory").pipe(f"/t.{suffix}", b"old")
     with monkeypatch.context() as patch:
-        patch.setattr("fsspec.implementations.memory.MemoryFile." + method, fail)
+        plain: Any = type(fsspec.filesystem("memory"))._open
+        broken = lambda *given, **settings: BrokenFile(plain(*given, **settings), method)  # noqa: E731
+        patch.setattr("fsspec.implementations.memory.MemoryFileSystem._open", broken)
         with pytest.raises(OSError, match="memory") as caught:
             await make_pager(fake).save(f"memory://t.{suffix}")
     assert str(caught.value) == f"memory://t.{suffix}: LookupError: no credentials"
