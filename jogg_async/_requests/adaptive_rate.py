@@ -165,8 +165,10 @@ class AdaptiveRate:
             span = now - self._counted_from
             recent = accepted_rate(len(self._recent), span, _MEASURING_TIME)
             rate = self.rate(now) if self._held_back else None
-            self._refusal = Refusal(rate, span, wait, self._accepted, recent, earlier=self._evidence)
-            self._refusal.after_pause = sent_at == self._first_sent
+            after_pause = sent_at == self._first_sent
+            self._refusal = Refusal(
+                rate, span, wait, self._accepted, recent, after_pause=after_pause, earlier=self._evidence
+            )
         self._resume = self._next = max(self._resume, now + wait)
 
     def _end_pause(self, now: float) -> None:

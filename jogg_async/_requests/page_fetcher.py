@@ -198,8 +198,8 @@ class PageRequest:
             return None
         named = named_wait(error)
         jitter = random.uniform(0, self._policy.wait_jitter) if self._needs_jitter(error) else 0.0  # noqa: S311
-        elapsed, paused = self._running_time() - self._sent_at, self._fetcher.throttle.paused
-        return next_wait(self._policy, self._attempts, elapsed, named=named, jitter=jitter, paused=paused)
+        paused = self._fetcher.throttle.paused
+        return next_wait(self._policy, self._attempts, self._elapsed(), named=named, jitter=jitter, paused=paused)
 
     def _needs_jitter(self, error: JoggError) -> bool:
         """Return whether many requests may be sent again at the same time, which jitter spreads."""
@@ -230,8 +230,11 @@ class PageRequest:
     def _is_paused_too_long(self) -> bool:
         """Return whether a pause that began during the backoff ends after the policy's timeout."""
         timeout, paused = self._policy.timeout, self._fetcher.throttle.paused
-        elapsed = self._running_time() - self._sent_at
-        return timeout is not None and paused > QUEUE_LEAD and elapsed + paused > timeout
+        return timeout is not None and paused > QUEUE_LEAD and self._elapsed() + paused > timeout
+
+    def _elapsed(self) -> float:
+        """Return the seconds since the first attempt, without those for which the event loop was blocked."""
+        return self._running_time() - self._sent_at
 
     def _running_time(self) -> float:
         """Return the loop's time without the time for which the loop was blocked."""

@@ -66,21 +66,25 @@ class Refusal:
     earlier: float = 0.0
 
     @property
+    def _others(self) -> float:
+        """Evidence of the other requests that were in flight."""
+        return _REFUSED * self.others_refused + _ACCEPTED * self.others_accepted
+
+    @property
     def evidence(self) -> float:
         """Evidence that the next refusal starts from: that of this one and of the requests accepted before it.
 
         If one request after the other is sent, no others are in flight. Then it takes several refusals to see that each
         pause lets hardly any request through.
         """
-        others = _REFUSED * self.others_refused + _ACCEPTED * self.others_accepted
-        return min(max(self.earlier + others + _REFUSED + _ACCEPTED * self.accepted, 0.0), _MOST_EVIDENCE)
+        evidence = self.earlier + self._others + _REFUSED + _ACCEPTED * self.accepted
+        return min(max(evidence, 0.0), _MOST_EVIDENCE)
 
     @property
     def cause(self) -> Cause:
-        evidence = _REFUSED * self.others_refused + _ACCEPTED * self.others_accepted
-        if evidence >= _LIMIT:
+        if self._others >= _LIMIT:
             return Cause.LIMIT
-        return Cause.CHANCE if evidence <= _CHANCE else Cause.UNKNOWN
+        return Cause.CHANCE if self._others <= _CHANCE else Cause.UNKNOWN
 
     @property
     def repeated(self) -> bool:
