@@ -6,7 +6,9 @@ import asyncio
 import shutil
 import tempfile
 import threading
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -73,16 +75,12 @@ class RemoteFolder(Folder):
 
     def _upload(self, path: Path, name: str) -> None:
         filesystem, folder = self._filesystem()
-        with named_errors(self.name):
-            target = filesystem.open(f"{folder.rstrip('/')}/{name}", "wb", autocommit=False)
-            filesystem.transaction.files.clear()  # it would keep every file for a transaction that never begins
-            try:
-                with path.open("rb") as source, target:
-                    shutil.copyfileobj(source, target, _CHUNK)
-            except BaseException:
-                target.discard()
-                raise
-            target.commit()
+        with (
+            named_errors(self.name),
+            path.open("rb") as source,
+            _opened(filesystem, f"{folder.rstrip('/')}/{name}") as target,
+        ):
+            shutil.copyfileobj(source, target, _CHUNK)
 
     def _filesystem(self) -> tuple[Any, str]:
         """Return a file system that this thread may use.
@@ -96,6 +94,25 @@ class RemoteFolder(Folder):
             self._of_thread.found = filesystem_at(self.name)
         found: tuple[Any, str] = self._of_thread.found
         return found
+
+
+@contextmanager
+def _opened(filesystem: Any, path: str) -> Generator[Any]:
+    """Open a file for writing that becomes visible at the end of the block, unless that raises an error."""
+    if not filesystem.async_impl:  # such as SFTP, which writes in place without a transaction
+        with filesystem.transaction, filesystem.open(path, "wb") as file:
+            yield file
+        return
+    # Threads that share a file system would share its transaction, too.
+    file = filesystem.open(path, "wb", autocommit=False)
+    filesystem.transaction.files.clear()  # it would keep every file for a transaction that never begins
+    try:
+        with file:
+            yield file
+    except BaseException:
+        file.discard()
+        raise
+    file.commit()
 
 
 def _entries(filesystem: Any, path: str) -> list[dict[str, Any]]:

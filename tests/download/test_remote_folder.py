@@ -113,6 +113,21 @@ async def test_error_of_a_file_system_is_an_os_error_that_names_the_address(
     assert isinstance(caught.value.__cause__, LookupError)
 
 
+async def test_file_system_of_one_thread_writes_each_file_in_a_transaction(
+    server: AudioServer, memory: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transactions: list[bool] = []
+    plain = type(memory)._open
+
+    def note_transaction(self: Any, *arguments: Any, **settings: Any) -> Any:
+        transactions.append(self._intrans)
+        return plain(self, *arguments, **settings)
+
+    monkeypatch.setattr(type(memory), "_open", note_transaction)
+    assert (await upload(server, track(server, 1), track(server, 2))).downloaded == 2
+    assert transactions == [True, True]
+
+
 async def test_several_files_are_uploaded_at_once(
     server: AudioServer, memory: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
